@@ -1,1 +1,19 @@
-//! placeholder
+//! Cardea: the server of a face-access system.
+//!
+//! One access request goes `net` -> `tls` -> `http` -> `api` -> `work` -> `access` -> `audit` ->
+//! `net`; ARCHITECTURE.md tells it file by file.
+
+pub mod access;
+pub mod api;
+pub mod audit;
+pub mod cli;
+pub mod config;
+pub mod histograms;
+pub mod http;
+pub mod limits;
+pub mod metrics;
+pub mod net;
+pub mod pki;
+pub mod store;
+pub mod tls;
+pub mod work;

@@ -1,2 +1,3 @@
-//! placeholder
+//! The `cardea` program; see `cardea --help`.
+
 fn main() {}
