@@ -20,7 +20,7 @@ use crate::limits::{PROBES_IN_BATCH_MAX, PROBES_QUEUED_MAX};
 /// What is searched: the view in force and the decision threshold, published by the writer.
 pub struct Searched {
     /// Everyone enrolled.
-    pub view: Arc<View>,
+    pub view: View,
     /// At or above it is a match.
     pub threshold: Threshold,
 }

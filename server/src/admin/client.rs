@@ -6,6 +6,39 @@ use std::path::Path;
 
 use super::message::{Request, Response};
 use super::socket::FILE;
+use crate::writer::{Session, Writer};
+
+/// Who carries out a command: the running server, or this process under the directory's lock.
+pub enum Desk {
+    /// The running server.
+    Server(Client),
+    /// No server runs: this process holds the data directory.
+    Here(Box<Writer>),
+}
+
+impl Desk {
+    /// Finds the server of this data directory, or takes its place.
+    ///
+    /// # Errors
+    /// If the directory is no site's, or something else holds it.
+    pub fn open(data: &Path) -> io::Result<Self> {
+        if let Some(client) = Client::connect(data)? {
+            return Ok(Self::Server(client));
+        }
+        Ok(Self::Here(Box::new(Writer::offline(data).map_err(io::Error::other)?)))
+    }
+
+    /// Has a request carried out.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub fn ask(&mut self, request: &Request) -> io::Result<Response> {
+        match self {
+            Self::Server(client) => client.ask(request),
+            Self::Here(writer) => Ok(writer.carry_out(Session::COMMAND_LINE, request.clone())),
+        }
+    }
+}
 
 /// A connection to the running server.
 pub struct Client {
