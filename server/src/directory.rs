@@ -74,8 +74,6 @@ pub struct Device {
     pub id: u64,
     /// The door it stands at.
     pub door: u64,
-    /// The door's name, for the audit.
-    pub door_name: Box<str>,
     /// A command that the device has not yet carried out.
     pub command: Option<Command>,
 }
@@ -137,13 +135,6 @@ impl Directory {
         self.devices.insert(fingerprint, Arc::new(device));
     }
 
-    /// Changes a device under each of its certificates.
-    pub fn change_device(&mut self, id: u64, change: impl Fn(&mut Device)) {
-        for device in self.devices.values_mut().filter(|device| device.id == id) {
-            change(Arc::make_mut(device));
-        }
-    }
-
     /// Takes every certificate of a device out of force; returns their fingerprints.
     pub fn remove_device(&mut self, id: u64) -> Vec<[u8; 32]> {
         let gone: Vec<_> = self
@@ -158,7 +149,7 @@ impl Directory {
         gone
     }
 
-    /// Keeps only the newest two certificates of a device: see the renewal's overlap.
+    /// Takes one certificate out of force.
     pub fn remove_certificate(&mut self, fingerprint: &[u8; 32]) {
         self.devices.remove(fingerprint);
     }
@@ -197,7 +188,7 @@ mod tests {
     #[test]
     fn a_removed_device_loses_both_certificates_of_its_renewal() {
         let mut directory = Directory::default();
-        let device = Device { id: 4, door: 1, door_name: "front".into(), command: None };
+        let device = Device { id: 4, door: 1, command: None };
         directory.put_device([1; 32], device.clone());
         directory.put_device([2; 32], device);
         assert_eq!(directory.remove_device(4).len(), 2);

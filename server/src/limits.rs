@@ -35,3 +35,7 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 8;
 pub const WORST_KEPT: usize = 10;
 
 const _: () = assert!(PROBES_IN_BATCH_MAX <= PROBES_QUEUED_MAX);
+/// Signs of life that a loop holds for the writer.
+pub const SIGNS_HELD_MAX: usize = 10_000;
+/// References of one person.
+pub const REFERENCES_PER_PERSON_MAX: usize = 16;

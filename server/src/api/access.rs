@@ -7,6 +7,7 @@ use cardea_engine::{Embedding, EmbeddingError};
 use cardea_wire::{AccessRequest, Decision, EncodedEmbedding, Kind, PadResult, Reason, Reply};
 use slab::Slab;
 
+use super::device::command_for;
 use super::refusal::{refuse, response};
 use super::{Api, Completion, name_of};
 use crate::access::{Action, Attempt, Recorded, micros};
@@ -38,6 +39,7 @@ struct InFlight {
     exchange: ExchangeId,
     serial: u32,
     times: RequestTimes,
+    command_done: u32,
 }
 
 impl Attempts {
@@ -150,7 +152,13 @@ impl Api {
         let pad_failed = message.pad == PadResult::Failed;
         let (attempt, action) =
             Attempt::begin(device, message.request_id, pad_failed, request.times.complete, now);
-        let in_flight = InFlight { attempt, exchange: id, serial: 0, times: request.times };
+        let in_flight = InFlight {
+            attempt,
+            exchange: id,
+            serial: 0,
+            times: request.times,
+            command_done: message.command_done,
+        };
         let ticket = self.attempts.take(in_flight, deadline);
         self.exchanges.insert(id, Exchange::InFlight(ticket));
         if action == Action::Search {
@@ -246,7 +254,7 @@ impl Api {
             timings.set(Stage::Handshake, us);
         }
         timings.set(Stage::Receive, micros(ended.times.complete, ended.times.first_byte));
-        reply.command = device.command.clone();
+        reply.command = command_for(device, ended.command_done);
         let request =
             Worst { request_id: ended.attempt.request_id(), device: device.id, timings };
         let first_byte = ended.times.first_byte;

@@ -30,6 +30,8 @@ use crate::work::{SearchDone, WorkQueue};
 use crate::writer::WriterHandle;
 
 use access::Attempts;
+pub(crate) use refusal::refuse;
+
 use device::Seen;
 use route::Route;
 

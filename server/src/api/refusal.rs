@@ -14,7 +14,7 @@ pub(super) fn response(reply: &Reply) -> Response {
 }
 
 /// A refusal.
-pub(super) fn refuse((kind, request_id): (Kind, RequestId), reason: Reason) -> Response {
+pub(crate) fn refuse((kind, request_id): (Kind, RequestId), reason: Reason) -> Response {
     response(&Reply::new(kind, request_id, Decision::Refused, reason))
 }
 
