@@ -66,6 +66,12 @@ pub const ERASE_WAIT_MS: u64 = 50;
 pub const STATEMENTS_MAX: usize = 96;
 /// Records and outcomes that wait for the audit's thread; past it a record is refused at once.
 pub const AUDIT_QUEUE_MAX: usize = 16_384;
+/// Room in the audit's queue beyond that, for outcomes only.
+pub const AUDIT_OUTCOME_ROOM: usize = 16_384;
+/// How long the audit waits before it tries to write held outcomes again, milliseconds.
+pub const AUDIT_RETRY_MS: u64 = 1_000;
+/// Records looked at for one page of the audit.
+pub const AUDIT_SCAN_ROWS_MAX: usize = 100_000;
 /// Records and outcomes of one transaction.
 pub const AUDIT_BATCH_MAX: usize = 1_024;
 /// Outcomes held in memory while they cannot be written.

@@ -18,37 +18,53 @@ impl Reader {
     /// # Errors
     /// [`StoreError::FileExists`]; those of files and of a read. What was copied is removed then.
     pub fn backup_to(&self, path: &Path) -> Result<(), StoreError> {
-        if path.exists() {
-            return Err(StoreError::FileExists);
-        }
-        let copied = self.copy_to(path);
-        if copied.is_err() {
-            let _ = std::fs::remove_file(path);
-        }
-        copied
+        copy_database(&self.db, path, |copy| {
+            copy.execute("UPDATE site SET lineage = randomblob(16)", [])?;
+            Ok(())
+        })
     }
+}
 
-    fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
-        create_private(path)?;
-        let mut copy = Connection::open(path)?;
-        {
-            // All pages in one step, so within one read: a step between two changes by another
-            // connection would begin again, for ever on a busy site.
-            let backup = Backup::new(&self.db, &mut copy)?;
-            if backup.step(-1)? != StepResult::Done {
-                return Err(StoreError::Busy);
-            }
+/// Copies a database to a file that does not exist yet, and lets `finish` change the copy.
+pub(crate) fn copy_database(
+    db: &Connection,
+    path: &Path,
+    finish: impl FnOnce(&Connection) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    if path.exists() {
+        return Err(StoreError::FileExists);
+    }
+    let copied = copy_to(db, path, finish);
+    if copied.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    copied
+}
+
+fn copy_to(
+    db: &Connection,
+    path: &Path,
+    finish: impl FnOnce(&Connection) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    create_private(path)?;
+    let mut copy = Connection::open(path)?;
+    {
+        // All pages in one step, so within one read: a step between two changes by another
+        // connection would begin again, for ever on a busy site.
+        let backup = Backup::new(db, &mut copy)?;
+        if backup.step(-1)? != StepResult::Done {
+            return Err(StoreError::Busy);
         }
-        // One file, without a log beside it.
-        copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-        copy.execute("UPDATE site SET lineage = randomblob(16)", [])?;
-        drop(copy);
-        File::open(path)
-            .and_then(|file| file.sync_all())
-            .map_err(|error| StoreError::io("syncing the backup", &error))?;
-        match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => sync_directory(folder),
-            _ => sync_directory(Path::new(".")),
-        }
+    }
+    // One file, without a log beside it.
+    copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    finish(&copy)?;
+    drop(copy);
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| StoreError::io("syncing the backup", &error))?;
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => sync_directory(folder),
+        _ => sync_directory(Path::new(".")),
     }
 }

@@ -39,6 +39,7 @@ mod settings;
 mod tests;
 mod text;
 
+pub(crate) use backup::copy_database;
 pub(crate) use checkpoint::{Checkpoints, checkpoint};
 pub(crate) use connection::{open_reader, open_writer, write};
 pub(crate) use id::{key, number};
