@@ -18,7 +18,7 @@ use cardea_engine::{DIM, Embedding};
 use serde::Deserialize;
 
 use crate::admin::message::NewPerson;
-use crate::limits::REFERENCES_PER_PERSON_MAX;
+use crate::limits::PERSON_REFERENCES_MAX;
 
 /// A person with the line that named them first.
 pub struct Entry {
@@ -169,7 +169,7 @@ where
             match &mut self.next {
                 Some(open)
                     if open.person.external_id == row.person.external_id
-                        && open.person.references.len() < REFERENCES_PER_PERSON_MAX =>
+                        && open.person.references.len() < PERSON_REFERENCES_MAX =>
                 {
                     open.person.references.extend(row.person.references);
                 }
