@@ -198,7 +198,9 @@ impl Client {
     /// [`Failure`] of stage handshake, receive or parse.
     pub fn receive(&mut self, socket: &mut impl Read) -> Result<Received, Failure> {
         match self.tls.read_tls(socket) {
-            Ok(0) if self.waiting => Err(self.failed(Stage::Receive, "server closed the connection")),
+            Ok(0) if self.waiting => {
+                Err(self.failed(Stage::Receive, "server closed the connection"))
+            }
             Ok(0) => Ok(Received::Closed),
             Ok(_) => self.process(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Blocked),

@@ -72,7 +72,10 @@ pub fn parse_codes(text: &str) -> Result<Vec<CommissioningCode>, CommissionError
 ///
 /// # Errors
 /// [`CommissionError`].
-pub fn commission(code: &CommissioningCode, timeout: Duration) -> Result<Identity, CommissionError> {
+pub fn commission(
+    code: &CommissioningCode,
+    timeout: Duration,
+) -> Result<Identity, CommissionError> {
     let new = NewKey::generate().map_err(CommissionError::Identity)?;
     let config = tls::uncommissioned(code.site_ca_sha256)
         .map_err(|error| CommissionError::Exchange(Failure::new(Stage::Handshake, error)))?;
@@ -251,7 +254,11 @@ mod tests {
             token: [2; 16],
             door: "Front door".to_owned(),
         };
-        let text = format!("# devices\n\nfront {}\n{}\n", code.to_text(), code.to_text());
+        let text = format!(
+            "# devices\n\nfront {}\n{}\n",
+            code.to_text(),
+            code.to_text()
+        );
         let codes = parse_codes(&text).expect("two codes");
         assert_eq!(codes, [code.clone(), code]);
         assert!(matches!(
@@ -269,6 +276,9 @@ mod tests {
             door: String::new(),
         };
         let text = format!("{}\n", code.to_text()).repeat(CODES_MAX + 1);
-        assert!(matches!(parse_codes(&text), Err(CommissionError::TooManyCodes)));
+        assert!(matches!(
+            parse_codes(&text),
+            Err(CommissionError::TooManyCodes)
+        ));
     }
 }

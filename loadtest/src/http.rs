@@ -209,13 +209,27 @@ mod tests {
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
                 HttpError::BadFraming,
             ),
-            (b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\na", HttpError::BadFraming),
-            (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab", HttpError::Excess),
-            (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na", HttpError::Malformed),
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\na",
+                HttpError::BadFraming,
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab",
+                HttpError::Excess,
+            ),
+            (
+                b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na",
+                HttpError::Malformed,
+            ),
             (b"\x16\x03\x01 garbage\r\n\r\n", HttpError::Malformed),
         ];
         for (bytes, error) in table {
-            assert_eq!(read(bytes), Err(error), "{}", String::from_utf8_lossy(bytes));
+            assert_eq!(
+                read(bytes),
+                Err(error),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
         }
     }
 

@@ -249,7 +249,11 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let all = Identity::load_folder(folder.path(), 10).expect("a folder");
         assert_eq!(all, [identity]);
-        assert!(Identity::load_folder(folder.path(), 0).expect("a folder").is_empty());
+        assert!(
+            Identity::load_folder(folder.path(), 0)
+                .expect("a folder")
+                .is_empty()
+        );
     }
 
     #[test]

@@ -10,11 +10,17 @@
 pub mod blocking;
 pub mod client;
 pub mod commission;
+pub mod histogram;
 pub mod http;
 pub mod identity;
 pub mod limits;
 pub mod mirror;
 pub mod plan;
 pub mod probes;
+pub mod report;
 pub mod rng;
+pub mod run;
+pub mod sample;
+pub mod summary;
 pub mod tls;
+pub mod verdict;

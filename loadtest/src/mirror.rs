@@ -155,7 +155,10 @@ fn serve(site: &Site, config: Arc<ServerConfig>, socket: TcpStream) -> Result<()
     while let Some((target, body)) = next_request(&mut stream, &mut bytes)? {
         let authenticated = stream.conn.peer_certificates().is_some();
         let (status, reply) = answer(site, &target, &body, authenticated)?;
-        let mut out = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", reply.len());
+        let mut out = format!(
+            "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n",
+            reply.len()
+        );
         let mut out = std::mem::take(&mut out).into_bytes();
         out.extend_from_slice(&reply);
         stream.write_all(&out)?;
@@ -209,7 +212,10 @@ fn answer(
     if target == path::COMMISSION {
         let request = CommissionRequest::parse(body)?;
         let payload = site.certificates(request.csr)?;
-        return Ok((200, certified(Kind::Commission, request.request_id, payload)));
+        return Ok((
+            200,
+            certified(Kind::Commission, request.request_id, payload),
+        ));
     }
     if !authenticated {
         let id = RequestId::default();
@@ -225,7 +231,11 @@ fn answer(
     if target == path::ACCESS {
         let request = AccessRequest::parse(body)?;
         let reply = (site.answers)(&request);
-        let status = if reply.decision == Decision::Refused { 503 } else { 200 };
+        let status = if reply.decision == Decision::Refused {
+            503
+        } else {
+            200
+        };
         return Ok((status, reply.to_bytes()));
     }
     let head = Head::parse(body)?;

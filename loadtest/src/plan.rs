@@ -321,7 +321,11 @@ mod tests {
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let variance = gaps.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
         assert!((mean - 200.0).abs() < 5.0, "mean {mean}");
-        assert!((variance.sqrt() - 200.0).abs() < 8.0, "sd {}", variance.sqrt());
+        assert!(
+            (variance.sqrt() - 200.0).abs() < 8.0,
+            "sd {}",
+            variance.sqrt()
+        );
     }
 
     #[test]
@@ -339,10 +343,22 @@ mod tests {
             from_s: 2.0,
             ..segment(Shape::Window, 10, 3)
         };
-        let plan =
-            Plan::new(&[segment(Shape::Uniform, 10, 2), cold], 4, 1).expect("a plan");
-        assert_eq!(plan.lanes(), [Lane::KeptAlive, Lane::KeptAlive, Lane::Cold, Lane::Cold, Lane::Cold]);
-        assert!(plan.starts().iter().all(|s| s.device < 2 || s.at_us >= 2_000_000));
+        let plan = Plan::new(&[segment(Shape::Uniform, 10, 2), cold], 4, 1).expect("a plan");
+        assert_eq!(
+            plan.lanes(),
+            [
+                Lane::KeptAlive,
+                Lane::KeptAlive,
+                Lane::Cold,
+                Lane::Cold,
+                Lane::Cold
+            ]
+        );
+        assert!(
+            plan.starts()
+                .iter()
+                .all(|s| s.device < 2 || s.at_us >= 2_000_000)
+        );
     }
 
     #[test]
@@ -351,10 +367,19 @@ mod tests {
         let error = |segments: &[Segment], probes| Plan::new(segments, probes, 0).err();
         assert_eq!(error(&[], 1), Some(PlanError::Empty));
         assert_eq!(error(&many(1, 1), 0), Some(PlanError::NoProbe));
-        assert_eq!(error(&many(1, 0), 1), Some(PlanError::NoDevice { segment: 0 }));
+        assert_eq!(
+            error(&many(1, 0), 1),
+            Some(PlanError::NoDevice { segment: 0 })
+        );
         let what = |what, limit| Some(PlanError::TooMany { what, limit });
-        assert_eq!(error(&many(REQUESTS_MAX + 1, 1), 1), what("requests", REQUESTS_MAX));
-        assert_eq!(error(&many(1, DEVICES_MAX + 1), 1), what("devices", DEVICES_MAX));
+        assert_eq!(
+            error(&many(REQUESTS_MAX + 1, 1), 1),
+            what("requests", REQUESTS_MAX)
+        );
+        assert_eq!(
+            error(&many(1, DEVICES_MAX + 1), 1),
+            what("devices", DEVICES_MAX)
+        );
         let segments = vec![segment(Shape::Window, 1, 1); SEGMENTS_MAX + 1];
         assert_eq!(error(&segments, 1), what("segments", SEGMENTS_MAX));
         let mut late = many(1, 1);

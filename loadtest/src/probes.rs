@@ -428,7 +428,10 @@ mod tests {
         let mut other = bytes;
         other[8..12].copy_from_slice(&(PROBES_MAX as u32 + 1).to_le_bytes());
         let found = PROBES_MAX + 1;
-        assert_eq!(Probes::parse(&other).err(), Some(ProbesError::BadCount { found }));
+        assert_eq!(
+            Probes::parse(&other).err(),
+            Some(ProbesError::BadCount { found })
+        );
     }
 
     #[test]

@@ -31,15 +31,19 @@ enum Trust {
 }
 
 /// The TLS configuration of a commissioned device. One per device: the session tickets are its own.
+/// `resumes` says whether it keeps one to resume with; without, every handshake is a full one.
 ///
 /// # Errors
 /// A key that does not belong to the certificate, or one that TLS cannot use.
-pub fn commissioned(identity: &Identity) -> Result<Arc<ClientConfig>, Error> {
+pub fn commissioned(identity: &Identity, resumes: bool) -> Result<Arc<ClientConfig>, Error> {
     let trust = Trust::Certificates(identity.site_cas.clone());
     let key = PrivateKeyDer::Pkcs8(identity.key.clone_key());
     let chain = vec![identity.certificate.clone()];
     let mut config = builder(trust)?.with_client_auth_cert(chain, key)?;
-    config.resumption = Resumption::in_memory_sessions(1);
+    config.resumption = match resumes {
+        true => Resumption::in_memory_sessions(1),
+        false => Resumption::disabled(),
+    };
     Ok(Arc::new(config))
 }
 
@@ -124,8 +128,7 @@ impl ServerCertVerifier for SiteVerifier {
             Trust::Certificates(site_cas) => {
                 let mut outcome = Err(unknown);
                 for site_ca in site_cas {
-                    outcome =
-                        self.verify_against(site_ca, end_entity, intermediates, server_name);
+                    outcome = self.verify_against(site_ca, end_entity, intermediates, server_name);
                     if outcome.is_ok() {
                         break;
                     }
