@@ -21,80 +21,17 @@ use std::time::Instant;
 use cardea_engine::CandidateList;
 use cardea_wire::{Decision, Kind, Reason, Reply, RequestId};
 
-use crate::directory::{Device, Directory};
+use crate::audit::{Answer, AttemptRecord, Matched, Outcome, Recorded};
+use crate::directory::{Device, Directory, person_tag};
 use crate::histograms::{Stage, Timings};
 
-/// What the audit is to hold of an attempt.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// The device that asks.
-    pub device: u64,
-    /// The device's name for the attempt.
-    pub request_id: RequestId,
-    /// The door it stands at.
-    pub door: u64,
-    /// What was decided; for an intent, what is about to be granted.
-    pub decision: Decision,
-    /// Why.
-    pub reason: Reason,
-    /// Who matched; nobody below the threshold.
-    pub matched: Option<Matched>,
-    /// Whether the outcome is still to come.
-    pub intent: bool,
-}
-
-/// Who matched, and how well.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Matched {
-    /// The person's number.
-    pub person: u64,
-    /// The site's own name for the person.
-    pub external_id: Box<str>,
-    /// The tag for the reply.
-    pub tag: u64,
-    /// Comparison score.
-    pub score: f32,
-}
-
-/// How an intent ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// The record's number.
-    pub sequence: u64,
-    /// What the device is told.
-    pub decision: Decision,
-    /// Why.
-    pub reason: Reason,
-}
-
-/// What the audit made of a record.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Recorded {
-    /// Durable, under this number.
-    New {
-        /// Its number.
-        sequence: u64,
-    },
-    /// The device has sent this attempt before; its outcome, if it came to one.
-    Repeat {
-        /// What was answered then.
-        answer: Option<RecordedAnswer>,
-    },
-    /// It could not be made durable.
-    Failed,
-}
-
-/// What was answered to an attempt.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RecordedAnswer {
-    /// What was decided.
-    pub decision: Decision,
-    /// Why.
-    pub reason: Reason,
-    /// Who matched: the tag, or 0.
-    pub tag: u64,
-    /// Comparison score, or 0.
-    pub score: f32,
+/// An instant by both clocks: the steady one decides, the server's calendar only names.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The steady clock.
+    pub now: Instant,
+    /// Unix time in microseconds.
+    pub unix_us: i64,
 }
 
 /// How a search ended.
@@ -114,19 +51,19 @@ pub enum Action {
     /// Search for the probe.
     Search,
     /// Make this durable, then call [`Attempt::recorded`].
-    Record(Record),
-    /// Answer, and append the outcome to the audit if there is one.
+    Record(AttemptRecord),
+    /// Answer, and append the outcome to its record in the audit if there is one.
     Reply {
         /// The answer.
         reply: Reply,
         /// The end of an intent.
-        outcome: Option<Outcome>,
+        outcome: Option<(u64, Outcome)>,
     },
 }
 
 enum State {
     Searching,
-    Recording { record: Record, since: Instant },
+    Recording { record: AttemptRecord, since: Instant },
     Ended,
 }
 
@@ -148,12 +85,12 @@ impl Attempt {
         request_id: RequestId,
         pad_failed: bool,
         complete: Instant,
-        now: Instant,
+        moment: Moment,
     ) -> (Self, Action) {
         let state = State::Searching;
         let mut attempt = Self { device, request_id, complete, state, timings: Timings::default() };
         let action = if pad_failed {
-            attempt.record(Decision::Denied, Reason::PadFailed, None, now)
+            attempt.record(Decision::Denied, Reason::PadFailed, None, moment)
         } else {
             Action::Search
         };
@@ -185,57 +122,71 @@ impl Attempt {
         queue_us: u32,
         search_us: u32,
         directory: &Directory,
-        now: Instant,
+        moment: Moment,
     ) -> Action {
         assert!(matches!(self.state, State::Searching), "a search ends once");
         self.timings.set(Stage::Queue, queue_us);
         self.timings.set(Stage::Search, search_us);
         let candidates = match end {
             SearchEnd::Candidates(candidates) => candidates,
-            SearchEnd::Late => return self.refuse(Reason::DeadlinePassed, now),
-            SearchEnd::Failed => return self.refuse(Reason::GalleryUnavailable, now),
+            SearchEnd::Late => return self.refuse(Reason::DeadlinePassed, moment.now),
+            SearchEnd::Failed => return self.refuse(Reason::GalleryUnavailable, moment.now),
         };
         // The view that was searched may be older than a withdrawal: who is no longer in force is
         // passed over, as if the search had been made now.
         let matched = candidates.as_slice().iter().find_map(|candidate| {
             directory.person(candidate.person.0).map(|person| Matched {
                 person: candidate.person.0,
-                external_id: person.external_id.clone(),
-                tag: person.tag,
+                external_id: person.external_id.to_string(),
                 score: candidate.score,
             })
         });
         let Some(matched) = matched else {
-            return self.record(Decision::Denied, Reason::NoMatch, None, now);
+            return self.record(Decision::Denied, Reason::NoMatch, None, moment);
         };
         match directory.authorise(matched.person, self.device.door) {
-            Ok(_) => self.record(Decision::Granted, Reason::None, Some(matched), now),
-            Err(reason) => self.record(Decision::Denied, reason, Some(matched), now),
+            Ok(_) => self.record(Decision::Granted, Reason::None, Some(matched), moment),
+            Err(reason) => self.record(Decision::Denied, reason, Some(matched), moment),
         }
     }
 
     /// The audit has answered. Only here can a grant arise, from a durable record, and only if
     /// the right still holds.
-    pub fn recorded(&mut self, recorded: Recorded, directory: &Directory, now: Instant) -> Action {
+    pub fn recorded(
+        &mut self,
+        recorded: &Recorded,
+        directory: &Directory,
+        moment: Moment,
+    ) -> Action {
         let State::Recording { record, since } = std::mem::replace(&mut self.state, State::Ended)
         else {
             unreachable!("a record is asked for before it is made");
         };
-        self.timings.set(Stage::Record, micros(now, since));
+        self.timings.set(Stage::Record, micros(moment.now, since));
         match recorded {
-            Recorded::Failed => self.refuse(Reason::NotRecorded, now),
-            Recorded::Repeat { answer } => {
-                let mut reply = self.reply(Decision::Denied, Reason::Interrupted, now);
-                if let Some(answer) = answer {
-                    reply.decision = answer.decision;
-                    reply.reason = answer.reason;
-                    reply.person = answer.tag;
-                    reply.score = answer.score;
-                }
-                Action::Reply { reply, outcome: None }
+            Recorded::New { sequence } => self.conclude(record, *sequence, directory, moment),
+            Recorded::Repeat { answer, .. } => self.repeat(answer, moment.now),
+            Recorded::Failed { why } => {
+                tracing::error!(%why, "an attempt could not be recorded");
+                self.refuse(Reason::NotRecorded, moment.now)
             }
-            Recorded::New { sequence } => self.conclude(&record, sequence, directory, now),
+            Recorded::Outcome { .. } => unreachable!("outcomes are not waited for"),
         }
+    }
+
+    /// A repeat is answered as its first was, and never opens. One whose first has not come to
+    /// an end is denied.
+    fn repeat(&self, answer: &Answer, now: Instant) -> Action {
+        let mut reply = self.reply(Decision::Denied, Reason::Interrupted, now);
+        if let Answer::Decided { decision, reason, matched } = answer {
+            reply.decision = decision_of(*decision);
+            reply.reason = Reason::from_code(*reason).unwrap_or(Reason::Interrupted);
+            if let Some(matched) = matched {
+                reply.person = person_tag(&matched.external_id);
+                reply.score = matched.score;
+            }
+        }
+        Action::Reply { reply, outcome: None }
     }
 
     /// The deadline has passed: the device is told, and no grant can arise any more.
@@ -250,30 +201,34 @@ impl Attempt {
     }
 
     fn conclude(
-        &mut self,
-        record: &Record,
+        &self,
+        record: AttemptRecord,
         sequence: u64,
         directory: &Directory,
-        now: Instant,
+        moment: Moment,
     ) -> Action {
-        let Some(matched) = &record.matched else {
-            let reply = self.reply(record.decision, record.reason, now);
+        let recorded = Reason::from_code(record.reason).unwrap_or(Reason::Interrupted);
+        let Some(matched) = record.matched else {
+            let reply = self.reply(decision_of(record.decision), recorded, moment.now);
             return Action::Reply { reply, outcome: None };
         };
-        let (decision, reason) = if record.intent {
+        let (decision, reason) = if record.is_final {
+            (decision_of(record.decision), recorded)
+        } else {
             match directory.authorise(matched.person, self.device.door) {
                 Ok(_) => (Decision::Granted, Reason::None),
                 Err(reason) => (Decision::Denied, reason),
             }
-        } else {
-            (record.decision, record.reason)
         };
-        let mut reply = self.reply(decision, reason, now);
+        let mut reply = self.reply(decision, reason, moment.now);
         if reason != Reason::Withdrawn {
-            reply.person = matched.tag;
+            reply.person = person_tag(&matched.external_id);
             reply.score = matched.score;
         }
-        let outcome = record.intent.then_some(Outcome { sequence, decision, reason });
+        let outcome = (!record.is_final).then(|| {
+            let at_unix_us = moment.unix_us;
+            (sequence, Outcome { decision: decision as u8, reason: reason.code(), at_unix_us })
+        });
         Action::Reply { reply, outcome }
     }
 
@@ -282,18 +237,19 @@ impl Attempt {
         decision: Decision,
         reason: Reason,
         matched: Option<Matched>,
-        now: Instant,
+        moment: Moment,
     ) -> Action {
-        let record = Record {
+        let record = AttemptRecord {
             device: self.device.id,
-            request_id: self.request_id,
+            request_id: self.request_id.0,
+            at_unix_us: moment.unix_us,
             door: self.device.door,
-            decision,
-            reason,
+            decision: decision as u8,
+            reason: reason.code(),
             matched,
-            intent: decision == Decision::Granted,
+            is_final: decision != Decision::Granted,
         };
-        self.state = State::Recording { record: record.clone(), since: now };
+        self.state = State::Recording { record: record.clone(), since: moment.now };
         Action::Record(record)
     }
 
@@ -306,6 +262,11 @@ impl Attempt {
         reply.times.total_us = micros(now, self.complete);
         reply
     }
+}
+
+/// A recorded decision; what is no decision of ours opens nothing.
+fn decision_of(recorded: u8) -> Decision {
+    if recorded == Decision::Granted as u8 { Decision::Granted } else { Decision::Denied }
 }
 
 /// Microseconds from `since` to `now`; saturates.

@@ -4,6 +4,7 @@
 //! `net`; ARCHITECTURE.md tells it file by file.
 
 pub mod access;
+pub mod admin;
 pub mod api;
 pub mod audit;
 pub mod cli;
@@ -18,6 +19,9 @@ pub mod metrics;
 pub mod net;
 pub mod pki;
 pub mod secrets;
+pub mod serve;
+pub mod site;
 pub mod store;
 pub mod tls;
 pub mod work;
+pub mod writer;

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use cardea_engine::ModelId;
 
+use crate::access::Moment;
 use crate::directory::Directory;
 use crate::work::Searched;
 
@@ -68,6 +69,13 @@ impl Site {
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
     }
+}
+
+/// An instant of the steady clock, named by the server's calendar.
+#[must_use]
+pub fn moment(now: Instant) -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment { now, unix_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX) }
 }
 
 /// Milliseconds since the Unix epoch by the server's clock, which may step: it decides nothing.

@@ -73,6 +73,7 @@ impl<T> Clone for WorkQueue<T> {
 #[derive(Default)]
 struct Pace {
     us_per_probe: AtomicU32,
+    waiting: AtomicU32,
 }
 
 impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
@@ -91,6 +92,8 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
         let thread = thread::Builder::new().name("search".to_owned()).spawn(move || {
             let mut batch = Vec::with_capacity(PROBES_IN_BATCH_MAX);
             while take_batch(&receiver, &mut batch) {
+                let waiting = u32::try_from(receiver.len()).unwrap_or(u32::MAX);
+                pace.waiting.store(waiting, Ordering::Relaxed);
                 search_batch(&searcher, &searched.load_full(), &mut batch, &pace, &damaged);
             }
         })?;
@@ -104,6 +107,7 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
     /// deadline would pass.
     pub fn submit(&self, probe: Probe<T>) -> Result<(), Overloaded> {
         let waiting = u32::try_from(self.sender.len()).unwrap_or(u32::MAX);
+        self.pace.waiting.store(waiting, Ordering::Relaxed);
         let wait_us = self.pace.us_per_probe.load(Ordering::Relaxed).saturating_mul(waiting);
         let waiting = &probe.waiting;
         let left = waiting.deadline.saturating_duration_since(waiting.queued);
@@ -115,10 +119,10 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
         })
     }
 
-    /// Probes that wait now.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.sender.len()
+    /// How many probes wait, to be asked at any time; does not keep the search thread alive.
+    pub fn waiting(&self) -> impl Fn() -> u32 + Send + Sync + 'static {
+        let pace = Arc::clone(&self.pace);
+        move || pace.waiting.load(Ordering::Relaxed)
     }
 }
 

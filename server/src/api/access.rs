@@ -9,11 +9,13 @@ use slab::Slab;
 
 use super::device::command_for;
 use super::refusal::{refuse, response};
-use super::{Api, Completion, name_of};
-use crate::access::{Action, Attempt, Recorded, micros};
+use super::{Api, name_of};
+use crate::access::{Action, Attempt, micros};
+use crate::audit::Recorded;
 use crate::histograms::{Stage, Timings, Worst};
 use crate::limits::{ATTEMPTS_IN_FLIGHT_MAX, ATTEMPTS_PER_DEVICE_MAX};
 use crate::net::{ExchangeId, Peer, Replies, Request, RequestTimes};
+use crate::site::moment;
 use crate::work::{Probe, SearchDone, Waiting};
 
 /// Where an exchange of an access request stands.
@@ -148,10 +150,11 @@ impl Api {
         self.attempts.has_room(device.id)?;
         self.seen.note(&device, peer, message.firmware, message.command_done);
 
-        let deadline = request.times.complete + self.site.answer_deadline;
+        let complete = request.times.complete;
+        let deadline = complete + self.site.answer_deadline;
         let pad_failed = message.pad == PadResult::Failed;
         let (attempt, action) =
-            Attempt::begin(device, message.request_id, pad_failed, request.times.complete, now);
+            Attempt::begin(device, message.request_id, pad_failed, complete, moment(now));
         let in_flight = InFlight {
             attempt,
             exchange: id,
@@ -179,8 +182,9 @@ impl Api {
             return;
         };
         let directory = self.site.directory();
+        let at = moment(now);
         let action =
-            in_flight.attempt.searched(&done.end, done.queue_us, done.search_us, &directory, now);
+            in_flight.attempt.searched(&done.end, done.queue_us, done.search_us, &directory, at);
         drop(directory);
         self.act(done.ticket, action, now, replies);
     }
@@ -190,7 +194,7 @@ impl Api {
     pub(super) fn recorded(
         &mut self,
         ticket: u64,
-        recorded: Recorded,
+        recorded: &Recorded,
         now: Instant,
         replies: &mut Replies,
     ) {
@@ -198,7 +202,7 @@ impl Api {
             return;
         };
         let directory = self.site.directory();
-        let action = in_flight.attempt.recorded(recorded, &directory, now);
+        let action = in_flight.attempt.recorded(recorded, &directory, moment(now));
         drop(directory);
         self.act(ticket, action, now, replies);
     }
@@ -224,15 +228,16 @@ impl Api {
         match action {
             Action::Search => unreachable!("asked for once, when the attempt is taken on"),
             Action::Record(record) => {
-                let done = self.done.clone();
-                let send = move |recorded| done.send(Completion::Recorded { ticket, recorded });
-                if self.audit.begin(record, send).is_err() {
+                if self.audit.begin(record, ticket).is_err() {
                     self.refuse_attempt(ticket, Reason::NotRecorded, now, replies);
                 }
             }
             Action::Reply { reply, outcome } => {
-                if let Some(outcome) = outcome {
-                    self.audit.outcome(outcome);
+                // An outcome that finds no room leaves the record "interrupted": nothing opens twice.
+                if let Some((sequence, outcome)) = outcome
+                    && self.audit.outcome(sequence, outcome, None).is_err()
+                {
+                    self.interval.counts.add("audit_outcomes_lost", 1);
                 }
                 self.reply(ticket, reply, now, replies);
             }

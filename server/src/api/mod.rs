@@ -19,8 +19,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use cardea_wire::{Kind, Reason, RequestId};
 
-use crate::access::Recorded;
-use crate::audit::AuditHandle;
+use crate::audit::{self, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
 use crate::directory::Device;
 use crate::metrics::{Handover, INTERVAL, Interval};
@@ -40,12 +39,7 @@ pub enum Completion {
     /// A search has ended.
     Searched(SearchDone),
     /// An attempt is in the audit, or cannot be.
-    Recorded {
-        /// The attempt.
-        ticket: u64,
-        /// How it went.
-        recorded: Recorded,
-    },
+    Recorded(audit::Completion),
     /// The writer has answered for an exchange.
     Served {
         /// The exchange.
@@ -176,8 +170,8 @@ impl Service for Api {
         for completion in completions {
             match completion {
                 Completion::Searched(done) => self.searched(done, now, replies),
-                Completion::Recorded { ticket, recorded } => {
-                    self.recorded(ticket, recorded, now, replies);
+                Completion::Recorded(done) => {
+                    self.recorded(done.ticket, &done.recorded, now, replies);
                 }
                 Completion::Served { exchange, response } => replies.push(exchange, response),
                 Completion::CloseDevice(fingerprint) => replies.close_device(fingerprint),

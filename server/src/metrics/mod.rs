@@ -72,8 +72,34 @@ pub struct Interval {
     pub counts: Counts,
 }
 
-/// A gauge's name, its help and its value now.
-pub type Gauge = (&'static str, &'static str, f64);
+/// What is so now, or was counted elsewhere, asked for each interval.
+#[derive(Debug, Default)]
+pub struct Levels {
+    gauges: Vec<(&'static str, &'static str, f64)>,
+    counters: Vec<(String, u64)>,
+    refused: Vec<(&'static str, u64)>,
+}
+
+impl Levels {
+    /// A value now, with its name in snake case and a help text.
+    pub fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.gauges.push((name, help, value));
+    }
+
+    /// A number of the front end: a level, or a count that only grows.
+    pub fn front_end(&mut self, name: &'static str, value: u64, is_level: bool) {
+        if is_level {
+            self.gauges.push((name, "Of the front end, now", value as f64));
+        } else {
+            self.counters.push((format!("front_end_{name}"), value));
+        }
+    }
+
+    /// Requests that framing refused, by why.
+    pub fn refused(&mut self, why: &'static str, value: u64) {
+        self.refused.push((why, value));
+    }
+}
 
 /// A loop's end: takes an empty interval, gives a full one.
 pub struct Handover {
@@ -113,7 +139,7 @@ impl Observer {
     /// If the system gives no thread.
     pub fn start(
         log: LatencyLog,
-        gauges: impl Fn() -> Vec<Gauge> + Send + 'static,
+        levels: impl Fn() -> Levels + Send + 'static,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (full, received) = bounded(INTERVALS_QUEUED_MAX);
         let (recycle, empty) = bounded(INTERVALS_QUEUED_MAX);
@@ -128,9 +154,9 @@ impl Observer {
         };
         let thread = thread::Builder::new().name("observer".to_owned()).spawn(move || {
             while totals.one_interval(&received, &returned) {
-                totals.publish(gauges());
+                totals.publish(levels());
             }
-            totals.publish(gauges());
+            totals.publish(levels());
         })?;
         Ok((Self { text, full, empty, recycle }, thread))
     }
@@ -184,7 +210,7 @@ impl Totals {
         }
     }
 
-    fn publish(&mut self, gauges: Vec<Gauge>) {
+    fn publish(&mut self, levels: Levels) {
         if !self.latest.histograms.is_empty() {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let start = now.saturating_sub(INTERVAL);
@@ -199,7 +225,7 @@ impl Totals {
         self.all.counts.merge(&self.latest.counts);
         self.latest.histograms.reset();
         self.latest.counts.reset();
-        let text = text::render(&self.all, gauges, self.log_failures);
+        let text = text::render(&self.all, levels, self.log_failures);
         self.text.store(Arc::new(text));
     }
 }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{Gauge, Interval};
+use super::{Interval, Levels};
 use crate::histograms::stage::{STAGES, Stage};
 
 /// Upper ends of the buckets in microseconds: 1, 2, 5 in each decade, 100 us to 10 s.
@@ -22,14 +22,14 @@ const BUCKETS_US: [u64; 16] = [
 ];
 
 /// The text of everything.
-pub(super) fn render(all: &Interval, gauges: Vec<Gauge>, log_failures: u64) -> String {
-    let mut counters = all.counts.others.clone();
-    counters.push(("latency_log_failures", log_failures));
+pub(super) fn render(all: &Interval, mut levels: Levels, log_failures: u64) -> String {
+    let own = all.counts.others.iter().map(|(name, count)| ((*name).to_owned(), *count));
+    levels.counters.extend(own);
+    levels.counters.push(("latency_log_failures".to_owned(), log_failures));
     let snapshot = Snapshot {
         stages: STAGES.map(|stage| StageBuckets::of(all, stage)),
         answers: all.counts.answers,
-        counters,
-        gauges,
+        levels,
     };
     let mut registry = Registry::with_prefix("cardea");
     registry.register_collector(Box::new(snapshot));
@@ -42,8 +42,7 @@ pub(super) fn render(all: &Interval, gauges: Vec<Gauge>, log_failures: u64) -> S
 struct Snapshot {
     stages: [StageBuckets; STAGES.len()],
     answers: [u64; ALL.len()],
-    counters: Vec<(&'static str, u64)>,
-    gauges: Vec<Gauge>,
+    levels: Levels,
 }
 
 #[derive(Debug)]
@@ -102,12 +101,21 @@ impl Collector for Snapshot {
             let labels = [("reason", name)];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
-        for (name, count) in &self.counters {
+        let mut family = encoder.encode_descriptor(
+            "requests_refused",
+            "Requests refused by framing, by why",
+            None,
+            MetricType::Counter,
+        )?;
+        for (why, count) in &self.levels.refused {
+            ConstCounter::new(*count).encode(family.encode_family(&[("why", *why)])?)?;
+        }
+        for (name, count) in &self.levels.counters {
             let counter = ConstCounter::new(*count);
             let metric = encoder.encode_descriptor(name, "Events", None, MetricType::Counter)?;
             counter.encode(metric)?;
         }
-        for (name, help, value) in &self.gauges {
+        for (name, help, value) in &self.levels.gauges {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(*value).encode(metric)?;
         }
@@ -132,7 +140,10 @@ mod tests {
         }
         all.counts.answer(Reason::NoMatch);
         all.counts.add("connections_refused", 4);
-        let text = render(&all, vec![("people", "People enrolled", 7.0)], 0);
+        let mut levels = Levels::default();
+        levels.gauge("people", "People in force", 7.0);
+        levels.refused("bare_lf", 2);
+        let text = render(&all, levels, 0);
         for line in [
             r#"cardea_access_stage_seconds_bucket{le="0.0001",stage="total"} 1"#,
             r#"cardea_access_stage_seconds_bucket{le="0.0002",stage="total"} 2"#,
@@ -140,6 +151,7 @@ mod tests {
             r#"cardea_access_stage_seconds_count{stage="total"} 3"#,
             r#"cardea_access_answers_total{reason="no match"} 1"#,
             "cardea_connections_refused_total 4",
+            r#"cardea_requests_refused_total{why="bare_lf"} 2"#,
             "cardea_people 7.0",
             "# EOF",
         ] {

@@ -1,13 +1,14 @@
 //! What administrators ask for, one request at a time. A reply is given only once the change is
 //! durable and in force.
 
-use cardea_wire::CommissioningCode;
+use cardea_wire::{CommissioningCode, Decision, Reason};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::error::WriterError;
 use super::{Session, Writer};
 use crate::admin::message::{NewDevice, Request, Response};
+use crate::audit::{AttemptRecord, Entry, Progress};
 use crate::secrets::random;
 use crate::site::unix_ms;
 use crate::store::{
@@ -210,11 +211,59 @@ impl Writer {
         Ok(done(if grant { "granted" } else { "revoked" }))
     }
 
+    fn audit_tail(&self, count: u32) -> Result<Response, Refusal> {
+        let doors = self.store.read().doors()?;
+        let devices = self.store.read().devices()?;
+        let rows = self
+            .audit
+            .tail(count as usize)?
+            .into_iter()
+            .map(|entry| match entry.entry {
+                Entry::Attempt(attempt, progress) => {
+                    let door = doors.iter().find(|door| door.id.0 == attempt.door);
+                    let device = devices.iter().find(|device| device.id.0 == attempt.device);
+                    vec![
+                        entry.sequence.to_string(),
+                        date(attempt.at_unix_us / 1_000_000),
+                        door.map_or_else(String::new, |door| door.name.clone()),
+                        device.map_or_else(String::new, |device| device.name.clone()),
+                        outcome(&attempt, progress),
+                        attempt.matched.map_or_else(String::new, |matched| matched.external_id),
+                    ]
+                }
+                Entry::Change(change) => vec![
+                    entry.sequence.to_string(),
+                    date(change.at_unix_us / 1_000_000),
+                    String::new(),
+                    change.actor,
+                    change.action,
+                    change.subject,
+                ],
+            })
+            .collect();
+        Ok(table(&["number", "time", "door", "device", "decision", "person"], rows))
+    }
+
     /// A door by name.
     pub(super) fn door(&self, name: &str) -> Result<Door, Refusal> {
         let door = self.store.read().door_named(name)?;
         door.ok_or_else(|| words("no door of this name; `cardea door add` makes one"))
     }
+}
+
+/// The decision first, then why.
+fn outcome(attempt: &AttemptRecord, progress: Progress) -> String {
+    let (decision, reason) = match progress {
+        Progress::Final => (attempt.decision, attempt.reason),
+        Progress::Outcome(outcome) => (outcome.decision, outcome.reason),
+        Progress::InFlight => return "in flight".to_owned(),
+        Progress::Interrupted => return "interrupted".to_owned(),
+    };
+    if decision == Decision::Granted as u8 {
+        return "granted".to_owned();
+    }
+    let reason = Reason::from_code(reason).map_or("", Reason::text);
+    format!("denied: {reason}")
 }
 
 pub(super) fn words(text: &str) -> Refusal {

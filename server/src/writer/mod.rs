@@ -25,13 +25,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use crate::admin::message::{Request, Response};
 use crate::api::Completion;
+use crate::audit::{Audit, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
 use crate::limits::WRITER_QUEUED_MAX;
 use crate::net::ExchangeId;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
-use crate::site::Site;
+use crate::site::{Site, moment};
 use crate::store::{DataDirectory, ImportId, SettingKey, Store};
 use cardea_wire::RequestId;
 
@@ -163,11 +164,21 @@ impl Writer {
     /// # Errors
     /// If the directory is no site's, is in use, or is damaged.
     pub fn offline(data: &Path) -> Result<Self, WriterError> {
-        let config = Config::read(data).map_err(WriterError::Config)?;
         let directory = DataDirectory::lock(data)?;
+        let audit = Audit::open(&directory, moment(Instant::now()).unix_us)?;
+        Self::open(directory, &audit)
+    }
+
+    /// The writer of a locked data directory.
+    ///
+    /// # Errors
+    /// If the directory is no site's, or is damaged.
+    pub fn open(directory: DataDirectory, audit: &Audit) -> Result<Self, WriterError> {
+        let data = directory.path();
+        let config = Config::read(data).map_err(WriterError::Config)?;
         let store = Store::open(&directory)?;
         let pki = SitePki::open(data, &Sealer::open(data)?)?;
-        let audit = Audit::open(&directory)?.reader()?;
+        let audit = audit.open_reader()?;
         Ok(Self { store, directory, audit, config, pki, import: None, online: None })
     }
 
