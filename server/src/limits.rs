@@ -31,6 +31,8 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 pub const EVENTS_PER_TURN: usize = 1_024;
 /// Connections the kernel keeps for us until we accept them.
 pub const BACKLOG: i32 = 4_096;
+/// What the kernel may hold of unsent bytes for one connection; it doubles the number itself.
+pub const SEND_BUFFER_BYTES: usize = 131_072;
 /// Scratch buffers of a loop that grew past this are given back.
 pub const SCRATCH_BYTES_KEPT: usize = 65_536;
 

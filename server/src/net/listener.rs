@@ -3,9 +3,9 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::limits::BACKLOG;
+use crate::limits::{BACKLOG, SEND_BUFFER_BYTES};
 
 /// Listens on `address`. With `shared`, several loops may each listen on it, and the kernel
 /// spreads connections over them.
@@ -23,7 +23,7 @@ pub fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
-    socket.set_nonblocking(true)?;
+    prepare(SockRef::from(&socket))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -54,11 +54,18 @@ pub fn inherited() -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for index in 0..handed.len() {
         if let Some(listener) = handed.take_tcp_listener(index)? {
-            listener.set_nonblocking(true)?;
+            prepare(SockRef::from(&listener))?;
             listeners.push(listener);
         }
     }
     Ok(listeners)
+}
+
+/// What accepted connections take over from their listener.
+fn prepare(listener: SockRef<'_>) -> io::Result<()> {
+    // Left alone the kernel holds megabytes for whoever does not read.
+    listener.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    listener.set_nonblocking(true)
 }
 
 #[cfg(test)]

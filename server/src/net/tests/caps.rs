@@ -54,7 +54,6 @@ fn the_stalest_handshake_makes_room() {
 fn an_address_cannot_have_more_than_its_share() {
     let bounds = Bounds {
         address_connections: 3,
-        address_handshakes: 2,
         ..patient()
     };
     let server = Server::bounded(bounds);
@@ -72,6 +71,7 @@ fn an_address_cannot_have_more_than_its_share() {
     server.wait_for(Counter::Connections, 1);
     assert_eq!(server.stranger().ask("/echo", b"again").body, b"again");
     let counters = server.counters.clone();
+    drop(kept);
     server.stop();
     assert_eq!(counters.value(Counter::AddressConnections), 2);
 }
