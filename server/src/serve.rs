@@ -192,6 +192,8 @@ fn levels(
         levels.gauge("references", "References in the gallery", view.rows() as f64);
         levels.gauge("overlay_rows", "References since the snapshot", view.overlay_rows() as f64);
         levels.gauge("withdrawals", "Withdrawals since the snapshot", view.withdrawals() as f64);
+        let pending = f64::from(u8::from(site.is_erasure_pending()));
+        levels.gauge("erasure_pending", "Withdrawn bytes wait to be erased: 1 or 0", pending);
         levels.gauge("probes_waiting", "Probes that wait for a search", waiting() as f64);
         for counter in Counter::ALL {
             let value = counters.iter().map(|counters| counters.value(counter)).sum();

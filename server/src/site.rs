@@ -22,6 +22,7 @@ pub struct Site {
     directory: RwLock<Directory>,
     ready: AtomicBool,
     stopping: AtomicBool,
+    erasure_pending: AtomicBool,
 }
 
 impl Site {
@@ -35,6 +36,7 @@ impl Site {
             directory: RwLock::new(directory),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            erasure_pending: AtomicBool::new(false),
         }
     }
 
@@ -63,6 +65,16 @@ impl Site {
     /// Whether the server answers what is in flight and takes nothing new.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether bytes of somebody withdrawn are still in some file of the data directory.
+    pub fn is_erasure_pending(&self) -> bool {
+        self.erasure_pending.load(Ordering::Acquire)
+    }
+
+    /// For the writer.
+    pub fn set_erasure_pending(&self, pending: bool) {
+        self.erasure_pending.store(pending, Ordering::Release);
     }
 
     /// No new access requests from here on.

@@ -340,6 +340,7 @@ impl Writer {
             return Ok(());
         };
         online.snapshots.tick(&mut self.store, &online.published)?;
+        online.published.site().set_erasure_pending(!online.snapshots.all_erased());
         self.follow()
     }
 

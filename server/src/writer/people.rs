@@ -85,6 +85,7 @@ impl Writer {
         let period = Duration::from_secs(self.config.erasure_period_s);
         if let Some(online) = &mut self.online {
             online.snapshots.erase_within(period);
+            online.published.site().set_erasure_pending(true);
         }
         self.follow()?;
         let references = withdrawn.references.len();

@@ -115,7 +115,7 @@ impl Published {
                     }
                     Change::Reference(reference, _) => {
                         if let Some((person, bytes)) = reader.reference(reference)? {
-                            rows.push(row(reference, person, &bytes)?);
+                            rows.push(row(reference, person, bytes.as_slice())?);
                         }
                     }
                     Change::Imported(import) => {
