@@ -16,6 +16,7 @@ pub mod identity;
 pub mod limits;
 pub mod mirror;
 pub mod plan;
+pub mod plot;
 pub mod probes;
 pub mod report;
 pub mod rng;

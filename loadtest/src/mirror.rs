@@ -29,6 +29,9 @@ const REQUEST_HEAD_BYTES_MAX: usize = 4_096;
 /// What answers access requests.
 pub type Answers = dyn Fn(&AccessRequest<'_>) -> Reply + Send + Sync;
 
+/// What answers heartbeats.
+pub type Heartbeats = dyn Fn(&Head) -> Reply + Send + Sync;
+
 /// A running mirror; its threads end with the process.
 #[derive(Debug)]
 pub struct Mirror {
@@ -40,6 +43,7 @@ struct Site {
     issuer: Issuer<'static, KeyPair>,
     site_ca: CertificateDer<'static>,
     answers: Box<Answers>,
+    heartbeats: Box<Heartbeats>,
 }
 
 /// Why a mirror does not start.
@@ -51,6 +55,19 @@ impl Mirror {
     /// # Errors
     /// Keys, certificates or the socket.
     pub fn start(answers: Box<Answers>) -> Result<Self, MirrorError> {
+        let served =
+            |head: &Head| Reply::new(head.kind, head.request_id, Decision::Served, Reason::None);
+        Self::start_with(answers, Box::new(served))
+    }
+
+    /// The same with heartbeats answered by a function.
+    ///
+    /// # Errors
+    /// As [`Mirror::start`].
+    pub fn start_with(
+        answers: Box<Answers>,
+        heartbeats: Box<Heartbeats>,
+    ) -> Result<Self, MirrorError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
 
@@ -70,6 +87,7 @@ impl Mirror {
             issuer,
             site_ca: site_ca.clone(),
             answers,
+            heartbeats,
         });
         thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
@@ -239,8 +257,7 @@ fn answer(
         return Ok((status, reply.to_bytes()));
     }
     let head = Head::parse(body)?;
-    let served = Reply::new(head.kind, head.request_id, Decision::Served, Reason::None);
-    Ok((200, served.to_bytes()))
+    Ok((200, (site.heartbeats)(&head).to_bytes()))
 }
 
 fn certified(kind: Kind, id: RequestId, payload: Vec<u8>) -> Vec<u8> {

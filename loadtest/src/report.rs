@@ -74,6 +74,7 @@ pub fn json(summary: &Summary, checked: &[Checked], verdict: &Verdict) -> Value 
         "format": "cardea-loadtest-1",
         "began_unix_ms": since_epoch.as_millis() as u64,
         "duration_us": summary.duration_us,
+        "generator_cpu_us": summary.cpu_us,
         "all": tally_json(&summary.all),
         "lanes": lanes,
         "server": stages,
@@ -168,7 +169,13 @@ fn push_times(out: &mut String, summary: &Summary) {
     }
     push_row(out, "generator's lateness", &summary.lateness);
     let spread = Quantity::TimeUs(summary.burst_spread_us);
-    line(out, format_args!("spread of a burst's starts: {spread}"));
+    let cpu = summary.cpu_per_request_us();
+    line(
+        out,
+        format_args!(
+            "spread of a burst's starts: {spread}; generator's CPU a request: {cpu:.1} us"
+        ),
+    );
 }
 
 fn push_row(out: &mut String, name: &str, times: &Times) {

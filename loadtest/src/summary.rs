@@ -8,6 +8,7 @@ use crate::histogram::Times;
 use crate::limits::WORST_REQUESTS;
 use crate::plan::Lane;
 use crate::probes::Probes;
+use crate::run::Run;
 use crate::sample::{Answer, Outcome, Sample};
 use crate::verdict::Quantity;
 
@@ -74,6 +75,8 @@ pub struct Judged {
 pub struct Summary {
     /// When the run began.
     pub began: SystemTime,
+    /// CPU time of the generator, microseconds.
+    pub cpu_us: u64,
     /// Microseconds from the first intended start to the last end.
     pub duration_us: u64,
     /// All requests.
@@ -104,14 +107,11 @@ impl Summary {
     /// # Panics
     /// If a sample names a probe that is not in `probes`.
     #[must_use]
-    pub fn new(
-        samples: &[Sample],
-        probes: &Probes,
-        began: SystemTime,
-        failures: Vec<(String, u64)>,
-    ) -> Self {
+    pub fn new(run: &Run, probes: &Probes) -> Self {
+        let samples = &run.samples;
         let mut summary = Self {
-            began,
+            began: run.began,
+            cpu_us: run.cpu_us,
             duration_us: duration_us(samples),
             all: Tally::default(),
             lanes: BTreeMap::new(),
@@ -122,7 +122,7 @@ impl Summary {
             lateness: Times::default(),
             burst_spread_us: burst_spread_us(samples),
             worst: worst(samples),
-            failures,
+            failures: run.failures.clone(),
         };
         for sample in samples {
             summary.all.add(sample);
@@ -167,12 +167,19 @@ impl Summary {
         judged.wrong_person += u64::from(judgement.wrong_person);
     }
 
+    /// CPU time of the generator for each request, us.
+    #[must_use]
+    pub fn cpu_per_request_us(&self) -> f64 {
+        self.cpu_us as f64 / self.all.requests.max(1) as f64
+    }
+
     /// A figure by the name that assertions use; `None` for a name that means nothing.
     ///
     /// Times: `p50`..`p100`, `max`, `mean` of the response time; `service.`, `handshake.`,
     /// `lateness.` or `server.STAGE.` before them for others; a lane's name before it all for that
     /// lane. Counts: `requests`, `granted`, `denied`, `refused`, `errors`, `errors.STAGE`, `wrong`,
-    /// `unexpected`, `wrong_person`, `resumed`. Ratios: `fnir`, `fpir`. Times: `lateness`, `spread`.
+    /// `unexpected`, `wrong_person`, `resumed`. Ratios: `fnir`, `fpir`. Times: `lateness`, `spread`,
+    /// `cpu_per_request` (the generator's own).
     #[must_use]
     pub fn quantity(&self, name: &str) -> Option<Quantity> {
         let count = |count| Some(Quantity::Count(count));
@@ -182,6 +189,7 @@ impl Summary {
             "wrong_person" => return count(self.judged.wrong_person),
             "fnir" => return Some(self.judged.fnir()),
             "fpir" => return Some(self.judged.fpir()),
+            "cpu_per_request" => return Some(Quantity::TimeUs(self.cpu_per_request_us() as u64)),
             "lateness" => return Some(Quantity::TimeUs(self.lateness.percentile_us(100.0))),
             "spread" => return Some(Quantity::TimeUs(self.burst_spread_us)),
             _ => {}

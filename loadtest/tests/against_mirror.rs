@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use cardea_loadtest::blocking::Session;
 use cardea_loadtest::client::{Client, Failure, Stage};
@@ -94,7 +94,7 @@ fn load(answers: Box<Answers>, segments: &[Segment], timeout: Duration) -> Summa
     };
     let run = run::run(&setup, &mut |_| {}).expect("a run");
     assert_eq!(run.samples.len(), plan.starts().len());
-    Summary::new(&run.samples, &probes, SystemTime::now(), run.failures)
+    Summary::new(&run, &probes)
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The commands and what they share.
 
 mod commission;
+mod output;
 mod run;
+mod self_check;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
@@ -25,6 +28,8 @@ pub(crate) enum Command {
     Commission(commission::Commission),
     /// Send access requests by a plan, hold the answers against what is known, print the verdict.
     Run(Box<run::Run>),
+    /// Measure the generator itself against a server that answers at once, in this process.
+    SelfCheck(self_check::SelfCheck),
 }
 
 impl Command {
@@ -32,6 +37,7 @@ impl Command {
         match self {
             Self::Commission(command) => command.carry_out(),
             Self::Run(command) => command.carry_out(),
+            Self::SelfCheck(command) => command.carry_out(),
         }
     }
 }
@@ -68,6 +74,11 @@ impl fmt::Display for CliError {
             Self::Usage(why) | Self::NotServed(why) => f.write_str(why),
         }
     }
+}
+
+/// A usage error about a file.
+pub(crate) fn named(path: &Path, why: impl fmt::Display) -> CliError {
+    CliError::usage(format!("{}: {why}", path.display()))
 }
 
 /// Load belongs on one's own machine.

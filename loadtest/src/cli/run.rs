@@ -1,24 +1,22 @@
 //! `loadtest run`.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cardea_loadtest::histogram::{Times, write_hlog};
 use cardea_loadtest::identity::Identity;
 use cardea_loadtest::plan::{Lane, Plan, Segment, Shape};
 use cardea_loadtest::probes::Probes;
-use cardea_loadtest::run::{self, Progress, RunError, Setup};
+use cardea_loadtest::run::{self, RunError, Setup};
 use cardea_loadtest::summary::Summary;
-use cardea_loadtest::{report, tls, verdict};
+use cardea_loadtest::tls;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use rustls::ClientConfig;
 
-use super::{CliError, check_loopback, parse_seconds};
+use super::output::{Output, ProgressLine, parse_conditions};
+use super::{CliError, check_loopback, named, parse_seconds};
 
 /// How the starts lie in the window.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -72,15 +70,8 @@ pub(crate) struct Run {
     /// Conditions, e.g. `p100<=2s,wrong=0,errors=0,refused=0`.
     #[arg(long, default_value = "")]
     assert: String,
-    /// Write the report as JSON.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Write the percentile distribution of the response time.
-    #[arg(long)]
-    hgrm: Option<PathBuf>,
-    /// Write an interval log of the response time (HdrHistogram V2).
-    #[arg(long)]
-    hlog: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
     /// Aim at another machine.
     #[arg(long)]
     yes_really: bool,
@@ -103,9 +94,7 @@ impl Run {
         let plan = Plan::new(&segments, probes.count(), self.seed).map_err(CliError::usage)?;
         let server = self.server_of(&identities)?;
         check_loopback(server, self.yes_really)?;
-        let nothing = Summary::new(&[], &probes, std::time::SystemTime::now(), Vec::new());
-        let conditions = verdict::parse(&self.assert, &|name| nothing.quantity(name))
-            .map_err(CliError::usage)?;
+        let conditions = parse_conditions(&self.assert)?;
         let devices = identities.iter().zip(plan.lanes());
         let configs: Result<Vec<Arc<ClientConfig>>, _> = devices
             .map(|(identity, lane)| tls::commissioned(identity, *lane != Lane::Cold))
@@ -122,25 +111,10 @@ impl Run {
         };
         let line = ProgressLine::new();
         let run = run::run(&setup, &mut |progress| line.show(progress)).map_err(run_error)?;
-        line.0.finish_and_clear();
+        line.clear();
 
-        let summary = Summary::new(&run.samples, &probes, run.began, run.failures);
-        let checked = verdict::check(&conditions, &|name| summary.quantity(name));
-        let lateness_us = summary.lateness.percentile_us(100.0);
-        let verdict = verdict::judge(&checked, lateness_us, summary.burst_spread_us);
-        print!("{}", report::text(&summary, &checked, &verdict));
-        if let Some(path) = &self.json {
-            let value = report::json(&summary, &checked, &verdict);
-            write_file(path, |out| writeln!(out, "{value:#}"))?;
-        }
-        if let Some(path) = &self.hgrm {
-            let times: &Times = &summary.all.response;
-            write_file(path, |out| times.write_hgrm(out))?;
-        }
-        if let Some(path) = &self.hlog {
-            write_file(path, |out| write_hlog(&run.samples, run.began, out))?;
-        }
-        Ok(verdict.exit_code())
+        let summary = Summary::new(&run, &probes);
+        self.output.write(&run, &summary, &conditions)
     }
 
     /// The segments of the plan's file; none without one.
@@ -200,27 +174,6 @@ impl Run {
     }
 }
 
-/// A line at the bottom of a terminal; nothing where there is none.
-struct ProgressLine(ProgressBar);
-
-impl ProgressLine {
-    fn new() -> Self {
-        let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {elapsed}");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        Self(ProgressBar::new(1).with_style(style))
-    }
-
-    fn show(&self, progress: Progress) {
-        let (message, done, total) = match progress {
-            Progress::Preparing { done, total } => ("connecting devices", done, total),
-            Progress::Running { ended, total, .. } => ("requests", ended, total),
-        };
-        self.0.set_message(message);
-        self.0.set_length(total as u64);
-        self.0.set_position(done as u64);
-    }
-}
-
 fn parse_lanes(text: &str) -> Result<Vec<(Lane, usize)>, String> {
     let mut shares = Vec::new();
     for part in text.split(',') {
@@ -248,18 +201,4 @@ fn run_error(error: RunError) -> CliError {
         RunError::TooFewDevices { .. } => CliError::usage(error),
         RunError::Io(_) | RunError::Prepare { .. } => CliError::not_served(error),
     }
-}
-
-fn named(path: &Path, why: impl std::fmt::Display) -> CliError {
-    CliError::usage(format!("{}: {why}", path.display()))
-}
-
-fn write_file(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
-) -> Result<(), CliError> {
-    let failed = |error| named(path, error);
-    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-    write(&mut out).map_err(failed)?;
-    out.flush().map_err(failed)
 }

@@ -79,10 +79,12 @@ pub enum Progress {
 }
 
 /// What a run brought.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Run {
     /// When the plan began.
     pub began: SystemTime,
+    /// CPU time that the generator's thread took for the plan, microseconds.
+    pub cpu_us: u64,
     /// One sample per start, in the order in which they ended.
     pub samples: Vec<Sample>,
     /// The first few different failures, in words, with their number.
@@ -123,9 +125,11 @@ pub fn run(setup: &Setup<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Run,
     let mut generator = Generator::new(setup).map_err(RunError::Io)?;
     generator.prepare(progress)?;
     let began = SystemTime::now() + LEAD;
+    let cpu_before_us = thread_cpu_us();
     generator.run(progress)?;
     Ok(Run {
         began,
+        cpu_us: thread_cpu_us().saturating_sub(cpu_before_us),
         samples: generator.samples,
         failures: generator.failures,
     })
@@ -494,6 +498,12 @@ impl<'a> Generator<'a> {
 
 fn micros_since(origin: Instant) -> u64 {
     Instant::now().saturating_duration_since(origin).as_micros() as u64
+}
+
+/// CPU time of the calling thread.
+fn thread_cpu_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
 /// One socket per device: the soft limit is often 1,024.
