@@ -1,0 +1,4 @@
+//! Tests of the audit as a whole.
+
+mod basics;
+mod fixture;
