@@ -236,7 +236,7 @@ impl Client {
             if !self.waiting {
                 return Err(Failure::new(Stage::Parse, HttpError::Excess));
             }
-            let next = self.reader.next();
+            let next = self.reader.take_response();
             if let Some(response) = next.map_err(|error| Failure::new(Stage::Parse, error))? {
                 self.waiting = false;
                 return Ok(Received::Response(response));

@@ -175,10 +175,7 @@ mod tests {
         let mut out = Vec::new();
         times.write_hgrm(&mut out).expect("memory");
         let text = String::from_utf8(out).expect("ASCII");
-        let last = text
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .next_back();
+        let last = text.lines().rfind(|line| !line.starts_with('#'));
         let words: Vec<&str> = last.unwrap_or_default().split_whitespace().collect();
         assert_eq!(words, ["123.457", "1.000000000000", "3"]);
         assert!(text.contains("Total count    =            3]"), "{text}");

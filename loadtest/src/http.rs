@@ -62,7 +62,7 @@ struct Head {
 }
 
 impl ResponseReader {
-    /// Where the next bytes of the connection go: append them, then call [`ResponseReader::next`].
+    /// Where the next bytes of the connection go: append them, then call [`ResponseReader::take_response`].
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
@@ -77,7 +77,7 @@ impl ResponseReader {
     ///
     /// # Errors
     /// [`HttpError`]; the connection is of no use any more.
-    pub fn next(&mut self) -> Result<Option<Response>, HttpError> {
+    pub fn take_response(&mut self) -> Result<Option<Response>, HttpError> {
         let head = match self.head {
             Some(head) => head,
             None => match parse_head(&self.bytes)? {
@@ -176,7 +176,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Option<Response>, HttpError> {
         let mut reader = ResponseReader::default();
         reader.buffer().extend_from_slice(bytes);
-        reader.next()
+        reader.take_response()
     }
 
     #[test]
@@ -189,11 +189,11 @@ mod tests {
         let (last, before) = OK.split_last().expect("bytes");
         for byte in before {
             reader.buffer().push(*byte);
-            assert_eq!(reader.next(), Ok(None));
+            assert_eq!(reader.take_response(), Ok(None));
             assert!(reader.is_partial());
         }
         reader.buffer().push(*last);
-        assert_eq!(reader.next(), Ok(Some(whole)));
+        assert_eq!(reader.take_response(), Ok(Some(whole)));
         assert!(!reader.is_partial());
     }
 

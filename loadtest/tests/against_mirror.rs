@@ -27,7 +27,7 @@ fn probes() -> Probes {
         external_id: format!("p-{number}"),
     };
     let known = |number: u8| {
-        let mated = number % 4 != 0;
+        let mated = !number.is_multiple_of(4);
         Known {
             kind: if mated {
                 ProbeKind::Mated

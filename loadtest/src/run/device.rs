@@ -2,17 +2,25 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use rustls::ClientConfig;
+use socket2::{Domain, Socket, Type};
 
 use crate::client::{Client, Failure, Received, Stage};
 use crate::http::Response;
-use crate::limits::WAITING_PER_DEVICE_MAX;
+use crate::limits::{DEVICES_MAX, WAITING_PER_DEVICE_MAX};
 use crate::plan::Lane;
+
+const FIRST_OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 0);
+const _: () = assert!(
+    DEVICES_MAX < 1 << 23,
+    "every device's address begins with 127"
+);
 
 /// What a device is doing with its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +193,7 @@ fn connect(
 ) -> Result<Link, Failure> {
     let failed = |error: io::Error| Failure::new(Stage::Connect, error);
     let client = Client::new(config, server)?;
-    let mut socket = TcpStream::connect(server).map_err(failed)?;
+    let mut socket = open(token, server).map_err(failed)?;
     socket.set_nodelay(true).map_err(failed)?;
     let both = Interest::READABLE | Interest::WRITABLE;
     registry
@@ -196,6 +204,26 @@ fn connect(
         client,
         connected: false,
     })
+}
+
+/// A socket that connects. On IPv4 loopback each device has an address of its own, 127.1.0.0 and
+/// above, as devices have in life: a server's bounds per address and the kernel's ports per address
+/// are then not the load's.
+fn open(token: Token, server: SocketAddr) -> io::Result<TcpStream> {
+    let IpAddr::V4(address) = server.ip() else {
+        return TcpStream::connect(server);
+    };
+    if !address.is_loopback() {
+        return TcpStream::connect(server);
+    }
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    let own = Ipv4Addr::from_bits(FIRST_OWN_ADDRESS.to_bits() + token.0 as u32);
+    socket.bind(&SocketAddr::from((own, 0)).into())?;
+    match socket.connect(&server.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(error),
+        Ok(()) | Err(_) => Ok(TcpStream::from_std(socket.into())),
+    }
 }
 
 /// Whether a connection attempt has succeeded, after its socket became writable.

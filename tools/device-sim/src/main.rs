@@ -37,7 +37,7 @@ struct Arguments {
     /// Seconds between heartbeats, until the server says otherwise.
     #[arg(long, default_value_t = 30)]
     heartbeat_every: u32,
-    /// The face model as 32 hexadecimal digits, where the file of embeddings names none.
+    /// The face model as 32 hexadecimal digits; without it, the one that the file names.
     #[arg(long)]
     model: Option<String>,
     /// End after so many messages to the server.
@@ -90,14 +90,8 @@ fn read_code(text: &str) -> Result<CommissioningCode, String> {
 }
 
 fn parse_model(text: &str) -> Option<[u8; 16]> {
-    if text.len() != 32 || !text.is_ascii() {
-        return None;
-    }
-    let mut model = [0; 16];
-    for (number, byte) in model.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * number..2 * number + 2], 16).ok()?;
-    }
-    Some(model)
+    let number = u128::from_str_radix(text, 16).ok();
+    number.filter(|_| text.len() == 32).map(u128::to_be_bytes)
 }
 
 #[cfg(test)]

@@ -47,6 +47,9 @@ enum Command {
         /// Distinct probes, where another number is wanted.
         #[arg(long)]
         distinct: Option<usize>,
+        /// The face model that the probes claim to be of, as in `cardea init`.
+        #[arg(long, default_value = "00000000000000000000000000000001", value_parser = parse_model)]
+        model: [u8; 16],
         /// The file.
         #[arg(long)]
         out: PathBuf,
@@ -98,12 +101,15 @@ fn carry_out(command: Command) -> Result<(), Box<dyn Error>> {
             threshold,
             requests,
             distinct,
+            model,
             out,
         } => {
             let site = site.site()?;
             let count = distinct.unwrap_or(requests.min(DISTINCT_PROBES));
             let bar = bar("searching exhaustively", site.rows());
-            probes::write(&site, threshold, count, &out, &|rows| bar.inc(rows))?;
+            probes::write(&site, (threshold, model), count, &out, &|rows| {
+                bar.inc(rows)
+            })?;
             bar.finish_and_clear();
             println!("{count} probes with known answers in {}", out.display());
         }
@@ -120,6 +126,14 @@ impl SiteArguments {
             self.isotropic,
         )
     }
+}
+
+fn parse_model(text: &str) -> Result<[u8; 16], String> {
+    let number = u128::from_str_radix(text, 16)
+        .ok()
+        .filter(|_| text.len() == 32);
+    let number = number.ok_or("a model is 32 hexadecimal digits")?;
+    Ok(number.to_be_bytes())
 }
 
 /// A bar on a terminal; nothing where there is none.

@@ -15,7 +15,7 @@ use cardea_engine::{CandidateList, Embedding, Kernel, Row, Threshold, score};
 use cardea_loadtest::probes::{Known, Match, Origin, ProbeKind, Probes};
 
 use crate::limits::{NEAR_ATTEMPTS, NEAR_ULPS_MAX, ROWS_AT_ONCE};
-use crate::site::{MODEL, Site, tagged};
+use crate::site::{Site, tagged};
 use crate::threads::in_any_order;
 
 /// Seeds the choice of people apart from the people themselves.
@@ -35,7 +35,7 @@ struct Made {
 /// A threshold out of range, a CPU without AVX2, or the file system's.
 pub(crate) fn write(
     site: &Site,
-    threshold: f32,
+    (threshold, model): (f32, [u8; 16]),
     count: usize,
     path: &Path,
     done: &(dyn Fn(u64) + Sync),
@@ -59,7 +59,7 @@ pub(crate) fn write(
         seed: site.seed,
         people: site.people,
         threshold,
-        model: MODEL,
+        model,
     };
     let probes = Probes::new(origin, rows.collect())?;
     let mut out = BufWriter::new(File::create(path)?);
@@ -167,7 +167,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("probes");
         let site = Site::new(11, 5_000, 2, false).expect("a site");
-        write(&site, 0.41, 200, &path, &|_| {}).expect("written");
+        write(&site, (0.41, [1; 16]), 200, &path, &|_| {}).expect("written");
         let bytes = std::fs::read(&path).expect("there");
         let probes = Probes::parse(&bytes).expect("sound");
         assert_eq!(probes.count(), 200);

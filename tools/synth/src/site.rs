@@ -6,9 +6,6 @@ use cardea_loadtest::probes::Person;
 
 use crate::limits::{PEOPLE_MAX, REFERENCES_PER_PERSON_MAX};
 
-/// The face model that synthetic embeddings claim to be of.
-pub(crate) const MODEL: [u8; 16] = *b"cardea-synthetic";
-
 const FIRST_NAMES: [&str; 32] = [
     "Ada", "Amal", "Anna", "Bela", "Bruno", "Carla", "Chen", "Dalia", "Diego", "Elif", "Emil",
     "Fatima", "Goran", "Hana", "Ines", "Ivan", "Jana", "Kofi", "Lea", "Liam", "Maja", "Marco",
