@@ -62,7 +62,7 @@ fn no_word_of_a_withdrawn_embedding_is_left() {
 }
 
 /// People come and go in a shuffled order, so that pages of every table merge and split.
-/// Canary: with `DELETE FROM embeddings` in place of slots this finds copies left by merges.
+/// Canary: leave out the `UPDATE embeddings` of `erase_reference`, and this fails.
 #[test]
 fn nothing_is_left_after_much_coming_and_going() {
     let mut fixture = Fixture::new();
