@@ -42,7 +42,9 @@ impl LocalDateTime {
     /// `offset_s` seconds ahead of UTC.
     #[must_use]
     pub fn at(unix_s: i64, offset_s: i32) -> Self {
-        Self { second: unix_s.saturating_add(i64::from(offset_s)) }
+        Self {
+            second: unix_s.saturating_add(i64::from(offset_s)),
+        }
     }
 
     /// Seconds since 1970-01-01T00:00:00 on the site's own calendar.
@@ -78,7 +80,9 @@ impl LocalDateTime {
 
 impl From<PrimitiveDateTime> for LocalDateTime {
     fn from(date_time: PrimitiveDateTime) -> Self {
-        Self { second: date_time.assume_utc().unix_timestamp() }
+        Self {
+            second: date_time.assume_utc().unix_timestamp(),
+        }
     }
 }
 
@@ -90,7 +94,10 @@ impl fmt::Display for LocalDateTime {
         let (year, month, day) = date_time.to_calendar_date();
         let (hour, minute, second) = date_time.to_hms();
         let month = u8::from(month);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+        )
     }
 }
 
@@ -119,12 +126,30 @@ mod tests {
 
     #[test]
     fn padded_unpadded_and_hour_24_are_read() {
-        assert_eq!(shown("2023-10-05T14:00:09").as_deref(), Some("2023-10-05T14:00:09"));
-        assert_eq!(shown(" 2004-9-2T12:30:20\n").as_deref(), Some("2004-09-02T12:30:20"));
-        assert_eq!(shown("2023-10-29T24:00:00").as_deref(), Some("2023-10-30T00:00:00"));
-        assert_eq!(shown("2023-12-31T24:00:00").as_deref(), Some("2024-01-01T00:00:00"));
-        assert_eq!(shown("2024-2-29T1:2:3").as_deref(), Some("2024-02-29T01:02:03"));
-        assert_eq!(shown("1900-01-01T00:00:00").as_deref(), Some("1900-01-01T00:00:00"));
+        assert_eq!(
+            shown("2023-10-05T14:00:09").as_deref(),
+            Some("2023-10-05T14:00:09")
+        );
+        assert_eq!(
+            shown(" 2004-9-2T12:30:20\n").as_deref(),
+            Some("2004-09-02T12:30:20")
+        );
+        assert_eq!(
+            shown("2023-10-29T24:00:00").as_deref(),
+            Some("2023-10-30T00:00:00")
+        );
+        assert_eq!(
+            shown("2023-12-31T24:00:00").as_deref(),
+            Some("2024-01-01T00:00:00")
+        );
+        assert_eq!(
+            shown("2024-2-29T1:2:3").as_deref(),
+            Some("2024-02-29T01:02:03")
+        );
+        assert_eq!(
+            shown("1900-01-01T00:00:00").as_deref(),
+            Some("1900-01-01T00:00:00")
+        );
     }
 
     #[test]
@@ -163,8 +188,14 @@ mod tests {
     fn the_offset_is_that_of_a_time_zone() {
         let local = LocalDateTime::parse("1970-01-01T05:44:58").unwrap();
         assert_eq!(local.offset_from(0), Some(5 * 3600 + 45 * 60));
-        assert_eq!(LocalDateTime::at(0, 5 * 3600).to_string(), "1970-01-01T05:00:00");
-        assert_eq!(LocalDateTime::at(0, -3600).to_string(), "1969-12-31T23:00:00");
+        assert_eq!(
+            LocalDateTime::at(0, 5 * 3600).to_string(),
+            "1970-01-01T05:00:00"
+        );
+        assert_eq!(
+            LocalDateTime::at(0, -3600).to_string(),
+            "1969-12-31T23:00:00"
+        );
         assert_eq!(LocalDateTime::at(86_400 * 3, 0).offset_from(0), None);
     }
 }

@@ -93,9 +93,8 @@ pub const WHY_BYTES_MAX: usize = 300;
 
 // A probe that began just before Space returned may hang for its whole time; then comes one
 // back-off and one more probe, which is answered.
-const _: () = assert!(
-    PROBE_TIME_MAX.as_millis() + BACKOFF_MAX.as_millis() < RECOVERY_TIME_MAX.as_millis()
-);
+const _: () =
+    assert!(PROBE_TIME_MAX.as_millis() + BACKOFF_MAX.as_millis() < RECOVERY_TIME_MAX.as_millis());
 const _: () = assert!(BACKOFF_MIN.as_millis() <= BACKOFF_MAX.as_millis());
 const _: () = assert!(CONNECT_TIME_MAX.as_millis() < PROBE_TIME_MAX.as_millis());
 const _: () = assert!(REPLY_BYTES_MAX <= PAGE_BYTES_MAX);

@@ -90,7 +90,12 @@ impl Watch {
             round_trip: None,
             offset_s: None,
         };
-        Self { status, failures: 0, next_probe: now.monotonic, seed }
+        Self {
+            status,
+            failures: 0,
+            next_probe: now.monotonic,
+            seed,
+        }
     }
 
     /// The status now.
@@ -116,14 +121,18 @@ impl Watch {
     /// Takes the end of a probe. Returns whether the connection changed, which is an event.
     pub fn probed(&mut self, probe: Probe, now: Now) -> bool {
         let (connection, why) = match probe {
-            Probe::Answered { round_trip, offset_s } => {
+            Probe::Answered {
+                round_trip,
+                offset_s,
+            } => {
                 self.status.round_trip = Some(round_trip);
                 self.status.offset_s = offset_s.or(self.status.offset_s);
                 (Connection::Connected, String::new())
             }
-            Probe::Unauthorized => {
-                (Connection::Unauthorized, "Space refuses the SHIP key (HTTP 401)".to_owned())
-            }
+            Probe::Unauthorized => (
+                Connection::Unauthorized,
+                "Space refuses the SHIP key (HTTP 401)".to_owned(),
+            ),
             Probe::Failed(why) => (Connection::Disconnected, why),
         };
         let wait = if connection == Connection::Connected {
@@ -167,11 +176,17 @@ mod tests {
     use crate::limits::{PROBE_TIME_MAX, RECOVERY_TIME_MAX};
 
     fn at(ms: u64) -> Now {
-        Now { monotonic: Duration::from_millis(ms), unix_s: 1_000 + (ms / 1_000) as i64 }
+        Now {
+            monotonic: Duration::from_millis(ms),
+            unix_s: 1_000 + (ms / 1_000) as i64,
+        }
     }
 
     fn answered() -> Probe {
-        Probe::Answered { round_trip: Duration::from_millis(7), offset_s: Some(3_600) }
+        Probe::Answered {
+            round_trip: Duration::from_millis(7),
+            offset_s: Some(3_600),
+        }
     }
 
     #[test]

@@ -56,7 +56,10 @@ impl fmt::Display for XmlError {
             Self::Entity(name) => write!(f, "XML with the entity {name:?}"),
             Self::TooDeep => write!(f, "XML nested deeper than {XML_DEPTH_MAX}"),
             Self::TextTooLong => {
-                write!(f, "XML with more than {XML_TEXT_BYTES_MAX} bytes in one element")
+                write!(
+                    f,
+                    "XML with more than {XML_TEXT_BYTES_MAX} bytes in one element"
+                )
             }
             Self::Truncated => f.write_str("XML that ends too early"),
             Self::Trailing => f.write_str("XML with something after its end"),
@@ -85,10 +88,15 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, XmlError> {
     };
     if latin1 {
         // Each byte of ISO-8859-1 is the code point of the same number.
-        return Ok(Cow::Owned(body.iter().map(|&byte| char::from(byte)).collect()));
+        return Ok(Cow::Owned(
+            body.iter().map(|&byte| char::from(byte)).collect(),
+        ));
     }
     let text = std::str::from_utf8(body);
-    text.map(Cow::Borrowed).map_err(|error| XmlError::NotInEncoding { offset: error.valid_up_to() })
+    text.map(Cow::Borrowed)
+        .map_err(|error| XmlError::NotInEncoding {
+            offset: error.valid_up_to(),
+        })
 }
 
 /// The value of `encoding` in the declaration, in single or double quotes.
@@ -101,7 +109,10 @@ fn declared_encoding(body: &[u8]) -> Option<&str> {
     let head = std::str::from_utf8(&head[..end]).ok()?;
     let (_, after) = head.split_once("encoding")?;
     let after = after.trim_start().strip_prefix('=')?.trim_start();
-    let quote = after.chars().next().filter(|&quote| quote == '"' || quote == '\'')?;
+    let quote = after
+        .chars()
+        .next()
+        .filter(|&quote| quote == '"' || quote == '\'')?;
     after[1..].split(quote).next()
 }
 
@@ -131,7 +142,11 @@ impl<'a> Cursor<'a> {
         // A declaration must come first, and real servers put blanks before it.
         let mut reader = Reader::from_str(text.trim_start());
         reader.config_mut().expand_empty_elements = true;
-        Self { reader, depth: 0, root_seen: false }
+        Self {
+            reader,
+            depth: 0,
+            root_seen: false,
+        }
     }
 
     /// Goes to the next child of the current element and into it. `None` when there is no
@@ -169,7 +184,11 @@ impl<'a> Cursor<'a> {
             }
         }
         let trimmed = text.trim();
-        Ok(if trimmed.len() == text.len() { text } else { trimmed.to_owned() })
+        Ok(if trimmed.len() == text.len() {
+            text
+        } else {
+            trimmed.to_owned()
+        })
     }
 
     /// Leaves the current element, whatever is in it.
@@ -283,25 +302,40 @@ mod tests {
         let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><a>Tv\xE4tt</a>";
         assert_eq!(only_text(&decode(latin).unwrap()).unwrap(), "Tv\u{e4}tt");
         let utf8 = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><a>Tv\u{e4}tt</a>";
-        assert_eq!(only_text(&decode(utf8.as_bytes()).unwrap()).unwrap(), "Tv\u{e4}tt");
+        assert_eq!(
+            only_text(&decode(utf8.as_bytes()).unwrap()).unwrap(),
+            "Tv\u{e4}tt"
+        );
         let marked = b"\xEF\xBB\xBF<?xml version=\"1.0\" encoding=\"utf-8\"?><a>b</a>";
         assert_eq!(only_text(&decode(marked).unwrap()).unwrap(), "b");
         let bare = "<a>\u{e4}</a>";
-        assert_eq!(only_text(&decode(bare.as_bytes()).unwrap()).unwrap(), "\u{e4}");
+        assert_eq!(
+            only_text(&decode(bare.as_bytes()).unwrap()).unwrap(),
+            "\u{e4}"
+        );
     }
 
     #[test]
     fn encodings_that_lie_or_are_unknown_are_refused() {
         let lies = b"<?xml version='1.0' encoding='utf-8'?><a>Tv\xE4tt</a>";
-        assert!(matches!(decode(lies), Err(XmlError::NotInEncoding { offset: 43 })));
+        assert!(matches!(
+            decode(lies),
+            Err(XmlError::NotInEncoding { offset: 43 })
+        ));
         let unknown = b"<?xml version='1.0' encoding='utf-16'?><a/>";
-        assert_eq!(decode(unknown), Err(XmlError::UnknownEncoding("utf-16".into())));
+        assert_eq!(
+            decode(unknown),
+            Err(XmlError::UnknownEncoding("utf-16".into()))
+        );
     }
 
     #[test]
     fn text_is_trimmed_and_the_five_entities_are_resolved() {
         assert_eq!(only_text("<a>\r\n   x y \n\t</a>").unwrap(), "x y");
-        assert_eq!(only_text("<a> &lt;&amp;&gt;&quot;&apos;&#65;&#x42; </a>").unwrap(), "<&>\"'AB");
+        assert_eq!(
+            only_text("<a> &lt;&amp;&gt;&quot;&apos;&#65;&#x42; </a>").unwrap(),
+            "<&>\"'AB"
+        );
         assert_eq!(only_text("<GPF1/>").unwrap(), "");
         assert_eq!(only_text("<a><![CDATA[<b>]]></a>").unwrap(), "<b>");
         assert_eq!(only_text("<a>1<b>2</b>3</a>").unwrap(), "13");
@@ -312,7 +346,10 @@ mod tests {
         let bomb = "<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>";
         assert_eq!(only_text(bomb), Err(XmlError::DocumentType));
         assert_eq!(only_text("<!DOCTYPE a><a/>"), Err(XmlError::DocumentType));
-        assert_eq!(only_text("<a>&nbsp;</a>"), Err(XmlError::Entity("nbsp".into())));
+        assert_eq!(
+            only_text("<a>&nbsp;</a>"),
+            Err(XmlError::Entity("nbsp".into()))
+        );
         assert!(matches!(only_text("<a>&#0;</a>"), Err(XmlError::Entity(_))));
     }
 
@@ -322,8 +359,14 @@ mod tests {
         assert_eq!(only_text(&nest(XML_DEPTH_MAX)), Ok(String::new()));
         assert_eq!(only_text(&nest(XML_DEPTH_MAX + 1)), Err(XmlError::TooDeep));
         let text = |length: usize| format!("<a>{}</a>", "x".repeat(length));
-        assert_eq!(only_text(&text(XML_TEXT_BYTES_MAX)).unwrap().len(), XML_TEXT_BYTES_MAX);
-        assert_eq!(only_text(&text(XML_TEXT_BYTES_MAX + 1)), Err(XmlError::TextTooLong));
+        assert_eq!(
+            only_text(&text(XML_TEXT_BYTES_MAX)).unwrap().len(),
+            XML_TEXT_BYTES_MAX
+        );
+        assert_eq!(
+            only_text(&text(XML_TEXT_BYTES_MAX + 1)),
+            Err(XmlError::TextTooLong)
+        );
     }
 
     #[test]
@@ -335,7 +378,10 @@ mod tests {
         }
         assert_eq!(only_text("<a/><b/>"), Err(XmlError::Trailing));
         assert_eq!(only_text("<a/>x"), Err(XmlError::Trailing));
-        assert!(matches!(only_text("<a></b>"), Err(XmlError::Malformed { .. })));
+        assert!(matches!(
+            only_text("<a></b>"),
+            Err(XmlError::Malformed { .. })
+        ));
     }
 
     #[test]

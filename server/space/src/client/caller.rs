@@ -56,7 +56,10 @@ impl Caller {
 
 /// Whether another connection would meet the same.
 fn is_final(fault: &Fault) -> bool {
-    matches!(fault, Fault::Deadline | Fault::Withheld | Fault::RequestTooLarge(_))
+    matches!(
+        fault,
+        Fault::Deadline | Fault::Withheld | Fault::RequestTooLarge(_)
+    )
 }
 
 fn body_max(request: &Request) -> usize {

@@ -143,7 +143,10 @@ impl Shared {
     fn now(&self) -> Now {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let unix_s = since_1970.map_or(0, |since| since.as_secs().cast_signed());
-        Now { monotonic: self.started.elapsed(), unix_s }
+        Now {
+            monotonic: self.started.elapsed(),
+            unix_s,
+        }
     }
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
@@ -212,7 +215,10 @@ impl SpaceClient {
         let (wake_monitor, monitor_woken) = bounded(1);
         let (wake_syncer, syncer_woken) = bounded(1);
         let (queue, jobs) = bounded(config.queue);
-        let begin = Now { monotonic: Duration::ZERO, unix_s: 0 };
+        let begin = Now {
+            monotonic: Duration::ZERO,
+            unix_s: 0,
+        };
         let shared = Arc::new(Shared {
             endpoint: config.endpoint,
             notify,
@@ -223,9 +229,19 @@ impl SpaceClient {
             wake_syncer,
             started: Instant::now(),
         });
-        let mut client = Self { shared, queue: Some(queue), openers: Vec::new() };
-        client.spawn_all(config.connections, config.sync_period, config.sync, jobs, monitor_woken,
-            syncer_woken)?;
+        let mut client = Self {
+            shared,
+            queue: Some(queue),
+            openers: Vec::new(),
+        };
+        client.spawn_all(
+            config.connections,
+            config.sync_period,
+            config.sync,
+            jobs,
+            monitor_woken,
+            syncer_woken,
+        )?;
         Ok(client)
     }
 
@@ -238,8 +254,13 @@ impl SpaceClient {
         if connection != Connection::Connected {
             return Err(OpenRefused::Unavailable(connection));
         }
-        let Some(queue) = &self.queue else { return Err(OpenRefused::Stopping) };
-        let job = opener::Job { request, taken: Instant::now() };
+        let Some(queue) = &self.queue else {
+            return Err(OpenRefused::Stopping);
+        };
+        let job = opener::Job {
+            request,
+            taken: Instant::now(),
+        };
         queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => OpenRefused::QueueFull,
             TrySendError::Disconnected(_) => OpenRefused::Stopping,
@@ -286,10 +307,13 @@ impl SpaceClient {
         for number in 0..connections {
             let (shared, jobs) = (Arc::clone(&self.shared), jobs.clone());
             let run = move || opener::run(&shared, &jobs);
-            self.openers.push(spawn(format!("space-open-{number}"), run)?);
+            self.openers
+                .push(spawn(format!("space-open-{number}"), run)?);
         }
         let shared = Arc::clone(&self.shared);
-        spawn("space-monitor".into(), move || monitor::run(&shared, &monitor_woken))?;
+        spawn("space-monitor".into(), move || {
+            monitor::run(&shared, &monitor_woken)
+        })?;
         let shared = Arc::clone(&self.shared);
         spawn("space-sync".into(), move || {
             syncer::run(&shared, &syncer_woken, sync_period, sync);
@@ -305,5 +329,8 @@ impl Drop for SpaceClient {
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    thread::Builder::new().name(name).spawn(run).map_err(StartError::Thread)
+    thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map_err(StartError::Thread)
 }

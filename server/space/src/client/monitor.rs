@@ -72,7 +72,10 @@ fn probe(shared: &Shared, caller: &mut Caller) -> Probe {
         Ok(Reply::Info(info)) => {
             let unix_s = shared.now().unix_s;
             let offset_s = info.date_time.and_then(|shown| shown.offset_from(unix_s));
-            Probe::Answered { round_trip, offset_s }
+            Probe::Answered {
+                round_trip,
+                offset_s,
+            }
         }
         Ok(_) => Probe::Failed("no answer to GetInfo".into()),
         Err(error) => Probe::Failed(error.to_string()),

@@ -10,8 +10,8 @@ use super::caller::Caller;
 use super::{Event, Shared};
 use crate::ext_id::ExtId;
 use crate::limits::OPEN_TIME_MIN;
-use crate::message::reply::{self, OpenResult, Reply, ReplyError};
 use crate::message::Request;
+use crate::message::reply::{self, OpenResult, Reply, ReplyError};
 use crate::status::Connection;
 use crate::transport::{CallError, Fault};
 
@@ -121,18 +121,15 @@ fn open(shared: &Shared, caller: &mut Caller, open: &OpenRequest, began: Instant
     match caller.call(&shared.endpoint, &request, deadline, &may_send) {
         Ok(_) if Instant::now() >= deadline => Outcome::Unknown(Fault::Deadline.to_string()),
         Ok(body) => match reply::read(&request, &body) {
-            Ok(Reply::Opened(results)) => {
-                judge(&results, &open.door, open.door_name.as_deref())
-            }
+            Ok(Reply::Opened(results)) => judge(&results, &open.door, open.door_name.as_deref()),
             Ok(_) => Outcome::Unknown("no answer to OnlineDoor.Open".into()),
-            Err(error @ ReplyError::Exception { code, .. }) => {
-                Outcome::Refused { code, why: error.to_string() }
-            }
+            Err(error @ ReplyError::Exception { code, .. }) => Outcome::Refused {
+                code,
+                why: error.to_string(),
+            },
             Err(error) => Outcome::Unknown(error.to_string()),
         },
-        Err(CallError::NotSent(Fault::Withheld)) => {
-            Outcome::NotSent(Fault::Withheld.to_string())
-        }
+        Err(CallError::NotSent(Fault::Withheld)) => Outcome::NotSent(Fault::Withheld.to_string()),
         Err(error) => {
             shared.suspect();
             failed(&error)
@@ -146,7 +143,10 @@ fn failed(error: &CallError) -> Outcome {
         CallError::NotSent(_) => Outcome::NotSent(why),
         CallError::Lost(_) => Outcome::Unknown(why),
         // The 400s say that the request was not accepted; anything else may come after the deed.
-        CallError::Status(status @ 400..=499) => Outcome::Refused { code: i32::from(*status), why },
+        CallError::Status(status @ 400..=499) => Outcome::Refused {
+            code: i32::from(*status),
+            why,
+        },
         CallError::Status(_) => Outcome::Unknown(why),
     }
 }
@@ -178,7 +178,11 @@ mod tests {
     use super::*;
 
     fn result(door: &str, code: Option<i32>) -> OpenResult {
-        OpenResult { door: door.into(), code, message: String::new() }
+        OpenResult {
+            door: door.into(),
+            code,
+            message: String::new(),
+        }
     }
 
     fn ask(results: &[OpenResult]) -> Outcome {
@@ -191,7 +195,10 @@ mod tests {
         assert_eq!(ask(&[result("Front Door", Some(0))]), Outcome::Opened);
         assert_eq!(ask(&[result("", Some(0))]), Outcome::Opened);
         assert!(matches!(ask(&[]), Outcome::Unknown(_)));
-        assert!(matches!(ask(&[result("20002", Some(0))]), Outcome::Unknown(_)));
+        assert!(matches!(
+            ask(&[result("20002", Some(0))]),
+            Outcome::Unknown(_)
+        ));
         assert!(matches!(ask(&[result("20001", None)]), Outcome::Unknown(_)));
         let both = [result("20001", Some(0)), result("20001", Some(101))];
         assert!(matches!(ask(&both), Outcome::Refused { code: 101, .. }));
@@ -203,9 +210,21 @@ mod tests {
     fn failures_are_told_apart_by_whether_space_may_have_acted() {
         let not_sent = failed(&CallError::NotSent(Fault::Closed));
         assert!(matches!(not_sent, Outcome::NotSent(_)));
-        assert!(matches!(failed(&CallError::Lost(Fault::Closed)), Outcome::Unknown(_)));
-        assert!(matches!(failed(&CallError::Status(500)), Outcome::Unknown(_)));
-        assert!(matches!(failed(&CallError::Status(302)), Outcome::Unknown(_)));
-        assert!(matches!(failed(&CallError::Status(401)), Outcome::Refused { code: 401, .. }));
+        assert!(matches!(
+            failed(&CallError::Lost(Fault::Closed)),
+            Outcome::Unknown(_)
+        ));
+        assert!(matches!(
+            failed(&CallError::Status(500)),
+            Outcome::Unknown(_)
+        ));
+        assert!(matches!(
+            failed(&CallError::Status(302)),
+            Outcome::Unknown(_)
+        ));
+        assert!(matches!(
+            failed(&CallError::Status(401)),
+            Outcome::Refused { code: 401, .. }
+        ));
     }
 }

@@ -57,11 +57,7 @@ pub(super) fn run(
     }
 }
 
-fn sync(
-    shared: &Shared,
-    options: SyncOptions,
-    deadline: Instant,
-) -> Result<Box<Snapshot>, String> {
+fn sync(shared: &Shared, options: SyncOptions, deadline: Instant) -> Result<Box<Snapshot>, String> {
     let mut caller = Caller::default();
     let mut plan = Plan::new(options);
     loop {

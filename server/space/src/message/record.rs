@@ -174,7 +174,13 @@ pub(crate) fn door(cursor: &mut Cursor<'_>) -> Result<Option<Door>, XmlError> {
             _ => cursor.skip()?,
         }
     }
-    Ok(id.map(|id| Door { id, name, description, battery, zones }))
+    Ok(id.map(|id| Door {
+        id,
+        name,
+        description,
+        battery,
+        zones,
+    }))
 }
 
 /// Reads the children of a `SaltoDBZone`.
@@ -208,7 +214,12 @@ pub(crate) fn group(cursor: &mut Cursor<'_>) -> Result<Option<Group>, XmlError> 
             _ => cursor.skip()?,
         }
     }
-    Ok(id.map(|id| Group { id, name, doors, zones }))
+    Ok(id.map(|id| Group {
+        id,
+        name,
+        doors,
+        zones,
+    }))
 }
 
 /// The `SaltoDB.AccessPermission.*` in a list. One that cannot be read grants nothing, so it is
@@ -239,12 +250,20 @@ fn permission(cursor: &mut Cursor<'_>, target: &str) -> Result<Option<Permission
             _ => cursor.skip()?,
         }
     }
-    let (Some(target), Some(timezone_table)) = (id, timezone_table) else { return Ok(None) };
+    let (Some(target), Some(timezone_table)) = (id, timezone_table) else {
+        return Ok(None);
+    };
     Ok(match (use_period, period) {
-        (Some(false), _) => Some(Permission { target, timezone_table, period: None }),
-        (Some(true), Some(period)) => {
-            Some(Permission { target, timezone_table, period: Some(period) })
-        }
+        (Some(false), _) => Some(Permission {
+            target,
+            timezone_table,
+            period: None,
+        }),
+        (Some(true), Some(period)) => Some(Permission {
+            target,
+            timezone_table,
+            period: Some(period),
+        }),
         (Some(true), None) | (None, _) => None,
     })
 }
@@ -291,7 +310,11 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
 
 /// Outer `None` when unreadable, inner `None` when empty.
 fn optional_date(text: &str) -> Option<Option<LocalDateTime>> {
-    if text.is_empty() { Some(None) } else { LocalDateTime::parse(text).map(Some) }
+    if text.is_empty() {
+        Some(None)
+    } else {
+        LocalDateTime::parse(text).map(Some)
+    }
 }
 
 fn placeholder() -> ExtId {

@@ -92,7 +92,11 @@ impl fmt::Display for ReplyError {
                 write!(f, "Space's exception {code} ({})", exception_words(*code))
             }
             Self::Exception { code, message } => {
-                write!(f, "Space's exception {code} ({}): {message}", exception_words(*code))
+                write!(
+                    f,
+                    "Space's exception {code} ({}): {message}",
+                    exception_words(*code)
+                )
             }
             Self::Xml(error) => write!(f, "{error}"),
             Self::Unexpected(found) => write!(f, "no answer to the request, but {found}"),
@@ -149,7 +153,9 @@ pub fn read(request: &Request, body: &[u8]) -> Result<Reply, ReplyError> {
     let mut cursor = Cursor::new(&text);
     let root = cursor.child()?.unwrap_or_default();
     if root != "RequestResponse" {
-        return Err(ReplyError::Unexpected(shorten(format!("the element {root}"))));
+        return Err(ReplyError::Unexpected(shorten(format!(
+            "the element {root}"
+        ))));
     }
     let mut named = false;
     let mut outcome = None;
@@ -173,7 +179,9 @@ pub fn read(request: &Request, body: &[u8]) -> Result<Reply, ReplyError> {
         Some(Err(exception)) => Err(exception),
         Some(Ok(reply)) if named => Ok(reply),
         Some(Ok(_)) => Err(ReplyError::Unexpected("one without a RequestName".into())),
-        None => Err(ReplyError::Unexpected("one without Params or Exception".into())),
+        None => Err(ReplyError::Unexpected(
+            "one without Params or Exception".into(),
+        )),
     }
 }
 
@@ -181,18 +189,30 @@ fn params(request: &Request, cursor: &mut Cursor<'_>) -> Result<Reply, ReplyErro
     Ok(match request {
         Request::GetInfo => Reply::Info(info(cursor)?),
         Request::OpenDoor(_) => Reply::Opened(open_results(cursor)?),
-        Request::ReadUsers { .. } => {
-            Reply::Users(page(cursor, "SaltoDBUserList", "SaltoDBUser", record::user)?)
-        }
-        Request::ReadDoors { .. } => {
-            Reply::Doors(page(cursor, "SaltoDBDoorList", "SaltoDBDoor", record::door)?)
-        }
-        Request::ReadZones { .. } => {
-            Reply::Zones(page(cursor, "SaltoDBZoneList", "SaltoDBZone", record::zone)?)
-        }
-        Request::ReadGroups { .. } => {
-            Reply::Groups(page(cursor, "SaltoDBGroupList", "SaltoDBGroup", record::group)?)
-        }
+        Request::ReadUsers { .. } => Reply::Users(page(
+            cursor,
+            "SaltoDBUserList",
+            "SaltoDBUser",
+            record::user,
+        )?),
+        Request::ReadDoors { .. } => Reply::Doors(page(
+            cursor,
+            "SaltoDBDoorList",
+            "SaltoDBDoor",
+            record::door,
+        )?),
+        Request::ReadZones { .. } => Reply::Zones(page(
+            cursor,
+            "SaltoDBZoneList",
+            "SaltoDBZone",
+            record::zone,
+        )?),
+        Request::ReadGroups { .. } => Reply::Groups(page(
+            cursor,
+            "SaltoDBGroupList",
+            "SaltoDBGroup",
+            record::group,
+        )?),
     })
 }
 
@@ -229,7 +249,11 @@ fn open_results(cursor: &mut Cursor<'_>) -> Result<Vec<OpenResult>, XmlError> {
 }
 
 fn open_result(cursor: &mut Cursor<'_>) -> Result<OpenResult, XmlError> {
-    let mut result = OpenResult { door: String::new(), code: None, message: String::new() };
+    let mut result = OpenResult {
+        door: String::new(),
+        code: None,
+        message: String::new(),
+    };
     while let Some(element) = cursor.child()? {
         match element.as_str() {
             "DoorID" => result.door = shorten(cursor.text()?),
@@ -247,7 +271,11 @@ fn page<T>(
     item: &str,
     read: impl Fn(&mut Cursor<'_>) -> Result<Option<T>, XmlError>,
 ) -> Result<Page<T>, ReplyError> {
-    let mut page = Page { items: Vec::new(), is_last: true, nameless: 0 };
+    let mut page = Page {
+        items: Vec::new(),
+        is_last: true,
+        nameless: 0,
+    };
     let mut listed = false;
     while let Some(element) = cursor.child()? {
         if element == "EOF" {
@@ -271,7 +299,11 @@ fn page<T>(
     }
     // An answer without the list is not an empty list: taking it for one would make everybody
     // vanish.
-    if listed { Ok(page) } else { Err(ReplyError::Unexpected(format!("one without {list}"))) }
+    if listed {
+        Ok(page)
+    } else {
+        Err(ReplyError::Unexpected(format!("one without {list}")))
+    }
 }
 
 fn exception(cursor: &mut Cursor<'_>) -> Result<ReplyError, XmlError> {
@@ -303,7 +335,11 @@ pub(crate) fn shorten(text: String) -> String {
     }
     let mut short = String::new();
     for character in text.chars() {
-        let character = if character.is_control() { ' ' } else { character };
+        let character = if character.is_control() {
+            ' '
+        } else {
+            character
+        };
         if short.len() + character.len_utf8() > WHY_BYTES_MAX {
             break;
         }

@@ -88,20 +88,46 @@ impl Request {
                     "ReturnAccessPermissions_User_Door",
                     "ReturnAccessPermissions_User_Zone",
                 ];
-                list(*count, "StartingFromExtUserID", after.as_ref(), &flags, &mut xml);
+                list(
+                    *count,
+                    "StartingFromExtUserID",
+                    after.as_ref(),
+                    &flags,
+                    &mut xml,
+                );
             }
             Self::ReadDoors { count, after } => {
                 let flags = ["ReturnMembership_Door_Zone"];
-                list(*count, "StartingFromExtDoorID", after.as_ref(), &flags, &mut xml);
+                list(
+                    *count,
+                    "StartingFromExtDoorID",
+                    after.as_ref(),
+                    &flags,
+                    &mut xml,
+                );
             }
             Self::ReadZones { count, after } => {
                 let flags = ["ReturnMembership_Door_Zone"];
-                list(*count, "StartingFromExtZoneID", after.as_ref(), &flags, &mut xml);
+                list(
+                    *count,
+                    "StartingFromExtZoneID",
+                    after.as_ref(),
+                    &flags,
+                    &mut xml,
+                );
             }
             Self::ReadGroups { count, after } => {
-                let flags =
-                    ["ReturnAccessPermissions_Group_Door", "ReturnAccessPermissions_Group_Zone"];
-                list(*count, "StartingFromExtGroupID", after.as_ref(), &flags, &mut xml);
+                let flags = [
+                    "ReturnAccessPermissions_Group_Door",
+                    "ReturnAccessPermissions_Group_Zone",
+                ];
+                list(
+                    *count,
+                    "StartingFromExtGroupID",
+                    after.as_ref(),
+                    &flags,
+                    &mut xml,
+                );
             }
         }
         xml.push_str("</RequestCall>");

@@ -11,7 +11,10 @@ fn id(text: &str) -> ExtId {
 }
 
 fn users(body: &str) -> Page<User> {
-    let request = Request::ReadUsers { count: 10, after: None };
+    let request = Request::ReadUsers {
+        count: 10,
+        after: None,
+    };
     match reply::read(&request, body.as_bytes()) {
         Ok(Reply::Users(page)) => page,
         other => panic!("{other:?}"),
@@ -41,13 +44,23 @@ fn requests_are_those_of_public_clients() {
         "<RequestName>OnlineDoor.Open</RequestName><Params><ExtDoorIDList><ExtDoorID>20001\
          </ExtDoorID></ExtDoorIDList></Params></RequestCall>"
     ));
-    let page = Request::ReadUsers { count: 2, after: Some(id("a&b")) }.to_xml();
+    let page = Request::ReadUsers {
+        count: 2,
+        after: Some(id("a&b")),
+    }
+    .to_xml();
     assert!(page.contains(
         "<MaxCount>2</MaxCount><StartingFromExtUserID>a&amp;b</StartingFromExtUserID>\
          <ReturnMembership_User_Group>1</ReturnMembership_User_Group>"
     ));
     assert!(!Request::OpenDoor(id("1")).is_read_only());
-    assert!(Request::ReadGroups { count: 1, after: None }.is_read_only());
+    assert!(
+        Request::ReadGroups {
+            count: 1,
+            after: None
+        }
+        .is_read_only()
+    );
 }
 
 #[test]
@@ -55,7 +68,9 @@ fn info_is_read_whatever_is_absent() {
     let body = "<RequestResponse><RequestName>GetInfo</RequestName><Params><ProtocolID>SHIP\
                 </ProtocolID><Later/><DateTime>2004-9-2T12:30:20</DateTime></Params>\
                 </RequestResponse>";
-    let Ok(Reply::Info(info)) = reply::read(&Request::GetInfo, body.as_bytes()) else { panic!() };
+    let Ok(Reply::Info(info)) = reply::read(&Request::GetInfo, body.as_bytes()) else {
+        panic!()
+    };
     assert_eq!(info.protocol_id, "SHIP");
     assert_eq!(info.date_time, LocalDateTime::parse("2004-09-02T12:30:20"));
     assert_eq!(info.default_language, "");
@@ -81,14 +96,21 @@ fn a_user_is_read_with_padding_dots_and_unknown_elements() {
          <ExtGroupID>G1</ExtGroupID></SaltoDB.Membership.User_Group>\
          </SaltoDB.MembershipList.User_Group>",
     ));
-    let [user] = page.items.as_slice() else { panic!() };
+    let [user] = page.items.as_slice() else {
+        panic!()
+    };
     assert_eq!((user.id.as_str(), user.first_name.as_str()), ("7", "Marry"));
     assert_eq!(user.gpf[1], "m@example.org");
     assert!(user.is_banned && user.unreadable.is_none());
     assert_eq!(user.expiration, LocalDateTime::parse("2023-10-30T00:00:00"));
-    let [door] = user.doors.as_slice() else { panic!() };
+    let [door] = user.doors.as_slice() else {
+        panic!()
+    };
     assert_eq!((door.target.as_str(), door.timezone_table), ("20001", 3));
-    assert_eq!(door.period.unwrap().1, LocalDateTime::parse("2023-10-05T14:00:00").unwrap());
+    assert_eq!(
+        door.period.unwrap().1,
+        LocalDateTime::parse("2023-10-05T14:00:00").unwrap()
+    );
     assert_eq!(user.zones[0].target, id("Z1"));
     assert_eq!(user.zones[0].timezone_table, 0);
     assert_eq!(user.groups, [id("G1")]);
@@ -101,15 +123,23 @@ fn the_page_is_the_last_one_when_eof_is_missing() {
     assert!(!users(&more).is_last);
     assert!(users(&more.replace(" 0 ", "1")).is_last);
     let odd = more.replace(" 0 ", "maybe");
-    let request = Request::ReadUsers { count: 1, after: None };
-    assert!(matches!(reply::read(&request, odd.as_bytes()), Err(ReplyError::Unexpected(_))));
+    let request = Request::ReadUsers {
+        count: 1,
+        after: None,
+    };
+    assert!(matches!(
+        reply::read(&request, odd.as_bytes()),
+        Err(ReplyError::Unexpected(_))
+    ));
 }
 
 #[test]
 fn unreadable_fields_take_rights_away_and_stop_nothing() {
     let banned = users(&user_reply("<IsBanned>yes</IsBanned>"));
     assert_eq!(banned.items[0].unreadable, Some("IsBanned"));
-    let expiring = users(&user_reply("<UserExpiration.Enabled>1</UserExpiration.Enabled>"));
+    let expiring = users(&user_reply(
+        "<UserExpiration.Enabled>1</UserExpiration.Enabled>",
+    ));
     assert_eq!(expiring.items[0].unreadable, Some("UserExpiration"));
     let disabled = users(&user_reply(
         "<UserExpiration.Enabled>0</UserExpiration.Enabled><UserExpiration>x</UserExpiration>",
@@ -132,10 +162,19 @@ fn unreadable_fields_take_rights_away_and_stop_nothing() {
 fn a_reply_without_the_list_is_not_an_empty_site() {
     let body = "<RequestResponse><RequestName>SaltoDBUserList.Read</RequestName><Params/>\
                 </RequestResponse>";
-    let request = Request::ReadUsers { count: 1, after: None };
-    assert!(matches!(reply::read(&request, body.as_bytes()), Err(ReplyError::Unexpected(_))));
+    let request = Request::ReadUsers {
+        count: 1,
+        after: None,
+    };
+    assert!(matches!(
+        reply::read(&request, body.as_bytes()),
+        Err(ReplyError::Unexpected(_))
+    ));
     let empty = body.replace("<Params/>", "<Params><SaltoDBUserList/></Params>");
-    assert!(matches!(reply::read(&request, empty.as_bytes()), Ok(Reply::Users(_))));
+    assert!(matches!(
+        reply::read(&request, empty.as_bytes()),
+        Ok(Reply::Users(_))
+    ));
 }
 
 #[test]
@@ -144,11 +183,15 @@ fn the_result_of_an_open_is_read() {
                 <OnlineDoorActionResultList><OnlineDoorActionResult><DoorID>20001</DoorID>\
                 <ErrorCode> 401 </ErrorCode><ErrorMessage>no comm</ErrorMessage>\
                 </OnlineDoorActionResult></OnlineDoorActionResultList></Params></RequestResponse>";
-    let Ok(Reply::Opened(results)) = open(body) else { panic!() };
+    let Ok(Reply::Opened(results)) = open(body) else {
+        panic!()
+    };
     assert_eq!(results[0].code, Some(401));
     assert!(results[0].is_about(&id("20001"), None));
     assert!(!results[0].is_about(&id("20002"), None));
-    let Ok(Reply::Opened(results)) = open(&body.replace("20001", "Front Door")) else { panic!() };
+    let Ok(Reply::Opened(results)) = open(&body.replace("20001", "Front Door")) else {
+        panic!()
+    };
     assert!(results[0].is_about(&id("20001"), Some("Front Door")));
     assert!(!results[0].is_about(&id("20001"), Some("Back Door")));
 }
@@ -159,14 +202,29 @@ fn exceptions_and_answers_to_something_else_are_no_results() {
                      <Code>502</Code><Message>what?</Message></Exception></RequestResponse>";
     let error = open(exception).unwrap_err();
     assert!(error.is_unknown_command());
-    assert_eq!(error.to_string(), "Space's exception 502 (unknown command): what?");
+    assert_eq!(
+        error.to_string(),
+        "Space's exception 502 (unknown command): what?"
+    );
     let both = exception.replace("<Exception>", "<Params/><Exception>");
-    assert!(matches!(open(&both), Err(ReplyError::Exception { code: 502, .. })));
+    assert!(matches!(
+        open(&both),
+        Err(ReplyError::Exception { code: 502, .. })
+    ));
     let other = exception.replace("OnlineDoor.Open", "GetInfo");
     assert!(matches!(open(&other), Err(ReplyError::Unexpected(_))));
-    assert!(matches!(open("<html><body>500</body></html>"), Err(ReplyError::Unexpected(_))));
-    assert!(matches!(open("<RequestResponse/>"), Err(ReplyError::Unexpected(_))));
-    assert!(matches!(open("\u{7f}ELF"), Err(ReplyError::Xml(XmlError::Truncated))));
+    assert!(matches!(
+        open("<html><body>500</body></html>"),
+        Err(ReplyError::Unexpected(_))
+    ));
+    assert!(matches!(
+        open("<RequestResponse/>"),
+        Err(ReplyError::Unexpected(_))
+    ));
+    assert!(matches!(
+        open("\u{7f}ELF"),
+        Err(ReplyError::Xml(XmlError::Truncated))
+    ));
 }
 
 #[test]
@@ -176,9 +234,14 @@ fn words_from_space_are_bounded() {
         "<RequestResponse><RequestName>OnlineDoor.Open</RequestName><Exception><Code>7</Code>\
          <Message>{long}\u{85}</Message></Exception></RequestResponse>"
     );
-    let Err(ReplyError::Exception { message, .. }) = open(&body) else { panic!() };
+    let Err(ReplyError::Exception { message, .. }) = open(&body) else {
+        panic!()
+    };
     assert_eq!(message.len(), WHY_BYTES_MAX);
-    assert_eq!(reply::exception_words(403), "the door did not answer in time");
+    assert_eq!(
+        reply::exception_words(403),
+        "the door did not answer in time"
+    );
 }
 
 proptest::proptest! {

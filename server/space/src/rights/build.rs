@@ -148,7 +148,10 @@ impl RightsBuilder {
     /// [`TooMany::Permissions`].
     pub fn finish(mut self) -> Result<Rights, TooMany> {
         let nothing = self.list(Vec::new())?;
-        let empty = GroupRow { doors: nothing, zones: nothing };
+        let empty = GroupRow {
+            doors: nothing,
+            zones: nothing,
+        };
         let groups = (0..self.groups.0.len())
             .map(|number| u16::try_from(number).ok())
             .map(|number| number.and_then(|number| self.group_rows.get(&number)))
@@ -210,7 +213,9 @@ impl RightsBuilder {
     }
 
     fn list(&mut self, entries: Vec<(u16, u32)>) -> Result<List, TooMany> {
-        self.lists.add(entries, PERMISSIONS_MAX).ok_or(TooMany::Permissions)
+        self.lists
+            .add(entries, PERMISSIONS_MAX)
+            .ok_or(TooMany::Permissions)
     }
 }
 

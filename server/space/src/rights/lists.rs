@@ -26,7 +26,9 @@ impl Ids {
             );
             sorted.text.push_str(id.as_str());
             let end = u32::try_from(sorted.text.len());
-            sorted.ends.push(end.expect("USERS_MAX * EXT_ID_BYTES_MAX fits 32 bits"));
+            sorted
+                .ends
+                .push(end.expect("USERS_MAX * EXT_ID_BYTES_MAX fits 32 bits"));
         }
         sorted
     }
@@ -75,7 +77,10 @@ impl Lists {
     pub(super) fn entries(&self, list: List) -> impl Iterator<Item = (u16, u32)> {
         let range = self.range(list);
         let rules = &self.rules[range.clone()];
-        self.targets[range].iter().copied().zip(rules.iter().copied())
+        self.targets[range]
+            .iter()
+            .copied()
+            .zip(rules.iter().copied())
     }
 
     /// The rules of all entries of `list` for `target`.
@@ -96,7 +101,9 @@ impl Lists {
 
     fn range(&self, list: List) -> Range<usize> {
         let List(list) = list;
-        let start = list.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
+        let start = list
+            .checked_sub(1)
+            .map_or(0, |before| self.ends[before as usize]);
         start as usize..self.ends[list as usize] as usize
     }
 }
@@ -125,9 +132,15 @@ impl ListsBuilder {
             return None;
         }
         let list = u32::try_from(self.lists.ends.len()).ok()?;
-        self.lists.targets.extend(entries.iter().map(|&(target, _)| target));
-        self.lists.rules.extend(entries.iter().map(|&(_, rule)| rule));
-        self.lists.ends.push(u32::try_from(self.lists.targets.len()).ok()?);
+        self.lists
+            .targets
+            .extend(entries.iter().map(|&(target, _)| target));
+        self.lists
+            .rules
+            .extend(entries.iter().map(|&(_, rule)| rule));
+        self.lists
+            .ends
+            .push(u32::try_from(self.lists.targets.len()).ok()?);
         self.by_hash.insert(hash, list);
         Some(List(list))
     }
@@ -146,7 +159,10 @@ mod tests {
 
     #[test]
     fn identifiers_are_found_and_others_are_not() {
-        let ids: Vec<_> = ["a", "ab", "b", "z"].iter().filter_map(|id| ExtId::parse(id)).collect();
+        let ids: Vec<_> = ["a", "ab", "b", "z"]
+            .iter()
+            .filter_map(|id| ExtId::parse(id))
+            .collect();
         let sorted = Ids::from_sorted(ids.iter());
         for (place, id) in ids.iter().enumerate() {
             assert_eq!(sorted.find(id), Some(place));

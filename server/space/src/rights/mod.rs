@@ -92,7 +92,10 @@ impl fmt::Display for DenyReason {
                 write!(f, "outside the hours of timezone table {table}")
             }
             Self::TimetableNotDescribed { table } => {
-                write!(f, "timezone table {table} is not described in the configuration")
+                write!(
+                    f,
+                    "timezone table {table} is not described in the configuration"
+                )
             }
         }
     }
@@ -109,7 +112,10 @@ impl Rule {
     /// `None` when it holds at `now`.
     fn deny(&self, now: LocalDateTime, timetables: &Timetables) -> Option<DenyReason> {
         let table = self.timezone_table;
-        if self.period.is_some_and(|(start, end)| now < start || now >= end) {
+        if self
+            .period
+            .is_some_and(|(start, end)| now < start || now >= end)
+        {
             return Some(DenyReason::OutsidePeriod);
         }
         match timetables.holds(table, now) {
@@ -247,15 +253,15 @@ impl Rights {
             let row = self.groups[usize::from(group)];
             (row.doors, row.zones)
         });
-        std::iter::once((user.doors, user.zones)).chain(of_groups).flat_map(
-            move |(permitted_doors, permitted_zones)| {
+        std::iter::once((user.doors, user.zones))
+            .chain(of_groups)
+            .flat_map(move |(permitted_doors, permitted_zones)| {
                 let direct = self.lists.rules_of(permitted_doors, door);
                 let zoned = self.lists.entries(zones);
                 let zoned =
                     zoned.flat_map(move |(zone, _)| self.lists.rules_of(permitted_zones, zone));
                 direct.chain(zoned)
-            },
-        )
+            })
     }
 }
 

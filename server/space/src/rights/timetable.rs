@@ -38,7 +38,10 @@ impl fmt::Display for TimetableError {
                 "{found:?} is no interval; write days and times like \"mon-fri 08:00-17:30\""
             ),
             Self::TooManyIntervals => {
-                write!(f, "more than {TIMETABLE_INTERVALS_MAX} intervals in one timezone table")
+                write!(
+                    f,
+                    "more than {TIMETABLE_INTERVALS_MAX} intervals in one timezone table"
+                )
             }
             Self::Zero => f.write_str("timezone table 0 is always and cannot be described"),
         }
@@ -63,7 +66,11 @@ impl Interval {
         if start_minute >= end_minute {
             return Err(form());
         }
-        Ok(Self { weekdays, start_minute, end_minute })
+        Ok(Self {
+            weekdays,
+            start_minute,
+            end_minute,
+        })
     }
 
     fn holds(&self, now: LocalDateTime) -> bool {
@@ -82,11 +89,7 @@ impl Timetables {
     ///
     /// # Errors
     /// [`TimetableError::Zero`] and [`TimetableError::TooManyIntervals`].
-    pub fn describe(
-        &mut self,
-        table: u32,
-        intervals: Vec<Interval>,
-    ) -> Result<(), TimetableError> {
+    pub fn describe(&mut self, table: u32, intervals: Vec<Interval>) -> Result<(), TimetableError> {
         if table == 0 {
             return Err(TimetableError::Zero);
         }
@@ -135,7 +138,9 @@ fn weekdays(text: &str) -> Option<u8> {
 
 fn weekday(text: &str) -> Option<u8> {
     let names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-    let place = names.iter().position(|name| text.eq_ignore_ascii_case(name))?;
+    let place = names
+        .iter()
+        .position(|name| text.eq_ignore_ascii_case(name))?;
     u8::try_from(place).ok()
 }
 
@@ -163,11 +168,22 @@ mod tests {
 
     #[test]
     fn what_is_no_interval_is_refused() {
-        for text in
-            ["", "mon", "mon 8:00-9:00", "mon 09:00-08:00", "mon 08:00-24:01", "mo 08:00-09:00",
-             "mon 08:60-09:00", "mon 08:00-08:00", "mon- 08:00-09:00", "mon +8:00-09:00"]
-        {
-            assert!(matches!(Interval::parse(text), Err(TimetableError::Form(_))), "{text}");
+        for text in [
+            "",
+            "mon",
+            "mon 8:00-9:00",
+            "mon 09:00-08:00",
+            "mon 08:00-24:01",
+            "mo 08:00-09:00",
+            "mon 08:60-09:00",
+            "mon 08:00-08:00",
+            "mon- 08:00-09:00",
+            "mon +8:00-09:00",
+        ] {
+            assert!(
+                matches!(Interval::parse(text), Err(TimetableError::Form(_))),
+                "{text}"
+            );
         }
     }
 
@@ -182,9 +198,19 @@ mod tests {
         assert_eq!(timetables.holds(1, now), Some(true));
         timetables.describe(1, Vec::new()).unwrap();
         assert_eq!(timetables.holds(1, now), Some(false));
-        assert_eq!(timetables.describe(0, Vec::new()), Err(TimetableError::Zero));
-        assert!(timetables.describe(2, vec![noon; TIMETABLE_INTERVALS_MAX]).is_ok());
+        assert_eq!(
+            timetables.describe(0, Vec::new()),
+            Err(TimetableError::Zero)
+        );
+        assert!(
+            timetables
+                .describe(2, vec![noon; TIMETABLE_INTERVALS_MAX])
+                .is_ok()
+        );
         let more = vec![noon; TIMETABLE_INTERVALS_MAX + 1];
-        assert_eq!(timetables.describe(2, more), Err(TimetableError::TooManyIntervals));
+        assert_eq!(
+            timetables.describe(2, more),
+            Err(TimetableError::TooManyIntervals)
+        );
     }
 }

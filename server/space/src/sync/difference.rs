@@ -50,6 +50,15 @@ pub fn difference(known: &[(ExtId, u64)], snapshot: &Snapshot) -> Difference {
     }
     gone.extend(known_people.map(|(id, _)| id.clone()));
     let too_many = gone.len() * 100 > VANISHED_PERCENT_MAX * known.len();
-    let erasure = if too_many { Erasure::Held } else { Erasure::Scheduled };
-    Difference { added, changed, gone, erasure }
+    let erasure = if too_many {
+        Erasure::Held
+    } else {
+        Erasure::Scheduled
+    };
+    Difference {
+        added,
+        changed,
+        gone,
+        erasure,
+    }
 }

@@ -42,14 +42,19 @@ impl SyncOptions {
     /// Checks the ranges given at the fields.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        let field = self.email_field.is_none_or(|field| (1..=GPF_FIELDS as u8).contains(&field));
+        let field = self
+            .email_field
+            .is_none_or(|field| (1..=GPF_FIELDS as u8).contains(&field));
         field && (1..=Self::PAGE_SIZE_MAX).contains(&self.page_size)
     }
 }
 
 impl Default for SyncOptions {
     fn default() -> Self {
-        Self { page_size: 1_000, email_field: None }
+        Self {
+            page_size: 1_000,
+            email_field: None,
+        }
     }
 }
 
@@ -138,10 +143,18 @@ impl Plan {
             // A Space that does not know zones or groups has none to offer; rights through them
             // are then missing, which denies and never grants.
             Err(error) if error.is_unknown_command() && self.is_optional() => {
-                self.collected.notes.unknown_commands.push(self.request.name());
+                self.collected
+                    .notes
+                    .unknown_commands
+                    .push(self.request.name());
                 return self.next_list();
             }
-            Err(error) => return Err(SyncError::Reply { request: self.request.name(), error }),
+            Err(error) => {
+                return Err(SyncError::Reply {
+                    request: self.request.name(),
+                    error,
+                });
+            }
             Ok(reply) => reply,
         };
         let following = match reply {
@@ -180,7 +193,8 @@ impl Plan {
     /// nothing new.
     fn following<T>(&mut self, page: &Page<T>, id: impl Fn(&T) -> &ExtId) -> Option<ExtId> {
         let before = self.seen.len();
-        self.seen.extend(page.items.iter().map(|item| id(item).clone()));
+        self.seen
+            .extend(page.items.iter().map(|item| id(item).clone()));
         let brought_something = self.seen.len() > before;
         let last = page.items.last().map(|item| id(item).clone());
         last.filter(|_| brought_something && !page.is_last)
@@ -212,7 +226,10 @@ impl Plan {
     }
 
     fn is_optional(&self) -> bool {
-        matches!(self.request, Request::ReadZones { .. } | Request::ReadGroups { .. })
+        matches!(
+            self.request,
+            Request::ReadZones { .. } | Request::ReadGroups { .. }
+        )
     }
 }
 

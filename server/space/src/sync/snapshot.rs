@@ -117,8 +117,19 @@ impl Collected {
         self.notes.nameless += page.nameless;
         for door in page.items {
             if self.rights.add_door(&door)? {
-                let Door { id, name, description, battery, .. } = door;
-                self.doors.push(DoorEntry { id, name, description, battery });
+                let Door {
+                    id,
+                    name,
+                    description,
+                    battery,
+                    ..
+                } = door;
+                self.doors.push(DoorEntry {
+                    id,
+                    name,
+                    description,
+                    battery,
+                });
             }
         }
         Ok(())
@@ -142,8 +153,10 @@ impl Collected {
     }
 
     pub(super) fn finish(mut self) -> Result<Snapshot, TooMany> {
-        self.people.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-        self.doors.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        self.people
+            .sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        self.doors
+            .sort_unstable_by(|one, other| one.id.cmp(&other.id));
         Ok(Snapshot {
             people: self.people,
             doors: self.doors,
@@ -157,19 +170,32 @@ impl Collected {
 /// machine and in every version that reads the same fields.
 fn digest(user: &User) -> u64 {
     let mut context = Context::new(&SHA256);
-    let text = [&user.title, &user.first_name, &user.last_name, &user.phone_number];
+    let text = [
+        &user.title,
+        &user.first_name,
+        &user.last_name,
+        &user.phone_number,
+    ];
     add(&mut context, user.id.as_str().as_bytes());
     for field in text.into_iter().chain(&user.gpf) {
         add(&mut context, field.as_bytes());
     }
-    let flags = [u8::from(user.is_banned), u8::from(user.unreadable.is_some())];
+    let flags = [
+        u8::from(user.is_banned),
+        u8::from(user.unreadable.is_some()),
+    ];
     add(&mut context, &flags);
     for instant in [user.activation, user.expiration] {
         add_instant(&mut context, instant);
     }
     for list in [&user.doors, &user.zones] {
         add(&mut context, &(list.len() as u64).to_le_bytes());
-        for Permission { target, timezone_table, period } in list {
+        for Permission {
+            target,
+            timezone_table,
+            period,
+        } in list
+        {
             add(&mut context, target.as_str().as_bytes());
             add(&mut context, &timezone_table.to_le_bytes());
             add_instant(&mut context, period.map(|(start, _)| start));

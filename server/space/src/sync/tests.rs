@@ -9,10 +9,18 @@ fn id(text: &str) -> ExtId {
     ExtId::parse(text).unwrap()
 }
 
-fn answer(request: &Request, list: &str, item: &str, field: &str, ids: &[String], eof: &str)
--> String {
-    let items: String =
-        ids.iter().map(|id| format!("<{item}><{field}>{id}</{field}></{item}>")).collect();
+fn answer(
+    request: &Request,
+    list: &str,
+    item: &str,
+    field: &str,
+    ids: &[String],
+    eof: &str,
+) -> String {
+    let items: String = ids
+        .iter()
+        .map(|id| format!("<{item}><{field}>{id}</{field}></{item}>"))
+        .collect();
     format!(
         "<RequestResponse><RequestName>{}</RequestName><Params>{eof}<{list}>{items}</{list}>\
          </Params></RequestResponse>",
@@ -36,7 +44,10 @@ fn space(users: &[String], paging: Paging, request: &Request) -> String {
             let start = match (after, paging) {
                 (None, _) | (_, Paging::IgnoresStart) => 0,
                 (Some(after), _) => {
-                    let place = users.iter().position(|user| user == after.as_str()).unwrap();
+                    let place = users
+                        .iter()
+                        .position(|user| user == after.as_str())
+                        .unwrap();
                     place + usize::from(!matches!(paging, Paging::Inclusive))
                 }
             };
@@ -47,14 +58,31 @@ fn space(users: &[String], paging: Paging, request: &Request) -> String {
                 _ => "<EOF>0</EOF>",
             };
             let page = &users[start..end];
-            answer(request, "SaltoDBUserList", "SaltoDBUser", "ExtUserID", page, eof)
+            answer(
+                request,
+                "SaltoDBUserList",
+                "SaltoDBUser",
+                "ExtUserID",
+                page,
+                eof,
+            )
         }
-        Request::ReadDoors { .. } => {
-            answer(request, "SaltoDBDoorList", "SaltoDBDoor", "ExtDoorID", &["d".into()], "")
-        }
-        Request::ReadZones { .. } => {
-            answer(request, "SaltoDBZoneList", "SaltoDBZone", "ExtZoneID", &[], "")
-        }
+        Request::ReadDoors { .. } => answer(
+            request,
+            "SaltoDBDoorList",
+            "SaltoDBDoor",
+            "ExtDoorID",
+            &["d".into()],
+            "",
+        ),
+        Request::ReadZones { .. } => answer(
+            request,
+            "SaltoDBZoneList",
+            "SaltoDBZone",
+            "ExtZoneID",
+            &[],
+            "",
+        ),
         Request::ReadGroups { .. } => exception(request, 502),
         other => panic!("{other:?}"),
     }
@@ -69,7 +97,10 @@ fn exception(request: &Request, code: i32) -> String {
 }
 
 fn run(page_size: u32, mut space: impl FnMut(&Request) -> String) -> Result<Snapshot, SyncError> {
-    let mut plan = Plan::new(SyncOptions { page_size, email_field: Some(2) });
+    let mut plan = Plan::new(SyncOptions {
+        page_size,
+        email_field: Some(2),
+    });
     loop {
         let body = space(plan.request());
         match plan.accept(body.as_bytes())? {
@@ -84,7 +115,11 @@ fn names(count: usize) -> Vec<String> {
 }
 
 fn people(snapshot: &Snapshot) -> Vec<String> {
-    snapshot.people.iter().map(|person| person.id.to_string()).collect()
+    snapshot
+        .people
+        .iter()
+        .map(|person| person.id.to_string())
+        .collect()
 }
 
 #[test]
@@ -129,12 +164,25 @@ fn a_failure_at_any_page_brings_nothing() {
         let outcome = run(10, |request| {
             call += 1;
             let body = space(&names(25), Paging::Exclusive, request);
-            if call - 1 == failing { body[..body.len() / 2].to_owned() } else { body }
+            if call - 1 == failing {
+                body[..body.len() / 2].to_owned()
+            } else {
+                body
+            }
         });
-        assert!(matches!(outcome, Err(SyncError::Reply { .. })), "call {failing}");
+        assert!(
+            matches!(outcome, Err(SyncError::Reply { .. })),
+            "call {failing}"
+        );
     }
     let refused = run(10, |request| exception(request, 502));
-    assert!(matches!(refused, Err(SyncError::Reply { request: "SaltoDBUserList.Read", .. })));
+    assert!(matches!(
+        refused,
+        Err(SyncError::Reply {
+            request: "SaltoDBUserList.Read",
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -144,7 +192,14 @@ fn pages_without_end_are_left() {
         number += 1;
         let page = [number.to_string()];
         let eof = "<EOF>0</EOF>";
-        answer(request, "SaltoDBUserList", "SaltoDBUser", "ExtUserID", &page, eof)
+        answer(
+            request,
+            "SaltoDBUserList",
+            "SaltoDBUser",
+            "ExtUserID",
+            &page,
+            eof,
+        )
     });
     assert_eq!(endless.unwrap_err(), SyncError::TooManyCalls);
     assert_eq!(number, SYNC_CALLS_MAX + 1);
@@ -166,20 +221,25 @@ fn rights_e_mail_and_oddities_arrive_in_the_snapshot() {
     assert_eq!(snapshot.people[1].email, None);
     assert_eq!((snapshot.notes.nameless, snapshot.notes.unreadable), (1, 1));
     let now = LocalDateTime::at(0, 0);
-    let decision = snapshot.rights.decide(&id("a"), &id("d"), now, &Timetables::default());
+    let decision = snapshot
+        .rights
+        .decide(&id("a"), &id("d"), now, &Timetables::default());
     assert_eq!(decision, Decision::Permit);
     assert_eq!(snapshot.doors[0].id, id("d"));
 }
 
 fn known(snapshot: &Snapshot) -> Vec<(ExtId, u64)> {
-    snapshot.people.iter().map(|person| (person.id.clone(), person.digest)).collect()
+    snapshot
+        .people
+        .iter()
+        .map(|person| (person.id.clone(), person.digest))
+        .collect()
 }
 
 #[test]
 fn the_difference_names_who_came_changed_and_went() {
-    let read = |users: &[String]| {
-        run(100, |request| space(users, Paging::Exclusive, request)).unwrap()
-    };
+    let read =
+        |users: &[String]| run(100, |request| space(users, Paging::Exclusive, request)).unwrap();
     let before = read(&names(40));
     assert_eq!(difference(&known(&before), &before).changed, []);
     let mut users = names(41);
@@ -198,12 +258,21 @@ fn the_difference_names_who_came_changed_and_went() {
 #[test]
 fn more_than_five_percent_at_once_wait_for_an_administrator() {
     let read = |count: usize| {
-        run(1_000, |request| space(&names(count), Paging::Exclusive, request)).unwrap()
+        run(1_000, |request| {
+            space(&names(count), Paging::Exclusive, request)
+        })
+        .unwrap()
     };
     let before = known(&read(100));
-    assert_eq!(difference(&before, &read(100 - VANISHED_PERCENT_MAX)).erasure, Erasure::Scheduled);
+    assert_eq!(
+        difference(&before, &read(100 - VANISHED_PERCENT_MAX)).erasure,
+        Erasure::Scheduled
+    );
     let more = difference(&before, &read(99 - VANISHED_PERCENT_MAX));
-    assert_eq!((more.erasure, more.gone.len()), (Erasure::Held, VANISHED_PERCENT_MAX + 1));
+    assert_eq!(
+        (more.erasure, more.gone.len()),
+        (Erasure::Held, VANISHED_PERCENT_MAX + 1)
+    );
     assert_eq!(difference(&before, &read(0)).erasure, Erasure::Held);
     assert_eq!(difference(&[], &read(5)).erasure, Erasure::Scheduled);
 }
@@ -235,7 +304,11 @@ fn any_change_of_a_record_changes_its_digest() {
         read("<UserActivation>2023-10-29T24:00:00</UserActivation>"),
         read(&zone("")),
         read(&zone("<TimezoneTableID>1</TimezoneTableID>")),
-        read(&zone("").replace("User_Zone", "User_Door").replace("ExtZoneID", "ExtDoorID")),
+        read(
+            &zone("")
+                .replace("User_Zone", "User_Door")
+                .replace("ExtZoneID", "ExtDoorID"),
+        ),
     ];
     let different: HashSet<u64> = variants.into_iter().collect();
     assert_eq!(different.len(), variants.len());

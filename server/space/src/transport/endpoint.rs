@@ -87,9 +87,16 @@ impl Endpoint {
         if ServerName::try_from(host).is_err() {
             return Err(EndpointError::Host(host.chars().take(80).collect()));
         }
-        let fixed = host.parse::<IpAddr>().map(|address| vec![SocketAddr::new(address, port)]);
+        let fixed = host
+            .parse::<IpAddr>()
+            .map(|address| vec![SocketAddr::new(address, port)]);
         let addresses = Mutex::new(fixed.unwrap_or_default());
-        Ok(Self { host: host.to_owned(), port, scheme, addresses })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            scheme,
+            addresses,
+        })
     }
 
     /// Looks the host name up and keeps what was found. A look-up that fails changes nothing, so
@@ -99,17 +106,25 @@ impl Endpoint {
         if self.host.parse::<IpAddr>().is_ok() {
             return;
         }
-        let Ok(found) = (self.host.as_str(), self.port).to_socket_addrs() else { return };
+        let Ok(found) = (self.host.as_str(), self.port).to_socket_addrs() else {
+            return;
+        };
         let found: Vec<_> = found.collect();
         if !found.is_empty() {
-            *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            *self
+                .addresses
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = found;
         }
     }
 
     /// The addresses last found.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn scheme(&self) -> &Scheme {
@@ -129,7 +144,11 @@ impl fmt::Debug for Endpoint {
 }
 
 fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +168,10 @@ mod tests {
         assert!(matches!(https("no host", "k"), Err(EndpointError::Host(_))));
         assert!(matches!(https("a/b", "k"), Err(EndpointError::Host(_))));
         for key in ["", "a b", "a\r\nb", "\u{e4}"] {
-            assert!(matches!(https("a", key), Err(EndpointError::Key)), "{key:?}");
+            assert!(
+                matches!(https("a", key), Err(EndpointError::Key)),
+                "{key:?}"
+            );
         }
         assert!(matches!(Endpoint::tcp("", 1), Err(EndpointError::Host(_))));
     }
@@ -159,7 +181,12 @@ mod tests {
         let endpoint = Endpoint::tcp("localhost", 9).unwrap();
         assert!(endpoint.addresses().is_empty());
         endpoint.resolve();
-        assert!(endpoint.addresses().iter().all(|address| address.ip().is_loopback()));
+        assert!(
+            endpoint
+                .addresses()
+                .iter()
+                .all(|address| address.ip().is_loopback())
+        );
         assert!(!endpoint.addresses().is_empty());
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
+use ureq_proto::BodyMode;
 use ureq_proto::client::{
     Call as Exchange, RecvBodyResult, RecvResponseResult, SendRequestResult, state,
 };
 use ureq_proto::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use ureq_proto::http::{HeaderValue, Request};
-use ureq_proto::BodyMode;
 
 use super::link::Link;
 use super::{Answer, CallError, Fault, send};
@@ -40,7 +40,10 @@ pub(super) fn exchange(
         RecvResponseResult::RecvBody(exchange) => exchange,
         RecvResponseResult::Cleanup(exchange) => {
             let keep_alive = !exchange.must_close_connection() && input.is_empty();
-            return Ok(Answer { body: Vec::new(), keep_alive });
+            return Ok(Answer {
+                body: Vec::new(),
+                keep_alive,
+            });
         }
         RecvResponseResult::Redirect(exchange) => {
             return Err(CallError::Status(exchange.status().as_u16()));
@@ -59,7 +62,9 @@ fn render(call: &Call<'_>) -> Result<(Vec<u8>, Exchange<state::RecvResponse>), F
         .header(KEY_HEADER, key)
         .body(())
         .map_err(|error| fault(&error))?;
-    let mut exchange = Exchange::new(request).map_err(|error| fault(&error))?.proceed();
+    let mut exchange = Exchange::new(request)
+        .map_err(|error| fault(&error))?
+        .proceed();
     let mut bytes = vec![0; REQUEST_BYTES_MAX];
     let mut length = exchange.write(&mut bytes).map_err(|error| fault(&error))?;
     let too_large = || Fault::RequestTooLarge(REQUEST_BYTES_MAX);
@@ -67,7 +72,9 @@ fn render(call: &Call<'_>) -> Result<(Vec<u8>, Exchange<state::RecvResponse>), F
         return Err(too_large());
     };
     let body = call.message.as_bytes();
-    let written = exchange.write(body, &mut bytes[length..]).map_err(|error| fault(&error))?;
+    let written = exchange
+        .write(body, &mut bytes[length..])
+        .map_err(|error| fault(&error))?;
     length += written.1;
     bytes.truncate(length);
     // Not all of the body fitted when it does not proceed.
@@ -138,7 +145,11 @@ fn read_body(
         if !until_close && exchange.can_proceed() {
             break;
         }
-        if link.receive(&mut input, call.deadline).map_err(CallError::Lost)? == 0 {
+        if link
+            .receive(&mut input, call.deadline)
+            .map_err(CallError::Lost)?
+            == 0
+        {
             if until_close {
                 break;
             }
@@ -149,10 +160,12 @@ fn read_body(
         Some(RecvBodyResult::Cleanup(exchange)) => exchange.must_close_connection(),
         Some(RecvBodyResult::Redirect(_)) | None => true,
     };
-    Ok(Answer { body, keep_alive: !must_close && input.is_empty() })
+    Ok(Answer {
+        body,
+        keep_alive: !must_close && input.is_empty(),
+    })
 }
 
 fn fault(error: &dyn std::error::Error) -> Fault {
     Fault::Http(shorten(error.to_string()))
 }
-

@@ -76,7 +76,9 @@ impl Link {
         if bytes.len() > REQUEST_BYTES_MAX {
             return (0, Err(Fault::RequestTooLarge(REQUEST_BYTES_MAX)));
         }
-        let Some(mut tls) = self.tls.take() else { return self.send_plain(bytes, deadline) };
+        let Some(mut tls) = self.tls.take() else {
+            return self.send_plain(bytes, deadline);
+        };
         let outcome = match tls.writer().write_all(bytes) {
             Ok(()) => self.flush(&mut tls, deadline),
             Err(error) => (0, Err(socket_fault(error))),
@@ -91,7 +93,9 @@ impl Link {
         into: &mut Vec<u8>,
         deadline: Instant,
     ) -> Result<usize, Fault> {
-        let Some(mut tls) = self.tls.take() else { return self.receive_plain(into, deadline) };
+        let Some(mut tls) = self.tls.take() else {
+            return self.receive_plain(into, deadline);
+        };
         let outcome = self.receive_tls(&mut tls, into, deadline);
         self.tls = Some(tls);
         outcome
@@ -117,7 +121,10 @@ impl Link {
         let mut sent = 0;
         while sent < bytes.len() {
             let step = self.prepare_write(deadline).and_then(|()| {
-                self.socket.write(&bytes[sent..]).or_else(retry_later).map_err(socket_fault)
+                self.socket
+                    .write(&bytes[sent..])
+                    .or_else(retry_later)
+                    .map_err(socket_fault)
             });
             match step {
                 Ok(count) => sent += count,
@@ -136,7 +143,9 @@ impl Link {
         let mut sent = 0;
         while tls.wants_write() {
             let step = self.prepare_write(deadline).and_then(|()| {
-                tls.write_tls(&mut self.socket).or_else(retry_later).map_err(socket_fault)
+                tls.write_tls(&mut self.socket)
+                    .or_else(retry_later)
+                    .map_err(socket_fault)
             });
             match step {
                 Ok(count) => sent += count,
@@ -166,7 +175,8 @@ impl Link {
                 Err(error) => return Err(socket_fault(error)),
             }
             self.fill(tls, deadline)?;
-            tls.process_new_packets().map_err(|error| tls_fault(&error))?;
+            tls.process_new_packets()
+                .map_err(|error| tls_fault(&error))?;
             self.flush(tls, deadline).1?;
         }
     }
@@ -175,7 +185,9 @@ impl Link {
         let mut buffer = [0; READ_BYTES];
         loop {
             let timeout = remaining(deadline)?;
-            self.socket.set_read_timeout(Some(timeout)).map_err(socket_fault)?;
+            self.socket
+                .set_read_timeout(Some(timeout))
+                .map_err(socket_fault)?;
             match self.socket.read(&mut buffer) {
                 Ok(count) => {
                     into.extend_from_slice(&buffer[..count]);
@@ -191,7 +203,9 @@ impl Link {
     fn fill(&mut self, tls: &mut ClientConnection, deadline: Instant) -> Result<usize, Fault> {
         loop {
             let timeout = remaining(deadline)?;
-            self.socket.set_read_timeout(Some(timeout)).map_err(socket_fault)?;
+            self.socket
+                .set_read_timeout(Some(timeout))
+                .map_err(socket_fault)?;
             match tls.read_tls(&mut self.socket) {
                 Ok(count) => return Ok(count),
                 Err(error) if is_timeout(error.kind()) => {}
@@ -202,7 +216,9 @@ impl Link {
 
     fn prepare_write(&mut self, deadline: Instant) -> Result<(), Fault> {
         let timeout = remaining(deadline)?;
-        self.socket.set_write_timeout(Some(timeout)).map_err(socket_fault)
+        self.socket
+            .set_write_timeout(Some(timeout))
+            .map_err(socket_fault)
     }
 }
 
@@ -228,16 +244,27 @@ fn tls_is_quiet(tls: &mut ClientConnection, socket: &mut TcpStream) -> bool {
 /// Time until `deadline`, never zero: the system takes a timeout of zero for none at all.
 fn remaining(deadline: Instant) -> Result<Duration, Fault> {
     let remaining = deadline.saturating_duration_since(Instant::now());
-    if remaining.is_zero() { Err(Fault::Deadline) } else { Ok(remaining) }
+    if remaining.is_zero() {
+        Err(Fault::Deadline)
+    } else {
+        Ok(remaining)
+    }
 }
 
 fn is_timeout(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+    matches!(
+        kind,
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
 }
 
 /// Nothing was written, and the loop looks at the deadline.
 fn retry_later(error: std::io::Error) -> std::io::Result<usize> {
-    if is_timeout(error.kind()) { Ok(0) } else { Err(error) }
+    if is_timeout(error.kind()) {
+        Ok(0)
+    } else {
+        Err(error)
+    }
 }
 
 fn socket_fault(error: std::io::Error) -> Fault {

@@ -119,7 +119,12 @@ impl Connection {
             Scheme::Https { tls, name, .. } => Link::secure(socket, tls, name, deadline)?,
             Scheme::Tcp => Link::plain(socket),
         };
-        Ok(Self { link, scheme, is_usable: true, last_used: Instant::now() })
+        Ok(Self {
+            link,
+            scheme,
+            is_usable: true,
+            last_used: Instant::now(),
+        })
     }
 
     /// Whether another call may be tried: nothing went wrong, it was not idle for too long, and
@@ -145,7 +150,13 @@ impl Connection {
         self.is_usable = false;
         let answer = match &self.scheme {
             Scheme::Https { host, key, .. } => {
-                let call = http::Call { host, key, message, body_max, deadline };
+                let call = http::Call {
+                    host,
+                    key,
+                    message,
+                    body_max,
+                    deadline,
+                };
                 http::exchange(&mut self.link, &call, may_send)?
             }
             Scheme::Tcp => stp::exchange(&mut self.link, message, body_max, deadline, may_send)?,

@@ -21,9 +21,18 @@ pub(super) fn exchange(
     let mut input = Vec::new();
     loop {
         match read(&input, body_max).map_err(CallError::Lost)? {
-            Some(body) => return Ok(Answer { body: body.to_vec(), keep_alive: true }),
+            Some(body) => {
+                return Ok(Answer {
+                    body: body.to_vec(),
+                    keep_alive: true,
+                });
+            }
             None => {
-                if link.receive(&mut input, deadline).map_err(CallError::Lost)? == 0 {
+                if link
+                    .receive(&mut input, deadline)
+                    .map_err(CallError::Lost)?
+                    == 0
+                {
                     return Err(CallError::Lost(Fault::Closed));
                 }
             }
@@ -40,20 +49,34 @@ fn frame(message: &str) -> Vec<u8> {
 fn read(input: &[u8], body_max: usize) -> Result<Option<&[u8]>, Fault> {
     let known = input.len().min(7);
     let versions: [&[u8]; 2] = [b"STP/00/", b"STP/01/"];
-    if !versions.iter().any(|version| version[..known] == input[..known]) {
+    if !versions
+        .iter()
+        .any(|version| version[..known] == input[..known])
+    {
         return Err(Fault::Frame);
     }
-    let Some(rest) = input.get(7..) else { return Ok(None) };
-    let Some(end) = rest.iter().take(STP_LENGTH_DIGITS_MAX + 1).position(|byte| *byte == b'/')
+    let Some(rest) = input.get(7..) else {
+        return Ok(None);
+    };
+    let Some(end) = rest
+        .iter()
+        .take(STP_LENGTH_DIGITS_MAX + 1)
+        .position(|byte| *byte == b'/')
     else {
         let digits = rest.iter().all(u8::is_ascii_digit);
-        return if digits && input.len() < HEAD_BYTES_MAX { Ok(None) } else { Err(Fault::Frame) };
+        return if digits && input.len() < HEAD_BYTES_MAX {
+            Ok(None)
+        } else {
+            Err(Fault::Frame)
+        };
     };
     let (digits, body) = (&rest[..end], &rest[end + 1..]);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Fault::Frame);
     }
-    let length = digits.iter().fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
+    let length = digits
+        .iter()
+        .fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
     if length > body_max {
         return Err(Fault::TooLarge(body_max));
     }
@@ -93,7 +116,12 @@ mod tests {
             b"STP/00/0000000002/ab",
         ];
         for input in frames {
-            assert_eq!(read(input, 100), Err(Fault::Frame), "{}", input.escape_ascii());
+            assert_eq!(
+                read(input, 100),
+                Err(Fault::Frame),
+                "{}",
+                input.escape_ascii()
+            );
         }
         assert_eq!(read(b"STP/00/100/", 100), Ok(None));
         assert_eq!(read(b"STP/00/101/", 100), Err(Fault::TooLarge(100)));

@@ -37,9 +37,12 @@ impl Fingerprint {
     /// else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.chars().filter(|character| !matches!(character, ':' | ' '));
-        let digits: Vec<u8> =
-            digits.map(|digit| digit.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
+        let digits = text
+            .chars()
+            .filter(|character| !matches!(character, ':' | ' '));
+        let digits: Vec<u8> = digits
+            .map(|digit| digit.to_digit(16).map(|digit| digit as u8))
+            .collect::<Option<_>>()?;
         let mut bytes = [0; 32];
         if digits.len() != 2 * bytes.len() {
             return None;
@@ -81,9 +84,10 @@ pub enum Trust {
 pub(super) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
-        Trust::Pinned(pinned) => {
-            Arc::new(PinVerifier { pinned: *pinned, provider: Arc::clone(&provider) })
-        }
+        Trust::Pinned(pinned) => Arc::new(PinVerifier {
+            pinned: *pinned,
+            provider: Arc::clone(&provider),
+        }),
         Trust::Roots(pem) => {
             let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -104,9 +108,13 @@ fn config(
 ) -> Result<Arc<ClientConfig>, String> {
     let versions = [&TLS13, &TLS12];
     let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_protocol_versions(&versions).map_err(|error| error.to_string())?;
+    let builder = builder
+        .with_protocol_versions(&versions)
+        .map_err(|error| error.to_string())?;
     // `dangerous` is the library's word for a verifier of one's own; ours is stricter than roots.
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     Ok(Arc::new(builder.with_no_client_auth()))
 }
 
@@ -119,7 +127,10 @@ pub fn fingerprint(host: &str, port: u16, deadline: Instant) -> Result<Fingerpri
     let endpoint = Endpoint::tcp(host, port).map_err(|_| Fault::Resolve)?;
     endpoint.resolve();
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let look = Arc::new(LookOnly { provider: Arc::clone(&provider), seen: Mutex::new(None) });
+    let look = Arc::new(LookOnly {
+        provider: Arc::clone(&provider),
+        seen: Mutex::new(None),
+    });
     let tls = config(provider, Arc::clone(&look) as Arc<dyn ServerCertVerifier>);
     let tls = tls.map_err(Fault::Tls)?;
     let name = ServerName::try_from(host.to_owned()).map_err(|_| Fault::Resolve)?;
@@ -153,7 +164,10 @@ impl ServerCertVerifier for PinVerifier {
         if shown == self.pinned {
             return Ok(ServerCertVerified::assertion());
         }
-        Err(Error::General(format!("its SHA-256 is {shown}, pinned is {}", self.pinned)))
+        Err(Error::General(format!(
+            "its SHA-256 is {shown}, pinned is {}",
+            self.pinned
+        )))
     }
 
     fn verify_tls12_signature(
@@ -177,7 +191,9 @@ impl ServerCertVerifier for PinVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -199,7 +215,9 @@ impl ServerCertVerifier for LookOnly {
     ) -> Result<ServerCertVerified, Error> {
         let shown = Fingerprint::of(end_entity);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
-        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+        Err(Error::InvalidCertificate(
+            CertificateError::ApplicationVerificationFailure,
+        ))
     }
 
     fn verify_tls12_signature(
@@ -208,7 +226,9 @@ impl ServerCertVerifier for LookOnly {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+        Err(Error::InvalidCertificate(
+            CertificateError::ApplicationVerificationFailure,
+        ))
     }
 
     fn verify_tls13_signature(
@@ -217,11 +237,15 @@ impl ServerCertVerifier for LookOnly {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+        Err(Error::InvalidCertificate(
+            CertificateError::ApplicationVerificationFailure,
+        ))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -238,8 +262,14 @@ mod tests {
         let shown = fingerprint.to_string();
         assert!(shown.starts_with("A0:00:") && shown.ends_with(":0F"));
         assert_eq!(Fingerprint::parse(&shown), Some(fingerprint));
-        assert_eq!(Fingerprint::parse(&shown.replace(':', "").to_lowercase()), Some(fingerprint));
-        assert_eq!(Fingerprint::parse(&shown.replace(':', " ")), Some(fingerprint));
+        assert_eq!(
+            Fingerprint::parse(&shown.replace(':', "").to_lowercase()),
+            Some(fingerprint)
+        );
+        assert_eq!(
+            Fingerprint::parse(&shown.replace(':', " ")),
+            Some(fingerprint)
+        );
         assert_eq!(Fingerprint::parse(&shown[1..]), None);
         assert_eq!(Fingerprint::parse(&shown.replace('A', "G")), None);
         assert_eq!(Fingerprint::parse(""), None);
