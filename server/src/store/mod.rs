@@ -36,6 +36,8 @@ mod reserve;
 mod schema;
 mod settings;
 #[cfg(test)]
+pub(crate) mod small_disk;
+#[cfg(test)]
 mod tests;
 mod text;
 
@@ -68,9 +70,12 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::limits::{ERASE_WAIT_MS, LOCK_WAIT_MS, LOG_BYTES_MAX, STORE_PAGE_BYTES};
+use crate::limits::{
+    ERASE_WAIT_MS, LOCK_WAIT_MS, LOG_BULK_BYTES_MAX, LOG_BYTES_MAX, STORE_PAGE_BYTES,
+};
 
 const DATABASE: &str = "store.db";
+const LOG: &str = "store.db-wal";
 const LOG_RESERVE: &str = "reserve.log";
 
 /// The store, and the only way to change it.
@@ -82,6 +87,8 @@ pub struct Store {
     log_reserve: Reserve,
     // What is to be held: 0 until the owner asks for a reserve.
     log_reserve_bytes: u64,
+    // A test makes it smaller.
+    log_bulk_bytes_max: u64,
     poisoned: bool,
 }
 
@@ -112,6 +119,7 @@ impl Store {
             directory: directory.clone(),
             log_reserve: Reserve::new(directory, LOG_RESERVE),
             log_reserve_bytes: 0,
+            log_bulk_bytes_max: LOG_BULK_BYTES_MAX,
             poisoned: false,
         };
         store.imports_sweep()?;
