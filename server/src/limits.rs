@@ -204,6 +204,8 @@ pub const ADMIN_PEOPLE_MAX: usize = 64;
 pub const ADMIN_LINE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Connections to the administration socket at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 8;
+/// People of Space's noted in one transaction.
+pub const SPACE_BATCH_MAX: usize = 1_000;
 /// Sessions that devices may resume, over all loops: more than a site has devices.
 pub const SESSIONS_MAX: usize = 16_384;
 /// Worst requests kept for each interval of the latency log.
