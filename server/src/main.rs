@@ -41,6 +41,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Device(command) => cli::site::ask(data, &cli::site::device(command)?)?,
         Command::Door(command) => cli::site::ask(data, &cli::site::door(command))?,
         Command::Right(command) => cli::site::ask(data, &cli::site::right(command))?,
+        Command::Space(command) => cli::space::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
         Command::Latency(args) => cli::latency::print(data, &args)?,
     }

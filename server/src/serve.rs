@@ -87,12 +87,13 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
 
     let mut senders = Vec::new();
     let mut loops = Vec::new();
-    for (listener, counters) in listeners.into_iter().zip(&counters) {
+    for ((listener, counters), loop_number) in listeners.into_iter().zip(&counters).zip(0..) {
         let service = |waker: &Arc<Waker>| {
             let waker = Arc::clone(waker);
             let completions = Completions::new(move || waker.wake());
             senders.push(completions.sender());
             Api::new(Parts {
+                loop_number,
                 site: Arc::clone(&site),
                 work: work.clone(),
                 audit: audit_handle(&audit, completions.sender()),

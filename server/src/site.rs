@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use cardea_engine::ModelId;
+use cardea_space::client::OpenRequest;
 
 use crate::access::Moment;
-use crate::directory::Directory;
+use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
+use crate::directory::{Device, Directory};
 use crate::work::Searched;
 
 /// The site in force.
@@ -20,6 +22,7 @@ pub struct Site {
     /// From a request's last byte to its answer at the latest.
     pub answer_deadline: Duration,
     directory: RwLock<Directory>,
+    authoriser: ArcSwap<Authoriser>,
     ready: AtomicBool,
     stopping: AtomicBool,
     erasure_pending: AtomicBool,
@@ -34,6 +37,7 @@ impl Site {
             searched: Arc::new(ArcSwap::from_pointee(searched)),
             answer_deadline,
             directory: RwLock::new(directory),
+            authoriser: ArcSwap::from_pointee(Authoriser::default()),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             erasure_pending: AtomicBool::new(false),
@@ -54,6 +58,42 @@ impl Site {
         self.directory
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Who decides now.
+    pub fn authoriser(&self) -> Guard<Arc<Authoriser>> {
+        self.authoriser.load()
+    }
+
+    /// From here on this one decides.
+    pub fn set_authoriser(&self, authoriser: Authoriser) {
+        self.authoriser.store(Arc::new(authoriser));
+    }
+
+    /// The last look before Space is asked to open.
+    pub fn still_permits(&self, person: u64, device: &Device) -> bool {
+        let (directory, authoriser) = (self.directory(), self.authoriser());
+        let authority = Authority {
+            directory: &directory,
+            authoriser: &authoriser,
+        };
+        authority
+            .permit(person, device, moment(Instant::now()).unix_s())
+            .is_ok()
+    }
+
+    /// Has Space open a door; its answer comes to the loop that the ticket names.
+    ///
+    /// # Errors
+    /// Why it will not be asked, in words.
+    pub fn open(&self, request: OpenRequest) -> Result<(), String> {
+        match &**self.authoriser() {
+            Authoriser::Space(SpaceAuthoriser {
+                client: Some(client),
+                ..
+            }) => client.open(request).map_err(|why| why.to_string()),
+            Authoriser::Space(_) | Authoriser::Standalone => Err("Space is not set up".to_owned()),
+        }
     }
 
     /// Whether requests can be served.

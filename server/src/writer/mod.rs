@@ -5,6 +5,7 @@
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
 //! - `carry_out`: what administrators ask for
 //! - `people`: imports and withdrawals
+//! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `devices`: commissioning, renewal, signs of life
 
 mod carry_out;
@@ -13,6 +14,7 @@ mod error;
 mod gallery;
 mod people;
 mod publish;
+mod space;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +35,9 @@ use crate::net::ExchangeId;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
+use crate::space::SpaceLink;
 use crate::store::{DataDirectory, ImportId, SettingKey, Store};
+use cardea_space::sync::Snapshot as SpaceSnapshot;
 use cardea_wire::RequestId;
 
 pub use devices::DeviceSign;
@@ -100,6 +104,8 @@ pub enum Command {
     GalleryDamaged,
     /// A snapshot has been written, or not.
     SnapshotWritten(Result<Arc<Gallery>, WriterError>),
+    /// A sync with Space has brought this.
+    SpaceSynced(Arc<SpaceSnapshot>),
     /// A retired snapshot has been erased, or not.
     Erased(Result<(), EraseError>),
     /// Finish and end.
@@ -145,6 +151,7 @@ pub struct Writer {
     directory: DataDirectory,
     audit: AuditReader,
     config: Config,
+    sealer: Sealer,
     pki: SitePki,
     import: Option<(Session, ImportId)>,
     online: Option<Online>,
@@ -154,6 +161,8 @@ pub struct Writer {
 struct Online {
     published: Published,
     snapshots: Snapshots,
+    handle: WriterHandle,
+    space: Option<SpaceLink>,
     /// Answers that wait until a snapshot of this generation is in force.
     waiting: Vec<(u64, Sender<Response>, Response)>,
 }
@@ -177,13 +186,15 @@ impl Writer {
         let data = directory.path();
         let config = Config::read(data).map_err(WriterError::Config)?;
         let store = Store::open(&directory)?;
-        let pki = SitePki::open(data, &Sealer::open(data)?)?;
+        let sealer = Sealer::open(data)?;
+        let pki = SitePki::open(data, &sealer)?;
         let audit = audit.open_reader()?;
         Ok(Self {
             store,
             directory,
             audit,
             config,
+            sealer,
             pki,
             import: None,
             online: None,
@@ -228,6 +239,8 @@ impl Writer {
         self.online = Some(Online {
             published,
             snapshots,
+            handle: handle.clone(),
+            space: None,
             waiting: Vec::new(),
         });
         self.follow()?;
@@ -246,6 +259,7 @@ impl Writer {
         if let Some(online) = &mut self.online {
             online.published.set_loops(loops);
         }
+        self.space_restart().map_err(std::io::Error::other)?;
         thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || self.run(&commands))
@@ -283,6 +297,11 @@ impl Writer {
             Command::Seen(signs) => self.seen(&signs),
             Command::GalleryDamaged => self.gallery_damaged(),
             Command::SnapshotWritten(written) => self.snapshot_written(written),
+            Command::SpaceSynced(snapshot) => {
+                if let Err(error) = self.space_synced(&snapshot) {
+                    tracing::error!(%error, "a sync with Space could not be stored");
+                }
+            }
             Command::Erased(erased) => {
                 if let Some(online) = &mut self.online {
                     online.snapshots.erased(erased);
@@ -360,6 +379,7 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
+        self.space_tick()?;
         let Some(online) = &mut self.online else {
             return Ok(());
         };
