@@ -1,0 +1,87 @@
+//! Erasing: no byte of a retired snapshot stays in the data directory.
+//!
+//! Overwrites with zeros, brings them to the disk, then unlinks. What a flash disk or a
+//! copy-on-write file system keeps beneath is the disk encryption's task.
+
+use crate::Gallery;
+use std::fmt;
+use std::fs::{File, OpenOptions, remove_file};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Zeros are written in pieces of this size.
+const PIECE: usize = 1 << 20;
+
+/// Why a retired gallery is not erased.
+#[derive(Debug)]
+pub enum EraseError {
+    /// A search or a view still holds it; zeroing would change rows under it. Try again with what
+    /// is given back.
+    InUse(Arc<Gallery>),
+    /// The operating system says no.
+    Io(io::Error),
+}
+
+/// Erases the file of a gallery that nothing else holds any more.
+pub fn retired(gallery: Arc<Gallery>) -> Result<(), EraseError> {
+    let gallery = Arc::try_unwrap(gallery).map_err(EraseError::InUse)?;
+    let path = gallery.path().to_owned();
+    drop(gallery);
+    file(&path).map_err(EraseError::Io)
+}
+
+/// Erases a file that nothing has mapped: a leftover of an earlier run.
+pub fn file(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let zeros = vec![0; PIECE];
+    let mut left = file.metadata()?.len();
+    while left > 0 {
+        let piece = left.min(PIECE as u64);
+        file.write_all(&zeros[..piece as usize])?;
+        left -= piece;
+    }
+    file.sync_all()?;
+    remove_file(path)?;
+    sync_folder(path)
+}
+
+/// Brings the names in a file's folder to the disk.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+impl fmt::Display for EraseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(_) => f.write_str("the retired gallery is still in use"),
+            Self::Io(source) => write!(f, "cannot erase the retired gallery: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for EraseError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn the_bytes_become_zeros_and_the_name_goes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("old");
+        std::fs::write(&path, vec![7u8; PIECE + 1234]).expect("written");
+        // A handle from before sees what the disk holds after.
+        let mut held = File::open(&path).expect("opened");
+        file(&path).expect("erased");
+        assert!(!path.exists());
+        let mut left = Vec::new();
+        held.read_to_end(&mut left).expect("read");
+        assert!(left.len() == PIECE + 1234 && left.iter().all(|&byte| byte == 0));
+    }
+}

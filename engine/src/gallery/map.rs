@@ -1,0 +1,265 @@
+//! A gallery file, mapped and checked.
+
+use super::format::{HEADER_LEN, Header, Section, block_checksum, sums_checksum};
+use super::sections::{CODES, EMBEDDINGS, NORMS, PERSONS, REFERENCES};
+use super::sigbus::Registration;
+use super::{GalleryError, SectionName};
+use crate::int8::{Int8Norm, Int8Rows};
+use crate::{DIM, ModelId, PersonId, ReferenceId};
+use bytemuck::Pod;
+use memmap2::Mmap;
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A snapshot: what [`Gallery::open`] checked, mapped read-only.
+///
+/// Codes, ids and norms are checked when opened, which also brings them into memory. The
+/// embeddings, four fifths of the file, are checked block by block when first scored.
+pub struct Gallery {
+    path: PathBuf,
+    // Declared before the map: the handler forgets the range before it goes.
+    _registration: Registration,
+    map: Mmap,
+    header: Header,
+    references: Section,
+    persons: Section,
+    codes: Section,
+    norms: Section,
+    embeddings: Section,
+    /// Blocks of `embeddings` found good, one bit each.
+    embeddings_checked: Vec<AtomicU64>,
+}
+
+impl Gallery {
+    /// Opens, maps and checks a gallery file.
+    ///
+    /// The file must not be changed or cut while the gallery lives: Cardea never does so to its
+    /// own, and a foreign hand is caught by the SIGBUS handler (cut) or not at all (changed).
+    pub fn open(path: &Path) -> Result<Self, GalleryError> {
+        let io = |action| move |source| GalleryError::Io { action, source };
+        let file = File::open(path).map_err(io("open"))?;
+        let found = file.metadata().map_err(io("open"))?.len();
+        if found < HEADER_LEN as u64 {
+            return Err(GalleryError::TooShort { found });
+        }
+        let map = map(&file).map_err(io("map"))?;
+        let header = map.first_chunk().ok_or(GalleryError::TooShort { found })?;
+        let header = Header::parse(header, found)?;
+        let section = |name, row_len| {
+            let section = required(&header, name, row_len)?;
+            check_sums(&map, &section)?;
+            Ok::<_, GalleryError>(section)
+        };
+        let embeddings = section(EMBEDDINGS, DIM * 4)?;
+        let gallery = Self {
+            path: path.to_owned(),
+            _registration: Registration::new(&map),
+            references: section(REFERENCES, 8)?,
+            persons: section(PERSONS, 8)?,
+            codes: section(CODES, DIM)?,
+            norms: section(NORMS, size_of::<Int8Norm>())?,
+            embeddings,
+            embeddings_checked: (0..embeddings.blocks().div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+            header,
+            map,
+        };
+        gallery.check()?;
+        Ok(gallery)
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.header.rows as usize
+    }
+
+    /// The generation whose state the file holds.
+    pub fn generation(&self) -> u64 {
+        self.header.generation
+    }
+
+    /// The face model.
+    pub fn model(&self) -> ModelId {
+        self.header.model
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the file, all of them mapped.
+    pub fn mapped_bytes(&self) -> u64 {
+        self.header.file_len
+    }
+
+    /// Bytes that a search walks through and that should stay in memory: ids, codes, norms.
+    pub fn scanned_bytes(&self) -> u64 {
+        [self.references, self.persons, self.codes, self.norms]
+            .map(|s| s.length)
+            .iter()
+            .sum()
+    }
+
+    /// The reference of a row below [`Self::rows`].
+    pub fn reference(&self, row: usize) -> ReferenceId {
+        ReferenceId(self.cast::<u64>(self.references)[row])
+    }
+
+    /// The person of a row below [`Self::rows`].
+    pub fn person(&self, row: usize) -> PersonId {
+        PersonId(self.cast::<u64>(self.persons)[row])
+    }
+
+    /// The highest reference.
+    pub fn last(&self) -> Option<ReferenceId> {
+        self.cast::<u64>(self.references)
+            .last()
+            .copied()
+            .map(ReferenceId)
+    }
+
+    /// The row of a reference.
+    pub fn find(&self, reference: ReferenceId) -> Option<usize> {
+        self.cast::<u64>(self.references)
+            .binary_search(&reference.0)
+            .ok()
+    }
+
+    /// The embedding of a row below [`Self::rows`], after its block was checked once.
+    pub fn embedding(&self, row: usize) -> Result<&[f32; DIM], GalleryError> {
+        let block = (row * DIM * 4 / self.embeddings.block_len as usize) as u64;
+        let (word, bit) = (
+            &self.embeddings_checked[block as usize / 64],
+            1 << (block % 64),
+        );
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            self.check_block(&self.embeddings, block)?;
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+        Ok(&self.cast::<[f32; DIM]>(self.embeddings)[row])
+    }
+
+    /// Codes and norms of some rows.
+    pub(crate) fn int8(&self, rows: Range<usize>) -> Int8Rows<'_> {
+        Int8Rows {
+            codes: &self.cast::<[i8; DIM]>(self.codes)[rows.clone()],
+            norms: &self.cast::<Int8Norm>(self.norms)[rows],
+        }
+    }
+
+    fn bytes(&self, section: Section) -> &[u8] {
+        // In range: `Section::parse` compared both with the file's length, which is the map's.
+        &self.map[section.offset as usize..(section.offset + section.length) as usize]
+    }
+
+    fn cast<T: Pod>(&self, section: Section) -> &[T] {
+        // Aligned: the map begins on a page and offsets are multiples of a page. Whole rows:
+        // `required` compared the length.
+        bytemuck::cast_slice(self.bytes(section))
+    }
+
+    fn check(&self) -> Result<(), GalleryError> {
+        for section in [self.references, self.persons, self.codes, self.norms] {
+            for block in 0..section.blocks() {
+                self.check_block(&section, block)?;
+            }
+        }
+        let refuse = |name, row: usize, problem| {
+            Err(GalleryError::Row {
+                name,
+                row: row as u64,
+                problem,
+            })
+        };
+        let references = self.cast::<u64>(self.references);
+        if let Some(row) = references.windows(2).position(|pair| pair[0] >= pair[1]) {
+            return refuse(REFERENCES, row + 1, "does not rise");
+        }
+        let codes = self.cast::<[i8; DIM]>(self.codes);
+        let has_minus_128 = |row: &[i8; DIM]| row.iter().fold(0, |min, &c| c.min(min)) == i8::MIN;
+        if let Some(row) = codes.iter().position(has_minus_128) {
+            return refuse(CODES, row, "code -128");
+        }
+        let norms = self.cast::<Int8Norm>(self.norms);
+        let sane =
+            |n: &Int8Norm| (0.0..=1.0).contains(&n.scale) && (0.0..=2.0).contains(&n.residual);
+        if let Some(row) = norms.iter().position(|norm| !sane(norm)) {
+            return refuse(NORMS, row, "scale or residual");
+        }
+        Ok(())
+    }
+
+    fn check_block(&self, section: &Section, block: u64) -> Result<(), GalleryError> {
+        let name = section.name;
+        let bytes = self.bytes(*section);
+        let start = block as usize * section.block_len as usize;
+        let bytes = &bytes[start..bytes.len().min(start + section.block_len as usize)];
+        let sums_at = (section.sums_offset + block * 4) as usize;
+        let sum = &self.map[sums_at..sums_at + 4];
+        let expected = u32::from_le_bytes([sum[0], sum[1], sum[2], sum[3]]);
+        let found = block_checksum(name, block, self.header.generation, bytes);
+        if expected != found {
+            return Err(GalleryError::ChecksumMismatch {
+                name,
+                block,
+                expected,
+                found,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn check_sums(map: &[u8], section: &Section) -> Result<(), GalleryError> {
+    let table = &map[section.sums_offset as usize..][..section.blocks() as usize * 4];
+    if sums_checksum(section.name, table) != section.sums_checksum {
+        return Err(GalleryError::SumsChecksum { name: section.name });
+    }
+    Ok(())
+}
+
+/// A section that must be there, with the rows that it must have.
+fn required(header: &Header, name: SectionName, row_len: usize) -> Result<Section, GalleryError> {
+    let section = header.sections.iter().find(|section| section.name == name);
+    let section = *section.ok_or(GalleryError::MissingSection { name })?;
+    if section.layout != 1 {
+        return Err(GalleryError::Section {
+            name,
+            problem: "unknown layout",
+        });
+    }
+    // Rows are bounded by GALLERY_ROWS_MAX, so this does not overflow.
+    let expected = header.rows * row_len as u64;
+    if section.row_len as usize != row_len || section.length != expected {
+        return Err(GalleryError::Section {
+            name,
+            problem: "length",
+        });
+    }
+    Ok(section)
+}
+
+#[allow(unsafe_code)]
+fn map(file: &File) -> std::io::Result<Mmap> {
+    // JUSTIFICATION: a gallery larger than memory's comfort must be mapped, and a map of a file
+    // cannot be safe: others can change the file.
+    // SAFETY: the file is one that only Cardea writes, never in place while mapped (`erase` takes
+    // the gallery by value first); every use of the bytes stays correct for any content, since
+    // all are read as plain integers and floats.
+    unsafe { Mmap::map(file) }
+}
+
+impl fmt::Debug for Gallery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gallery")
+            .field("path", &self.path)
+            .field("generation", &self.generation())
+            .field("rows", &self.rows())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,266 @@
+//! Writes a gallery file beside its final name, and renames it when it is whole and on the disk.
+
+use super::format::{Header, PAGE, Section, block_checksum, sums_checksum};
+use super::sections::{self, CODES, EMBEDDINGS, NORMS, PERSONS, REFERENCES};
+use crate::int8::quantise;
+use crate::limits::GALLERY_ROWS_MAX;
+use crate::{ModelId, ReferenceId, Row, erase};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A gallery being written to `<path>.tmp`. Dropped unfinished, it erases what it wrote.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    beside: PathBuf,
+    file: File,
+    model: ModelId,
+    generation: u64,
+    rows: u64,
+    pushed: u64,
+    last: Option<ReferenceId>,
+    file_len: u64,
+    sections: Vec<SectionWriter>,
+    finished: bool,
+}
+
+/// One section: a block of bytes to come, and the checksums of the blocks before.
+#[derive(Debug)]
+struct SectionWriter {
+    section: Section,
+    block: Vec<u8>,
+    sums: Vec<u8>,
+}
+
+/// Why a gallery cannot be written.
+#[derive(Debug)]
+pub enum WriterError {
+    /// The operating system says no; a full disk is told before the first row.
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// More rows than a gallery may have.
+    TooManyRows {
+        /// How many were announced.
+        rows: u64,
+    },
+    /// Not as many rows as announced.
+    RowCount {
+        /// Announced.
+        expected: u64,
+        /// Pushed.
+        found: u64,
+    },
+    /// A reference id that does not rise.
+    ReferenceOrder {
+        /// The one before.
+        last: ReferenceId,
+        /// The one that came.
+        found: ReferenceId,
+    },
+}
+
+impl Writer {
+    /// Begins a gallery of exactly `rows` rows. Its whole length is allocated at once, so that a
+    /// full disk is found now. The file is readable by its owner alone.
+    pub fn create(
+        path: &Path,
+        model: ModelId,
+        generation: u64,
+        rows: u64,
+    ) -> Result<Self, WriterError> {
+        if rows > GALLERY_ROWS_MAX {
+            return Err(WriterError::TooManyRows { rows });
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".tmp");
+        let beside = PathBuf::from(beside);
+        if beside.exists() {
+            erase::file(&beside).map_err(io("erase what an earlier writer left of"))?;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(&beside).map_err(io("create"))?;
+        let (sections, file_len) = sections::layout(rows);
+        let writer = Self {
+            path: path.to_owned(),
+            beside,
+            file,
+            model,
+            generation,
+            rows,
+            pushed: 0,
+            last: None,
+            file_len,
+            sections: sections.into_iter().map(SectionWriter::new).collect(),
+            finished: false,
+        };
+        fallocate(&writer.file, FallocateFlags::empty(), 0, file_len)
+            .map_err(|errno| io("reserve the space of")(errno.into()))?;
+        Ok(writer)
+    }
+
+    /// Appends a row; reference ids rise.
+    pub fn push(&mut self, row: &Row) -> Result<(), WriterError> {
+        if self.pushed == self.rows {
+            return Err(WriterError::RowCount {
+                expected: self.rows,
+                found: self.pushed + 1,
+            });
+        }
+        if let Some(last) = self.last.filter(|&last| last >= row.reference) {
+            return Err(WriterError::ReferenceOrder {
+                last,
+                found: row.reference,
+            });
+        }
+        let (codes, norm) = quantise(row.embedding.as_array());
+        for section in &mut self.sections {
+            let (file, generation) = (&self.file, self.generation);
+            let result = match section.section.name {
+                REFERENCES => section.push(file, generation, &row.reference.0.to_le_bytes()),
+                PERSONS => section.push(file, generation, &row.person.0.to_le_bytes()),
+                CODES => section.push(file, generation, bytemuck::bytes_of(&codes)),
+                NORMS => section.push(file, generation, bytemuck::bytes_of(&norm)),
+                EMBEDDINGS => section.push(file, generation, &row.embedding.to_le_bytes()),
+                name => unreachable!("section {name} has no source of rows"),
+            };
+            result.map_err(io("write"))?;
+        }
+        self.last = Some(row.reference);
+        self.pushed += 1;
+        Ok(())
+    }
+
+    /// Completes the file, brings it to the disk and gives it its name. Refuses to replace a
+    /// file: a snapshot's bytes must be erased, not forgotten.
+    pub fn finish(mut self) -> Result<(), WriterError> {
+        if self.pushed != self.rows {
+            return Err(WriterError::RowCount {
+                expected: self.rows,
+                found: self.pushed,
+            });
+        }
+        for section in &mut self.sections {
+            section
+                .finish(&self.file, self.generation)
+                .map_err(io("write"))?;
+        }
+        let header = Header {
+            model: self.model,
+            generation: self.generation,
+            rows: self.rows,
+            file_len: self.file_len,
+            sections: self
+                .sections
+                .iter()
+                .map(|section| section.section)
+                .collect(),
+        };
+        self.file
+            .write_all_at(&header.encode(), 0)
+            .map_err(io("write"))?;
+        self.file.sync_all().map_err(io("sync"))?;
+        renameat_with(CWD, &self.beside, CWD, &self.path, RenameFlags::NOREPLACE)
+            .map_err(|errno| io("name")(errno.into()))?;
+        self.finished = true;
+        erase::sync_folder(&self.path).map_err(io("sync the folder of"))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.finished {
+            // The next writer erases what cannot be erased now.
+            let _ = erase::file(&self.beside);
+        }
+    }
+}
+
+impl SectionWriter {
+    fn new(section: Section) -> Self {
+        let block = Vec::with_capacity(section.block_len as usize);
+        Self {
+            section,
+            block,
+            sums: Vec::with_capacity(section.blocks() as usize * 4),
+        }
+    }
+
+    fn push(&mut self, file: &File, generation: u64, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let room = self.section.block_len as usize - self.block.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.block.extend_from_slice(now);
+            bytes = later;
+            if self.block.len() == self.section.block_len as usize {
+                self.flush(file, generation)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, file: &File, generation: u64) -> io::Result<()> {
+        let block = (self.sums.len() / 4) as u64;
+        let at = self.section.offset + block * u64::from(self.section.block_len);
+        file.write_all_at(&self.block, at)?;
+        let checksum = block_checksum(self.section.name, block, generation, &self.block);
+        self.sums.extend_from_slice(&checksum.to_le_bytes());
+        self.block.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self, file: &File, generation: u64) -> io::Result<()> {
+        if !self.block.is_empty() {
+            self.flush(file, generation)?;
+        }
+        assert_eq!(
+            self.sums.len() as u64,
+            self.section.blocks() * 4,
+            "a checksum per block"
+        );
+        assert!(self.section.sums_offset.is_multiple_of(PAGE));
+        self.section.sums_checksum = sums_checksum(self.section.name, &self.sums);
+        file.write_all_at(&self.sums, self.section.sums_offset)
+    }
+}
+
+fn io(action: &'static str) -> impl Fn(io::Error) -> WriterError {
+    move |source| WriterError::Io { action, source }
+}
+
+impl fmt::Display for WriterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { action, source } => write!(f, "cannot {action} the new gallery: {source}"),
+            Self::TooManyRows { rows } => {
+                write!(
+                    f,
+                    "{rows} rows are more than a gallery may have ({GALLERY_ROWS_MAX})"
+                )
+            }
+            Self::RowCount { expected, found } => {
+                write!(f, "{expected} rows were announced and {found} came")
+            }
+            Self::ReferenceOrder { last, found } => {
+                write!(f, "reference {} does not follow {}", found.0, last.0)
+            }
+        }
+    }
+}
+
+impl std::error::Error for WriterError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::TooManyRows { .. } | Self::RowCount { .. } | Self::ReferenceOrder { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The file is an input: whatever happened to it, opening or searching gives a typed error or the
+//! right answer, never a wrong one.
+
+mod common;
+
+use cardea_engine::erase::{self, EraseError};
+use cardea_engine::gallery::{Writer, WriterError, file_len, file_name};
+use cardea_engine::synthetic::{Shape, Stream, Synthetic};
+use cardea_engine::{
+    Gallery, GalleryError, Kernel, ReferenceId, Row, SearchError, Searcher, View, oracle,
+};
+use common::*;
+use std::path::Path;
+use std::sync::Arc;
+
+const ROWS: usize = 300;
+
+fn bytes_of_a_gallery(folder: &Path) -> (Vec<u8>, Vec<Row>) {
+    let people = Synthetic::new(3, Shape::Realistic);
+    let rows: Vec<Row> = (0..ROWS as u64).map(|person| people.row(person)).collect();
+    let gallery = write_gallery(folder, 1, &rows);
+    assert_eq!(gallery.mapped_bytes(), file_len(ROWS as u64));
+    (std::fs::read(gallery.path()).expect("read"), rows)
+}
+
+/// Opens the bytes and searches for every row; `Ok` only if all answers are right.
+fn use_it(folder: &Path, bytes: &[u8], rows: &[Row]) -> Result<(), GalleryError> {
+    let path = folder.join("damaged");
+    std::fs::write(&path, bytes).expect("written");
+    let view = View::of_snapshot(Arc::new(Gallery::open(&path)?));
+    let searcher = Searcher::new(Kernel::best().expect("avx2"), 1).expect("threads");
+    let probes: Vec<_> = rows.iter().map(|row| row.embedding.clone()).collect();
+    for probes in probes.chunks(64) {
+        match searcher.search(&view, probes, threshold(0.41)) {
+            Ok(found) => assert_eq!(found, oracle::exhaustive(rows, probes, threshold(0.41))),
+            Err(SearchError::Gallery(damage)) => return Err(damage),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn one_flipped_bit_anywhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (good, rows) = bytes_of_a_gallery(folder.path());
+    use_it(folder.path(), &good, &rows).expect("undamaged");
+    let mut dice = Stream::new(1);
+    // Every field of the header and the section table, and places all over the file.
+    let header = (0..800).step_by(3).chain([4090, 4092, 4095]);
+    let all_over = (0..400)
+        .map(|_| dice.below(good.len() as u64) as usize)
+        .collect::<Vec<_>>();
+    let (mut refused, mut harmless) = (0, 0);
+    for at in header.chain(all_over) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        match use_it(folder.path(), &bad, &rows) {
+            Err(_) => refused += 1,
+            // Padding between sections belongs to no block.
+            Ok(()) => harmless += 1,
+        }
+    }
+    assert!(
+        refused > 10 * harmless,
+        "{refused} refused, {harmless} harmless"
+    );
+}
+
+#[test]
+fn cut_off_or_grown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (good, rows) = bytes_of_a_gallery(folder.path());
+    for length in [0, 1, 4095, 4096, 4097, good.len() / 2, good.len() - 1] {
+        assert!(
+            use_it(folder.path(), &good[..length], &rows).is_err(),
+            "{length}"
+        );
+    }
+    let grown = [&good[..], &[0]].concat();
+    assert!(matches!(
+        use_it(folder.path(), &grown, &rows),
+        Err(GalleryError::Length { .. })
+    ));
+}
+
+/// Sets bytes of the header and makes its checksum right again.
+fn patched(good: &[u8], at: usize, value: &[u8]) -> Vec<u8> {
+    let mut bytes = good.to_vec();
+    bytes[at..at + value.len()].copy_from_slice(value);
+    let checksum = crc32c::crc32c(&bytes[..4092]);
+    bytes[4092..4096].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn hostile_headers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (good, rows) = bytes_of_a_gallery(folder.path());
+    for at in (12..64).chain(64..64 + 5 * 64).step_by(4) {
+        for value in [0u32, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff] {
+            let bad = patched(&good, at, &value.to_le_bytes());
+            // Must not panic; model and reserved bytes may change without harm.
+            if let Err(why) = use_it(folder.path(), &bad, &rows) {
+                assert!(!why.to_string().is_empty());
+            }
+        }
+    }
+    let rows_at_most = patched(&good, 16, &u64::MAX.to_le_bytes());
+    assert!(matches!(
+        use_it(folder.path(), &rows_at_most, &rows),
+        Err(GalleryError::Rows { .. })
+    ));
+    let many_sections = patched(&good, 56, &33u32.to_le_bytes());
+    let refused = use_it(folder.path(), &many_sections, &rows);
+    assert!(matches!(refused, Err(GalleryError::Sections { found: 33 })));
+}
+
+#[test]
+fn a_section_of_a_later_version_is_skipped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (good, rows) = bytes_of_a_gallery(folder.path());
+    let count = u32::from_le_bytes([good[56], good[57], good[58], good[59]]);
+    let mut bytes = good.clone();
+    let (from, to) = (64, 64 + count as usize * 64);
+    bytes.copy_within(from..from + 64, to);
+    bytes[to..to + 4].copy_from_slice(b"zukn");
+    let bytes = patched(&bytes, 56, &(count + 1).to_le_bytes());
+    use_it(folder.path(), &bytes, &rows).expect("the unknown section does not matter");
+}
+
+#[test]
+fn a_writer_keeps_order_and_count() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let people = Synthetic::new(3, Shape::Realistic);
+    let path = folder.path().join(file_name(1));
+    let begin = |rows| Writer::create(&path, MODEL, 1, rows).expect("created");
+    let mut writer = begin(2);
+    writer.push(&people.row(5)).expect("pushed");
+    let refused = writer.push(&people.row(5));
+    assert!(matches!(
+        refused,
+        Err(WriterError::ReferenceOrder {
+            found: ReferenceId(5),
+            ..
+        })
+    ));
+    assert!(matches!(
+        writer.finish(),
+        Err(WriterError::RowCount {
+            expected: 2,
+            found: 1
+        })
+    ));
+    let mut writer = begin(1);
+    writer.push(&people.row(5)).expect("pushed");
+    assert!(matches!(
+        writer.push(&people.row(6)),
+        Err(WriterError::RowCount { .. })
+    ));
+    drop(writer);
+    assert_eq!(
+        std::fs::read_dir(folder.path()).expect("listed").count(),
+        0,
+        "nothing left"
+    );
+    let many = Writer::create(&path, MODEL, 1, (1 << 27) + 1);
+    assert!(matches!(many, Err(WriterError::TooManyRows { .. })));
+}
+
+#[test]
+fn a_snapshot_is_never_replaced_and_erased_only_when_free() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let people = Synthetic::new(3, Shape::Realistic);
+    let gallery = write_gallery(folder.path(), 1, &[people.row(1)]);
+    let mut again = Writer::create(gallery.path(), MODEL, 1, 1).expect("created beside");
+    again.push(&people.row(1)).expect("pushed");
+    assert!(matches!(
+        again.finish(),
+        Err(WriterError::Io { action: "name", .. })
+    ));
+    let held = View::of_snapshot(Arc::clone(&gallery));
+    let path = gallery.path().to_owned();
+    let Err(EraseError::InUse(gallery)) = erase::retired(gallery) else {
+        panic!("in use")
+    };
+    drop(held);
+    erase::retired(gallery).expect("erased");
+    assert!(!path.exists());
+}
