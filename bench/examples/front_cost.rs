@@ -1,10 +1,10 @@
 //! What the front end costs: CPU of a kept-alive request and of a handshake, resident memory of an
 //! idle connection, and the slowest of 70 devices that arrive at once.
 //!
-//! `cargo run --release -p cardea --example front_cost` starts a server with an echo service in a
-//! process of its own (this program with `serve`), and measures that process from outside. Name
-//! one of `handshakes`, `kept-alive`, `burst` and `idle` to measure only that. Both processes run
-//! wherever the kernel puts them; pin them with `taskset` to compare runs.
+//! `cargo run --release -p cardea-bench --example front_cost` starts a server with an echo service
+//! in a process of its own (this program with `serve`), and measures that process from outside.
+//! Name one of `handshakes`, `kept-alive`, `burst` and `idle` to measure only that. Both processes
+//! run wherever the kernel puts them; pin them with `taskset` to compare runs.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -326,7 +326,8 @@ fn exchange(stream: &mut Stream) -> Result<(), Failure> {
 
 fn ask(stream: &mut Stream) -> Result<(), Failure> {
     let head = format!(
-        "POST /v1/access HTTP/1.1\r\nhost: door\r\ncontent-type: application/octet-stream\r\ncontent-length: {REQUEST_BYTES}\r\n\r\n"
+        "POST /v1/access HTTP/1.1\r\nhost: door\r\ncontent-type: application/octet-stream\r\n\
+         content-length: {REQUEST_BYTES}\r\n\r\n"
     );
     let mut message = head.into_bytes();
     message.resize(message.len() + REQUEST_BYTES, 7);
