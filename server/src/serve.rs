@@ -61,6 +61,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let searcher = searcher(&config, kernel)?;
     let site = writer.go_online(&writer_handle)?;
     let listeners = listeners(&config)?;
+    let address = listeners[0].local_addr()?;
+    writer.listens_on(address);
     let sessions = Arc::new(Sessions::new(SESSIONS_MAX));
     let chain = writer.pki().server_chain();
     let roots = [writer.pki().ca().clone()];
@@ -118,8 +120,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     )?;
 
     site.set_ready();
-    tracing::info!(ready_ms = started.elapsed().as_millis(), listen = %config.listen, "ready");
-    println!("ready on {}", config.listen);
+    tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");
+    println!("ready on {address}");
     run_loops(
         loops
             .into_iter()
