@@ -147,6 +147,8 @@ pub const STORE_CACHE_KIB: u32 = 8_192;
 pub const CHECKPOINT_ROWS: u64 = 1_000;
 /// The write-ahead log in use, bytes, at which the writer itself checkpoints.
 pub const LOG_BYTES_MAX: u64 = 64 << 20;
+/// The write-ahead log, bytes, past which an import waits: a reader keeps it from being emptied.
+pub const LOG_BULK_BYTES_MAX: u64 = 1 << 30;
 /// How long a connection waits for another's lock, milliseconds.
 pub const LOCK_WAIT_MS: u64 = 2_000;
 /// How long emptying the log waits for readers, milliseconds.
@@ -218,6 +220,7 @@ const _: () = assert!(
     3 * (EMBEDDING_BYTES + 16) < STORE_PAGE_BYTES as usize,
     "an embedding lies within one page, so that overwriting it is in place"
 );
+const _: () = assert!(LOG_BYTES_MAX < LOG_BULK_BYTES_MAX);
 const _: () = assert!(IMPORT_BATCH_MAX <= PAGE_ROWS_MAX && CHANGES_TRIM_MAX < CHANGES_KEPT_MAX);
 const _: () = assert!(AUDIT_BATCH_MAX <= AUDIT_QUEUE_MAX);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= PROBES_QUEUED_MAX);
