@@ -22,9 +22,12 @@ pub const TLS_HANDSHAKE_BYTES_MAX: usize = 12_288;
 /// Where a loop reads ciphertext to, one buffer for all its connections.
 pub const READ_BUFFER_BYTES: usize = TLS_PENDING_BYTES_MAX + 16_384;
 /// Reads of one connection in one turn of the loop; the others come first after that.
-pub const READS_PER_TURN: usize = 4;
-/// Steps of unfinished handshakes in one turn of the loop: a few milliseconds of CPU.
-pub const HANDSHAKES_PER_TURN: usize = 8;
+pub const READS_PER_TURN: usize = 2;
+/// How long one turn of the loop may serve peers without a certificate: what a device waits for
+/// strangers, at most, and one step of one stranger more.
+pub const STRANGERS_TURN: Duration = Duration::from_millis(2);
+/// The same for unfinished handshakes.
+pub const HANDSHAKES_TURN: Duration = Duration::from_millis(2);
 /// Connections accepted in one turn of the loop.
 pub const ACCEPTS_PER_TURN: usize = 64;
 /// Events taken from the kernel in one turn of the loop.
@@ -39,7 +42,7 @@ pub const SCRATCH_BYTES_KEPT: usize = 65_536;
 /// Connections of one loop.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Unfinished handshakes of one loop; past it the stalest is dropped.
-pub const HANDSHAKES_MAX: usize = 1_024;
+pub const HANDSHAKES_MAX: usize = 4_096;
 /// Connections of one address (of one /64 for IPv6).
 pub const ADDRESS_CONNECTIONS_MAX: usize = 2_048;
 /// Unfinished handshakes of one address.
