@@ -58,6 +58,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let searcher = searcher(&config, kernel)?;
     let site = writer.go_online(&writer_handle)?;
     let listeners = listeners(&config)?;
+    let address = listeners[0].local_addr()?;
+    writer.listens_on(address);
     let sessions = Arc::new(Sessions::new(SESSIONS_MAX));
     let chain = writer.pki().server_chain();
     let roots = [writer.pki().ca().clone()];
@@ -109,8 +111,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     stop_on_signals(&site, loops.iter().map(|(_, waker)| Arc::clone(waker)).collect())?;
 
     site.set_ready();
-    tracing::info!(ready_ms = started.elapsed().as_millis(), listen = %config.listen, "ready");
-    println!("ready on {}", config.listen);
+    tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");
+    println!("ready on {address}");
     run_loops(loops.into_iter().map(|(event_loop, _)| event_loop).collect())?;
     stop_threads(&writer_handle, writer_thread, search_thread, observer_thread)
 }

@@ -205,7 +205,7 @@ fn every_row_of_the_framing_table_is_refused_and_closes() {
 #[test]
 fn a_byte_at_a_time_is_refused_for_the_same_reason() {
     for (message, _) in framing_table() {
-        let slow = outcome(&[message.clone()], || 1);
+        let slow = outcome(std::slice::from_ref(&message), || 1);
         assert_eq!(slow, whole(&message));
     }
 }

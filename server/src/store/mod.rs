@@ -60,7 +60,7 @@ pub use person::{
     Consent, ConsentHow, PeopleFilter, PeoplePage, Person, PersonEntry, PersonRow, PersonState,
     ReferenceSummary,
 };
-pub use reader::{Counts, Reader, Snapshot};
+pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
 pub use settings::SettingKey;
 

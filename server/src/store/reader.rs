@@ -1,5 +1,6 @@
 //! Reading what is visible: one thing, a page, or everything in one consistent walk.
 
+use std::fmt;
 use std::ops::Deref;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
@@ -22,6 +23,24 @@ pub struct Snapshot<'a> {
     reader: &'a Reader,
     // None within another snapshot of the same reader.
     _transaction: Option<Transaction<'a>>,
+}
+
+/// A reference as it is read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredReference {
+    /// Whose it is.
+    pub person: PersonId,
+    /// 512 little-endian f32, as they were enrolled.
+    pub embedding: Box<[u8; EMBEDDING_BYTES]>,
+}
+
+impl fmt::Debug for StoredReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An embedding is never printed.
+        f.debug_struct("StoredReference")
+            .field("person", &self.person)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How much is visible.
@@ -101,13 +120,13 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError::DamagedReference`]; those of a read.
-    pub fn reference(
-        &self,
-        reference: ReferenceId,
-    ) -> Result<Option<(PersonId, Box<[u8; EMBEDDING_BYTES]>)>, StoreError> {
+    pub fn reference(&self, reference: ReferenceId) -> Result<Option<StoredReference>, StoreError> {
         let mut found = None;
         self.rows_each::<StoreError>("r.id = ?1", reference.0, |_, person, bytes| {
-            found = Some((person, Box::new(*bytes)));
+            found = Some(StoredReference {
+                person,
+                embedding: Box::new(*bytes),
+            });
             Ok(())
         })?;
         Ok(found)

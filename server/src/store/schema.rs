@@ -2,8 +2,9 @@
 //!
 //! An embedding lies in a slot: a cell of fixed size in a table that is appended to and
 //! overwritten in place, never deleted from. SQLite zeroes what it deletes (`secure_delete`), but
-//! when it merges or splits pages it leaves copies of moved cells in the unused part of a page;
-//! cells of this table are never moved, so zeroing one leaves no copy.
+//! a page that is rebuilt while pages merge or split keeps bytes of moved cells in its unused
+//! part: with rows of mixed sizes, 1 to 4 in 10,000 deleted ones were still in the file. Cells of
+//! this table are never moved, so zeroing one leaves no copy.
 
 use rusqlite::Connection;
 

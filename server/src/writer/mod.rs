@@ -188,6 +188,12 @@ impl Writer {
         &self.config
     }
 
+    /// Notes the port that the system chose where the configuration leaves it open, so that
+    /// commissioning codes name it.
+    pub fn listens_on(&mut self, address: std::net::SocketAddr) {
+        self.config.listen.set_port(address.port());
+    }
+
     /// The site's certificates.
     #[must_use]
     pub fn pki(&self) -> &SitePki {

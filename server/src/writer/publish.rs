@@ -114,8 +114,9 @@ impl Published {
                         withdrawn.push(ReferenceId(reference.0));
                     }
                     Change::Reference(reference, _) => {
-                        if let Some((person, bytes)) = reader.reference(reference)? {
-                            rows.push(row(reference, person, bytes.as_slice())?);
+                        if let Some(stored) = reader.reference(reference)? {
+                            let embedding = stored.embedding.as_slice();
+                            rows.push(row(reference, stored.person, embedding)?);
                         }
                     }
                     Change::Imported(import) => {
