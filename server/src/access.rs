@@ -63,7 +63,10 @@ pub enum Action {
 
 enum State {
     Searching,
-    Recording { record: AttemptRecord, since: Instant },
+    Recording {
+        record: AttemptRecord,
+        since: Instant,
+    },
     Ended,
 }
 
@@ -88,7 +91,13 @@ impl Attempt {
         moment: Moment,
     ) -> (Self, Action) {
         let state = State::Searching;
-        let mut attempt = Self { device, request_id, complete, state, timings: Timings::default() };
+        let mut attempt = Self {
+            device,
+            request_id,
+            complete,
+            state,
+            timings: Timings::default(),
+        };
         let action = if pad_failed {
             attempt.record(Decision::Denied, Reason::PadFailed, None, moment)
         } else {
@@ -178,7 +187,12 @@ impl Attempt {
     /// an end is denied.
     fn repeat(&self, answer: &Answer, now: Instant) -> Action {
         let mut reply = self.reply(Decision::Denied, Reason::Interrupted, now);
-        if let Answer::Decided { decision, reason, matched } = answer {
+        if let Answer::Decided {
+            decision,
+            reason,
+            matched,
+        } = answer
+        {
             reply.decision = decision_of(*decision);
             reply.reason = Reason::from_code(*reason).unwrap_or(Reason::Interrupted);
             if let Some(matched) = matched {
@@ -186,7 +200,10 @@ impl Attempt {
                 reply.score = matched.score;
             }
         }
-        Action::Reply { reply, outcome: None }
+        Action::Reply {
+            reply,
+            outcome: None,
+        }
     }
 
     /// The deadline has passed: the device is told, and no grant can arise any more.
@@ -197,7 +214,10 @@ impl Attempt {
     /// The request cannot be taken on.
     pub fn refuse(&mut self, reason: Reason, now: Instant) -> Action {
         self.state = State::Ended;
-        Action::Reply { reply: self.reply(Decision::Refused, reason, now), outcome: None }
+        Action::Reply {
+            reply: self.reply(Decision::Refused, reason, now),
+            outcome: None,
+        }
     }
 
     fn conclude(
@@ -210,7 +230,10 @@ impl Attempt {
         let recorded = Reason::from_code(record.reason).unwrap_or(Reason::Interrupted);
         let Some(matched) = record.matched else {
             let reply = self.reply(decision_of(record.decision), recorded, moment.now);
-            return Action::Reply { reply, outcome: None };
+            return Action::Reply {
+                reply,
+                outcome: None,
+            };
         };
         let (decision, reason) = if record.is_final {
             (decision_of(record.decision), recorded)
@@ -227,7 +250,14 @@ impl Attempt {
         }
         let outcome = (!record.is_final).then(|| {
             let at_unix_us = moment.unix_us;
-            (sequence, Outcome { decision: decision as u8, reason: reason.code(), at_unix_us })
+            (
+                sequence,
+                Outcome {
+                    decision: decision as u8,
+                    reason: reason.code(),
+                    at_unix_us,
+                },
+            )
         });
         Action::Reply { reply, outcome }
     }
@@ -249,7 +279,10 @@ impl Attempt {
             matched,
             is_final: decision != Decision::Granted,
         };
-        self.state = State::Recording { record: record.clone(), since: moment.now };
+        self.state = State::Recording {
+            record: record.clone(),
+            since: moment.now,
+        };
         Action::Record(record)
     }
 
@@ -266,7 +299,11 @@ impl Attempt {
 
 /// A recorded decision; what is no decision of ours opens nothing.
 fn decision_of(recorded: u8) -> Decision {
-    if recorded == Decision::Granted as u8 { Decision::Granted } else { Decision::Denied }
+    if recorded == Decision::Granted as u8 {
+        Decision::Granted
+    } else {
+        Decision::Denied
+    }
 }
 
 /// Microseconds from `since` to `now`; saturates.

@@ -23,7 +23,11 @@ impl Person {
     /// A person with the tag that belongs to the external id.
     #[must_use]
     pub fn new(external_id: &str, doors: Doors) -> Self {
-        Self { external_id: external_id.into(), tag: person_tag(external_id), doors }
+        Self {
+            external_id: external_id.into(),
+            tag: person_tag(external_id),
+            doors,
+        }
     }
 }
 
@@ -110,7 +114,10 @@ impl Directory {
 
     /// Changes a person's doors; `false` if there is no such person.
     pub fn change_doors(&mut self, person: u64, change: impl FnOnce(&mut Doors)) -> bool {
-        self.people.get_mut(&person).map(|person| change(&mut person.doors)).is_some()
+        self.people
+            .get_mut(&person)
+            .map(|person| change(&mut person.doors))
+            .is_some()
     }
 
     /// Takes a person out of force: no grant from here on.
@@ -160,7 +167,11 @@ impl Directory {
     /// The reason of the denial; [`Reason::Withdrawn`] for a person no longer in force.
     pub fn authorise(&self, person: u64, door: u64) -> Result<&Person, Reason> {
         let person = self.person(person).ok_or(Reason::Withdrawn)?;
-        if person.doors.cover(door) { Ok(person) } else { Err(Reason::NoRight) }
+        if person.doors.cover(door) {
+            Ok(person)
+        } else {
+            Err(Reason::NoRight)
+        }
     }
 }
 
@@ -171,7 +182,10 @@ mod tests {
     #[test]
     fn the_default_is_to_deny() {
         let mut directory = Directory::default();
-        assert_eq!(directory.authorise(1, 1).map(|_| ()), Err(Reason::Withdrawn));
+        assert_eq!(
+            directory.authorise(1, 1).map(|_| ()),
+            Err(Reason::Withdrawn)
+        );
         directory.put_person(1, Person::new("p-1", Doors::default()));
         assert_eq!(directory.authorise(1, 1).map(|_| ()), Err(Reason::NoRight));
         assert!(directory.change_doors(1, |doors| doors.grant(7)));
@@ -182,13 +196,20 @@ mod tests {
         assert!(directory.change_doors(1, |doors| doors.every = true));
         assert!(directory.authorise(1, 8).is_ok());
         directory.remove_person(1);
-        assert_eq!(directory.authorise(1, 8).map(|_| ()), Err(Reason::Withdrawn));
+        assert_eq!(
+            directory.authorise(1, 8).map(|_| ()),
+            Err(Reason::Withdrawn)
+        );
     }
 
     #[test]
     fn a_removed_device_loses_both_certificates_of_its_renewal() {
         let mut directory = Directory::default();
-        let device = Device { id: 4, door: 1, command: None };
+        let device = Device {
+            id: 4,
+            door: 1,
+            command: None,
+        };
         directory.put_device([1; 32], device.clone());
         directory.put_device([2; 32], device);
         assert_eq!(directory.remove_device(4).len(), 2);

@@ -44,12 +44,16 @@ impl Site {
     pub fn directory(&self) -> RwLockReadGuard<'_, Directory> {
         // A writer that panicked half-way leaves a map that is whole: each change is one insertion
         // or removal, and removals come first.
-        self.directory.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.directory
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// For the one writer.
     pub fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
-        self.directory.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.directory
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Whether requests can be served.
@@ -86,13 +90,20 @@ impl Site {
 /// An instant of the steady clock, named by the server's calendar.
 #[must_use]
 pub fn moment(now: Instant) -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Moment { now, unix_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX) }
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Moment {
+        now,
+        unix_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+    }
 }
 
 /// Milliseconds since the Unix epoch by the server's clock, which may step: it decides nothing.
 #[must_use]
 pub fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

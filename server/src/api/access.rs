@@ -23,7 +23,11 @@ pub(super) enum Exchange {
     /// The attempt is on its way.
     InFlight(u64),
     /// The reply is with the front end since then.
-    Sending { request: Worst, first_byte: Instant, made: Instant },
+    Sending {
+        request: Worst,
+        first_byte: Instant,
+        made: Instant,
+    },
 }
 
 /// The attempts of a loop that are taken and not answered.
@@ -64,7 +68,10 @@ impl Attempts {
     fn take(&mut self, mut in_flight: InFlight, deadline: Instant) -> u64 {
         self.serial = self.serial.wrapping_add(1);
         in_flight.serial = self.serial;
-        *self.by_device.entry(in_flight.attempt.device().id).or_insert(0) += 1;
+        *self
+            .by_device
+            .entry(in_flight.attempt.device().id)
+            .or_insert(0) += 1;
         let key = self.in_flight.insert(in_flight);
         let ticket = u64::from(self.serial) << 32 | key as u64;
         self.deadlines.push_back((deadline, ticket));
@@ -73,7 +80,9 @@ impl Attempts {
 
     fn find(&mut self, ticket: u64) -> Option<&mut InFlight> {
         let (key, serial) = (ticket as u32 as usize, (ticket >> 32) as u32);
-        self.in_flight.get_mut(key).filter(|in_flight| in_flight.serial == serial)
+        self.in_flight
+            .get_mut(key)
+            .filter(|in_flight| in_flight.serial == serial)
     }
 
     fn end(&mut self, ticket: u64) -> Option<InFlight> {
@@ -148,13 +157,19 @@ impl Api {
             return Err(Reason::Stopping);
         }
         self.attempts.has_room(device.id)?;
-        self.seen.note(&device, peer, message.firmware, message.command_done);
+        self.seen
+            .note(&device, peer, message.firmware, message.command_done);
 
         let complete = request.times.complete;
         let deadline = complete + self.site.answer_deadline;
         let pad_failed = message.pad == PadResult::Failed;
-        let (attempt, action) =
-            Attempt::begin(device, message.request_id, pad_failed, complete, moment(now));
+        let (attempt, action) = Attempt::begin(
+            device,
+            message.request_id,
+            pad_failed,
+            complete,
+            moment(now),
+        );
         let in_flight = InFlight {
             attempt,
             exchange: id,
@@ -166,7 +181,12 @@ impl Api {
         self.exchanges.insert(id, Exchange::InFlight(ticket));
         if action == Action::Search {
             let done = self.done.clone();
-            let waiting = Waiting { queued: now, deadline, ticket, done };
+            let waiting = Waiting {
+                queued: now,
+                deadline,
+                ticket,
+                done,
+            };
             if self.work.submit(Probe { embedding, waiting }).is_err() {
                 self.refuse_attempt(ticket, Reason::Overloaded, now, replies);
             }
@@ -184,7 +204,9 @@ impl Api {
         let directory = self.site.directory();
         let at = moment(now);
         let action =
-            in_flight.attempt.searched(&done.end, done.queue_us, done.search_us, &directory, at);
+            in_flight
+                .attempt
+                .searched(&done.end, done.queue_us, done.search_us, &directory, at);
         drop(directory);
         self.act(done.ticket, action, now, replies);
     }
@@ -202,7 +224,9 @@ impl Api {
             return;
         };
         let directory = self.site.directory();
-        let action = in_flight.attempt.recorded(recorded, &directory, moment(now));
+        let action = in_flight
+            .attempt
+            .recorded(recorded, &directory, moment(now));
         drop(directory);
         self.act(ticket, action, now, replies);
     }
@@ -258,20 +282,33 @@ impl Api {
         if let Some(us) = ended.times.handshake_us {
             timings.set(Stage::Handshake, us);
         }
-        timings.set(Stage::Receive, micros(ended.times.complete, ended.times.first_byte));
+        timings.set(
+            Stage::Receive,
+            micros(ended.times.complete, ended.times.first_byte),
+        );
         reply.command = command_for(device, ended.command_done);
-        let request =
-            Worst { request_id: ended.attempt.request_id(), device: device.id, timings };
+        let request = Worst {
+            request_id: ended.attempt.request_id(),
+            device: device.id,
+            timings,
+        };
         let first_byte = ended.times.first_byte;
-        let sending = Exchange::Sending { request, first_byte, made: now };
+        let sending = Exchange::Sending {
+            request,
+            first_byte,
+            made: now,
+        };
         self.exchanges.insert(ended.exchange, sending);
         replies.push(ended.exchange, response(&reply));
     }
 
     /// The reply's last byte is with the kernel: the request is complete and counts.
     pub(super) fn reply_sent(&mut self, id: ExchangeId, now: Instant) {
-        if let Some(Exchange::Sending { mut request, first_byte, made }) =
-            self.exchanges.remove(&id)
+        if let Some(Exchange::Sending {
+            mut request,
+            first_byte,
+            made,
+        }) = self.exchanges.remove(&id)
         {
             request.timings.set(Stage::Send, micros(now, made));
             request.timings.set(Stage::Total, micros(now, first_byte));

@@ -117,7 +117,10 @@ impl Api {
     fn device(&self, peer: &Peer) -> Result<Arc<Device>, Reason> {
         let certificate = peer.certificate.as_ref().ok_or(Reason::NoCertificate)?;
         let directory = self.site.directory();
-        directory.device(&certificate.fingerprint).cloned().ok_or(Reason::UnknownDevice)
+        directory
+            .device(&certificate.fingerprint)
+            .cloned()
+            .ok_or(Reason::UnknownDevice)
     }
 
     /// Something was counted or recorded: it is handed over within the interval.
@@ -180,7 +183,10 @@ impl Service for Api {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.attempts.next_deadline(), self.handover_due].into_iter().flatten().min()
+        [self.attempts.next_deadline(), self.handover_due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn expire(&mut self, now: Instant, replies: &mut Replies) {

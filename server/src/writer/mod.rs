@@ -180,7 +180,15 @@ impl Writer {
         let store = Store::open(&directory)?;
         let pki = SitePki::open(data, &Sealer::open(data)?)?;
         let audit = audit.open_reader()?;
-        Ok(Self { store, directory, audit, config, pki, import: None, online: None })
+        Ok(Self {
+            store,
+            directory,
+            audit,
+            config,
+            pki,
+            import: None,
+            online: None,
+        })
     }
 
     /// The configuration.
@@ -223,7 +231,11 @@ impl Writer {
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
         let site = published.site();
-        self.online = Some(Online { published, snapshots, waiting: Vec::new() });
+        self.online = Some(Online {
+            published,
+            snapshots,
+            waiting: Vec::new(),
+        });
         self.follow()?;
         Ok(site)
     }
@@ -240,7 +252,9 @@ impl Writer {
         if let Some(online) = &mut self.online {
             online.published.set_loops(loops);
         }
-        thread::Builder::new().name("writer".to_owned()).spawn(move || self.run(&commands))
+        thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || self.run(&commands))
     }
 
     fn run(&mut self, commands: &Receiver<Command>) {
@@ -262,7 +276,11 @@ impl Writer {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Administer { session, request, reply } => {
+            Command::Administer {
+                session,
+                request,
+                reply,
+            } => {
                 self.administer(session, request, reply);
             }
             Command::SessionEnded(session) => self.session_ended(session),
@@ -352,7 +370,10 @@ impl Writer {
             return Ok(());
         };
         online.snapshots.tick(&mut self.store, &online.published)?;
-        online.published.site().set_erasure_pending(!online.snapshots.all_erased());
+        online
+            .published
+            .site()
+            .set_erasure_pending(!online.snapshots.all_erased());
         self.follow()
     }
 
