@@ -9,7 +9,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -61,6 +61,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let searcher = searcher(&config, kernel)?;
     let site = writer.go_online(&writer_handle)?;
     let listeners = listeners(&config)?;
+    let listen = listening(&config, &listeners)?;
+    writer.set_listen(listen);
     let address = listeners[0].local_addr()?;
     writer.listens_on(address);
     let sessions = Arc::new(Sessions::new(SESSIONS_MAX));
@@ -145,6 +147,14 @@ fn listeners(config: &Config) -> io::Result<Vec<TcpListener>> {
     }
     tracing::info!(sockets = inherited.len(), "listening on inherited sockets");
     Ok(inherited)
+}
+
+/// The address in force: with port 0 in the configuration, the port that the kernel chose.
+fn listening(config: &Config, listeners: &[TcpListener]) -> io::Result<SocketAddr> {
+    match listeners.first() {
+        Some(first) if config.listen.port() == 0 => first.local_addr(),
+        _ => Ok(config.listen),
+    }
 }
 
 /// SIGTERM and SIGINT: nothing new is taken, what is in flight is answered.

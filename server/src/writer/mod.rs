@@ -16,6 +16,7 @@ mod people;
 mod publish;
 mod space;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -211,6 +212,11 @@ impl Writer {
     /// commissioning codes name it.
     pub fn listens_on(&mut self, address: std::net::SocketAddr) {
         self.config.listen.set_port(address.port());
+    }
+
+    /// Where the server listens in fact: commissioning codes carry its port.
+    pub fn set_listen(&mut self, listen: SocketAddr) {
+        self.config.listen = listen;
     }
 
     /// The site's certificates.
