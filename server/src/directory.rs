@@ -78,6 +78,8 @@ pub struct Device {
     pub id: u64,
     /// The door it stands at.
     pub door: u64,
+    /// When the certificate ends that the device is known by here, Unix seconds.
+    pub not_after_unix_s: i64,
     /// A command that the device has not yet carried out.
     pub command: Option<Command>,
 }
@@ -208,6 +210,7 @@ mod tests {
         let device = Device {
             id: 4,
             door: 1,
+            not_after_unix_s: i64::MAX,
             command: None,
         };
         directory.put_device([1; 32], device.clone());
