@@ -80,6 +80,8 @@ pub struct Device {
     pub door: u64,
     /// When the certificate ends that the device is known by here, Unix seconds.
     pub not_after_unix_s: i64,
+    /// The access control system's name for the door.
+    pub space_door: Option<Box<str>>,
     /// A command that the device has not yet carried out.
     pub command: Option<Command>,
 }
@@ -211,6 +213,7 @@ mod tests {
             id: 4,
             door: 1,
             not_after_unix_s: i64::MAX,
+            space_door: None,
             command: None,
         };
         directory.put_device([1; 32], device.clone());

@@ -29,6 +29,9 @@ pub(crate) fn open_writer(path: &Path, page_bytes: u32) -> Result<Connection, St
     let pages = LOG_BYTES_MAX / u64::from(page_bytes);
     let pages = i64::try_from(pages).unwrap_or(i64::MAX);
     db.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))?;
+    // A log that grew past it under a long read is cut back to it when it begins anew.
+    let bytes = i64::try_from(LOG_BYTES_MAX).unwrap_or(i64::MAX);
+    db.pragma_update_and_check(None, "journal_size_limit", bytes, |_| Ok(()))?;
     Ok(db)
 }
 

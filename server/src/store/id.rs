@@ -1,14 +1,9 @@
-//! Numbers that name things in the store. Each rises from 1 and is never used again.
+//! Numbers that name things in the store. Each rises from 1 and is never used again. Those of
+//! people and references are the engine's own.
 
 use std::fmt;
 
-/// A person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PersonId(pub u64);
-
-/// One reference of a person; the gallery names rows by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReferenceId(pub u64);
+pub use cardea_engine::{PersonId, ReferenceId};
 
 /// A door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,18 +20,6 @@ pub struct CommandId(pub u32);
 /// An import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImportId(pub u64);
-
-impl fmt::Display for PersonId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for ReferenceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 impl fmt::Display for DoorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

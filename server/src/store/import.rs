@@ -11,13 +11,13 @@
 
 use rusqlite::Connection;
 
-use super::Store;
 use super::changes::{Change, publish};
 use super::doors::{insert_right, require_door};
 use super::embeddings::{erase_references, insert_reference};
 use super::error::{Entity, StoreError};
 use super::id::{ImportId, PersonId, ReferenceId, key, number};
 use super::people::{NewPerson, check_person, insert_person};
+use super::{LOG, Store, checkpoint};
 use crate::limits::{IMPORT_BATCH_MAX, IMPORT_SWEEP_MAX};
 
 /// A person of a batch who was not taken.
@@ -68,7 +68,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for an import that is not open, [`StoreError::Invalid`] for too
-    /// large a batch; those of a write, which leave the whole batch out.
+    /// large a batch; [`StoreError::Busy`] while a long read keeps the log from being emptied, to
+    /// be tried again; those of a write, which leave the whole batch out.
     pub fn import_add(
         &mut self,
         import: ImportId,
@@ -168,6 +169,7 @@ impl Store {
         rows: usize,
         body: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.room_in_log()?;
         let db = &self.reader.db;
         db.pragma_update(None, "synchronous", "NORMAL")?;
         let out = self.change(rows, body);
@@ -177,6 +179,20 @@ impl Store {
             return Err(error.into());
         }
         out
+    }
+
+    // A log that somebody reads cannot begin anew, and bulk work would make it grow without end.
+    fn room_in_log(&self) -> Result<(), StoreError> {
+        let log = self.directory.file(LOG);
+        if std::fs::metadata(log).map_or(0, |log| log.len()) <= self.log_bulk_bytes_max {
+            return Ok(());
+        }
+        let done = checkpoint(&self.reader.db, "PASSIVE")?;
+        // Blocked means only that the thread for it is at it.
+        if !done.blocked && done.done_pages < done.log_pages {
+            return Err(StoreError::Busy);
+        }
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@
 //! embeddings      fixed slots, erased in place   commands for devices
 //! changes         the feed, by generation        settings of the site
 //! reader          what is visible, in bulk       backup   online copy
+//! space           who Space names, and who is gone from it
 //! reserve         disk space kept for withdrawals
 //! ```
 
@@ -35,6 +36,9 @@ mod reader;
 mod reserve;
 mod schema;
 mod settings;
+#[cfg(test)]
+pub(crate) mod small_disk;
+mod space;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -63,14 +67,18 @@ pub use person::{
 pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
 pub use settings::SettingKey;
+pub use space::SpaceBatch;
 
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::limits::{ERASE_WAIT_MS, LOCK_WAIT_MS, LOG_BYTES_MAX, STORE_PAGE_BYTES};
+use crate::limits::{
+    ERASE_WAIT_MS, LOCK_WAIT_MS, LOG_BULK_BYTES_MAX, LOG_BYTES_MAX, STORE_PAGE_BYTES,
+};
 
 const DATABASE: &str = "store.db";
+const LOG: &str = "store.db-wal";
 const LOG_RESERVE: &str = "reserve.log";
 
 /// The store, and the only way to change it.
@@ -80,6 +88,10 @@ pub struct Store {
     reader: Reader,
     directory: DataDirectory,
     log_reserve: Reserve,
+    // What is to be held: 0 until the owner asks for a reserve.
+    log_reserve_bytes: u64,
+    // A test makes it smaller.
+    log_bulk_bytes_max: u64,
     poisoned: bool,
 }
 
@@ -109,6 +121,8 @@ impl Store {
             reader: Reader::new(db),
             directory: directory.clone(),
             log_reserve: Reserve::new(directory, LOG_RESERVE),
+            log_reserve_bytes: 0,
+            log_bulk_bytes_max: LOG_BULK_BYTES_MAX,
             poisoned: false,
         };
         store.imports_sweep()?;
@@ -135,6 +149,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn reserve_log(&mut self) -> Result<bool, StoreError> {
+        self.log_reserve_bytes = LOG_BYTES_MAX;
         self.log_reserve.hold(LOG_BYTES_MAX)
     }
 
@@ -151,7 +166,10 @@ impl Store {
         db.busy_timeout(Duration::from_millis(LOCK_WAIT_MS))?;
         match done {
             Ok(done) if done.blocked => Ok(LogErased::ReaderInTheWay),
-            Ok(_) => Ok(LogErased::Done),
+            Ok(_) => {
+                self.refill_reserve();
+                Ok(LogErased::Done)
+            }
             Err(StoreError::Busy) => Ok(LogErased::ReaderInTheWay),
             Err(error) => Err(self.noted(error)),
         }
@@ -186,18 +204,21 @@ impl Store {
         &mut self,
         body: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let held = self.log_reserve.held_bytes();
         match self.change(1, &body) {
-            Err(StoreError::DiskFull) if held > 0 => {
+            Err(StoreError::DiskFull) if self.log_reserve.held_bytes() > 0 => {
                 self.log_reserve.release()?;
                 let out = self.change(1, &body);
                 // What the log took is in its file now; the rest is set aside again.
-                if let Err(error) = self.log_reserve.hold_what_is_left(held) {
-                    tracing::warn!(%error, "reserve for withdrawals");
-                }
+                self.refill_reserve();
                 out
             }
             other => other,
+        }
+    }
+
+    fn refill_reserve(&mut self) {
+        if let Err(error) = self.log_reserve.hold_what_is_left(self.log_reserve_bytes) {
+            tracing::warn!(%error, "reserve for withdrawals");
         }
     }
 

@@ -1,6 +1,6 @@
 //! People as they are read: one, a page, or all of them.
 
-use rusqlite::{OptionalExtension as _, Row};
+use rusqlite::{OptionalExtension as _, Row, Rows};
 
 use super::error::StoreError;
 use super::id::{DoorId, PersonId, ReferenceId, key, number};
@@ -203,13 +203,28 @@ impl Reader {
         mut each: impl FnMut(PersonEntry) -> Result<(), E>,
     ) -> Result<u64, E> {
         let snapshot = self.snapshot()?;
-        let sql = format!("{ENTRY} WHERE {condition} ORDER BY id");
-        let mut select = snapshot.db.prepare_cached(&sql).map_err(StoreError::from)?;
-        let mut rows = select.query([value]).map_err(StoreError::from)?;
+        let mut walk = snapshot.prepared(&format!("{ENTRY} WHERE {condition} ORDER BY id"))?;
+        let first: i64 = snapshot
+            .prepared(&format!(
+                "SELECT coalesce(min(id), 0) FROM people WHERE {condition}"
+            ))?
+            .query_row([value], |row| row.get(0))
+            .map_err(StoreError::from)?;
+        let mut rights = snapshot
+            .prepared("SELECT person, door FROM rights WHERE person >= ?1 ORDER BY person, door")?;
+        let mut rights = rights.query([first]).map_err(StoreError::from)?;
+        let mut right = next_right(&mut rights)?;
+        let mut rows = walk.query([value]).map_err(StoreError::from)?;
         let mut people = 0;
         while let Some(row) = rows.next().map_err(StoreError::from)? {
             let mut entry = entry_of(row).map_err(StoreError::from)?;
-            entry.doors = snapshot.doors_of(entry.id)?;
+            // Both walks go by person, so that one person's doors need no search of their own.
+            while let Some((person, door)) = right.filter(|(person, _)| *person <= entry.id) {
+                if person == entry.id {
+                    entry.doors.push(door);
+                }
+                right = next_right(&mut rights)?;
+            }
             each(entry)?;
             people += 1;
         }
@@ -300,6 +315,16 @@ impl Reader {
             })?
             .collect::<Result<_, _>>()?;
         Ok(references)
+    }
+}
+
+fn next_right(rights: &mut Rows<'_>) -> Result<Option<(PersonId, DoorId)>, StoreError> {
+    match rights.next()? {
+        Some(row) => Ok(Some((
+            PersonId(number(row.get(0)?)),
+            DoorId(number(row.get(1)?)),
+        ))),
+        None => Ok(None),
     }
 }
 

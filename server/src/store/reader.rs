@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction};
 
 use super::embeddings::embedding_of;
 use super::error::StoreError;
@@ -167,6 +167,10 @@ impl Reader {
         Ok(counts)
     }
 
+    pub(super) fn prepared(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError> {
+        Ok(self.db.prepare_cached(sql)?)
+    }
+
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let found: String = self
             .db
@@ -203,7 +207,7 @@ impl Reader {
              FROM references_visible r LEFT JOIN embeddings e ON e.slot = r.slot
              WHERE {condition} ORDER BY r.id"
         );
-        let mut select = self.db.prepare_cached(&sql).map_err(StoreError::from)?;
+        let mut select = self.prepared(&sql)?;
         let mut rows = select.query([key(value)]).map_err(StoreError::from)?;
         let mut count = 0;
         while let Some(row) = rows.next().map_err(StoreError::from)? {

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
 use super::data_directory::DataDirectory;
@@ -12,8 +12,8 @@ use super::error::StoreError;
 
 /// Bytes of a disk's sector in `st_blocks`.
 const STAT_BLOCK_BYTES: u64 = 512;
-/// What is left of a reserve is set aside in halves down to this.
-const RESERVE_BYTES_MIN: u64 = 1 << 20;
+/// What is not set aside again of a disk that is nearly full.
+const RESERVE_MARGIN_BYTES: u64 = 256 << 10;
 
 /// Space on the disk of the data directory that is held by a file.
 #[derive(Debug)]
@@ -50,8 +50,7 @@ impl Reserve {
             return file.sync_all().map(|()| true).map_err(io);
         }
         // Asked first, because a failing `fallocate` takes all that is left before it gives up.
-        let disk = fstatvfs(&file).map_err(|error| io(error.into()))?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < bytes - held {
+        if self.left_bytes()? < bytes - held {
             return Ok(false);
         }
         if bytes == 0 {
@@ -85,19 +84,28 @@ impl Reserve {
         fs::metadata(&self.path).map_or(0, |file| file.blocks() * STAT_BLOCK_BYTES)
     }
 
-    /// Holds `bytes`, or half of it, or a quarter ..: as much as the disk still has.
+    /// Holds `bytes`, or as much of it as the disk still has.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub(super) fn hold_what_is_left(&mut self, bytes: u64) -> Result<(), StoreError> {
-        let mut bytes = bytes;
-        while bytes >= RESERVE_BYTES_MIN {
-            if self.hold(bytes)? {
-                return Ok(());
-            }
+        if self.hold(bytes)? {
+            return Ok(());
+        }
+        // The file system wants some of it for its own tables.
+        let left = self.left_bytes()? + self.held_bytes();
+        let mut bytes = bytes.min(left).saturating_sub(RESERVE_MARGIN_BYTES);
+        while bytes >= RESERVE_MARGIN_BYTES && !self.hold(bytes)? {
             bytes /= 2;
         }
         Ok(())
+    }
+
+    fn left_bytes(&self) -> Result<u64, StoreError> {
+        let folder = self.path.parent().unwrap_or(&self.path);
+        let disk = statvfs(folder)
+            .map_err(|error| StoreError::io("reserving disk space", &error.into()))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 }
 

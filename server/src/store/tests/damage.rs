@@ -99,10 +99,7 @@ fn read_all(directory: &DataDirectory) -> Result<(), StoreError> {
     store
         .read()
         .references_each::<StoreError>(ReferenceId(0), |id, _, bytes| {
-            assert!(
-                (1..=40).any(|seed| *bytes == *embedding(seed)),
-                "reference {id}"
-            );
+            assert!((1..=40).any(|seed| *bytes == *embedding(seed)), "{id:?}");
             Ok(())
         })?;
     store.check()

@@ -6,6 +6,7 @@ mod damage;
 mod erase;
 mod fixture;
 mod full_disk;
+mod limits;
 mod measure;
 mod model;
 mod torn_log;

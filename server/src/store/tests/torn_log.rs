@@ -22,7 +22,7 @@ fn visible(store: &Store) -> Vec<String> {
     })
     .expect("people");
     read.references_each::<StoreError>(ReferenceId(0), |id, person, bytes| {
-        all.push(format!("{id} {person} {:x}", crc32c::crc32c(bytes)));
+        all.push(format!("{id:?} {person:?} {:x}", crc32c::crc32c(bytes)));
         Ok(())
     })
     .expect("references");
