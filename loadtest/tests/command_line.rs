@@ -209,6 +209,21 @@ fn a_ramp_tells_the_rate_that_holds_and_compare_holds_two_runs_against_each_othe
 }
 
 #[test]
+fn a_burst_that_the_generator_cannot_send_at_once_is_void() {
+    let site = Site::new();
+    let identities = site.folder.path().join("ids");
+    let one = identities.join("000000.identity");
+    for number in 8..400 {
+        fs::copy(&one, identities.join(format!("{number:06}.identity"))).expect("a copy");
+    }
+    // Four hundred connections and client hellos take far longer than 5 ms.
+    let output = site.run("--shape burst --lanes cold --assert p100<=60s");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{text}{}", errors(&output));
+    assert!(text.contains("VOID: the starts of a burst lie"), "{text}");
+}
+
+#[test]
 fn a_foreign_code_is_refused_before_anything_is_sent() {
     let site = Site::new();
     let mut code = site.mirror.code("door");
