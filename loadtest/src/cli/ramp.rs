@@ -97,6 +97,7 @@ impl Ramp {
             window_s: self.step,
             devices: identities.len(),
             lane: Lane::KeptAlive,
+            heartbeat_s: 0.0,
         };
         let plan = Plan::new(&[segment], probes.count(), self.target.seed);
         let setup = Setup {

@@ -45,8 +45,11 @@ pub(crate) struct Run {
     /// Lanes and their shares of the devices, e.g. `cold` or `kept-alive=60,resumed=20,cold=20`.
     #[arg(long, default_value = "kept-alive")]
     lanes: String,
+    /// Beside the requests, a heartbeat of every kept-alive device at this period.
+    #[arg(long, default_value = "0s", value_parser = parse_seconds)]
+    heartbeat_every: f64,
     /// A mixed plan as JSON, a list of segments; instead of shape, requests, window and lanes.
-    #[arg(long, conflicts_with_all = ["shape", "requests", "window", "lanes", "devices"])]
+    #[arg(long, conflicts_with_all = ["shape", "requests", "window", "lanes", "devices", "heartbeat_every"])]
     plan: Option<PathBuf>,
     /// Conditions, e.g. `p100<=2s,wrong=0,errors=0,refused=0`.
     #[arg(long, default_value = "")]
@@ -129,6 +132,10 @@ impl Run {
                 window_s: self.window,
                 devices: part(devices),
                 lane,
+                heartbeat_s: match lane {
+                    Lane::KeptAlive => self.heartbeat_every,
+                    Lane::Resumed | Lane::Cold => 0.0,
+                },
             });
             share_before += share;
         }

@@ -14,7 +14,7 @@ use super::{LEAD, Progress, RunError, Setup};
 use crate::client::{Failure, Stage};
 use crate::http::Response;
 use crate::limits::{FAILURE_TEXTS_MAX, PREPARE_TIMEOUT, PREPARING_AT_ONCE, STARTS_PER_TURN};
-use crate::plan::Lane;
+use crate::plan::{Lane, Message};
 use crate::sample::{Outcome, Sample};
 
 const TIMER: Token = Token(usize::MAX);
@@ -221,16 +221,16 @@ impl<'a> Generator<'a> {
         self.body.clear();
         let target = match task {
             Task::Prepare => {
-                let id = self.request_id(u64::MAX - device as u64);
-                let head = Head {
-                    firmware: FIRMWARE,
-                    ..Head::new(Kind::Heartbeat, id, 0)
-                };
-                head.write(&mut self.body);
+                self.write_heartbeat(u64::MAX - device as u64);
                 path::HEARTBEAT
             }
             Task::Start(number) => {
-                let probe = self.setup.plan.starts()[number as usize].probe as usize;
+                let start = self.setup.plan.starts()[number as usize];
+                if start.message == Message::Heartbeat {
+                    self.write_heartbeat(u64::from(number));
+                    return self.begin_with(device, (task, path::HEARTBEAT), noticed_us);
+                }
+                let probe = start.probe as usize;
                 let request = AccessRequest {
                     request_id: self.request_id(u64::from(number)),
                     model: self.setup.probes.origin.model,
@@ -243,6 +243,24 @@ impl<'a> Generator<'a> {
                 path::ACCESS
             }
         };
+        self.begin_with(device, (task, target), noticed_us)
+    }
+
+    fn write_heartbeat(&mut self, number: u64) {
+        let head = Head {
+            firmware: FIRMWARE,
+            ..Head::new(Kind::Heartbeat, self.request_id(number), 0)
+        };
+        head.write(&mut self.body);
+    }
+
+    /// Sends the body that lies ready.
+    fn begin_with(
+        &mut self,
+        device: usize,
+        (task, target): (Task, &str),
+        noticed_us: u64,
+    ) -> Result<(), Failure> {
         let place = (self.poll.registry(), Token(device), self.setup.server);
         let now_us = micros_since(self.origin);
         self.devices[device].begin(place, (task, target, &self.body), noticed_us, now_us)
@@ -255,7 +273,8 @@ impl<'a> Generator<'a> {
         let Task::Start(number) = current.task else {
             return;
         };
-        match Outcome::of(response, self.request_id(u64::from(number))) {
+        let message = self.setup.plan.starts()[number as usize].message;
+        match Outcome::of(response, message, self.request_id(u64::from(number))) {
             Ok(outcome) => self.record(device, number, current, outcome),
             Err(failure) => {
                 self.note(&failure);
@@ -351,6 +370,7 @@ impl<'a> Generator<'a> {
         self.ended[number as usize] = true;
         self.samples.push(Sample {
             start: number,
+            message: start.message,
             probe: start.probe,
             burst: start.burst,
             lane: self.devices[start.device as usize].lane,
