@@ -12,14 +12,15 @@ const ROUND: Duration = Duration::from_secs(1);
 
 enum Kept {
     Socket(TcpStream),
-    Peer(Box<Peer>),
+    /// With how often it has sent something.
+    Peer(Box<Peer>, usize),
 }
 
 impl Kept {
     fn open(aim: &Aim, lane: Lane, number: usize) -> Option<Kept> {
         let kept = match lane {
             Lane::Stall => Kept::Socket(aim.socket(lane, number)?),
-            _ => Kept::Peer(Box::new(aim.peer(lane, number)?)),
+            _ => Kept::Peer(Box::new(aim.peer(lane, number)?), 0),
         };
         kept.socket().set_nonblocking(true).ok()?;
         Some(kept)
@@ -28,7 +29,7 @@ impl Kept {
     fn socket(&self) -> &TcpStream {
         match self {
             Kept::Socket(socket) => socket,
-            Kept::Peer(peer) => &peer.socket,
+            Kept::Peer(peer, _) => &peer.socket,
         }
     }
 
@@ -50,23 +51,21 @@ pub(crate) fn run(aim: &Aim, lane: Lane, size: usize, placed: Sender<()>) {
     let mut placed = Some(placed);
     let mut all: Vec<Option<Kept>> = Vec::new();
     all.resize_with(size, || None);
-    let mut round = 0;
     while !aim.is_over() {
         let began = Instant::now();
         for (number, slot) in all.iter_mut().enumerate() {
             if aim.is_over() {
                 return;
             }
-            keep(aim, lane, number, round, slot);
+            keep(aim, lane, number, slot);
         }
-        round += 1;
         placed = None;
         std::thread::sleep(ROUND.saturating_sub(began.elapsed()));
     }
     drop(placed);
 }
 
-fn keep(aim: &Aim, lane: Lane, number: usize, round: usize, slot: &mut Option<Kept>) {
+fn keep(aim: &Aim, lane: Lane, number: usize, slot: &mut Option<Kept>) {
     let closed = match slot {
         // Whoever is deaf does not even look.
         Some(_) if lane == Lane::Deaf => false,
@@ -77,7 +76,7 @@ fn keep(aim: &Aim, lane: Lane, number: usize, round: usize, slot: &mut Option<Ke
         }
     };
     let sent = match (slot.as_mut(), closed) {
-        (Some(Kept::Peer(peer)), false) => act(peer, lane, number, round),
+        (Some(Kept::Peer(peer, times)), false) => act(peer, lane, number, times),
         (Some(Kept::Socket(_)) | None, false) => Ok(false),
         (_, true) => Err(()),
     };
@@ -92,16 +91,17 @@ fn keep(aim: &Aim, lane: Lane, number: usize, round: usize, slot: &mut Option<Ke
 }
 
 /// Does what the lane does, once a round. Returns whether something was sent.
-fn act(peer: &mut Peer, lane: Lane, number: usize, round: usize) -> Result<bool, ()> {
+fn act(peer: &mut Peer, lane: Lane, number: usize, times: &mut usize) -> Result<bool, ()> {
     const HEAD: &[u8] = b"POST /v1/access HTTP/1.1\r\nhost: a\r\ncontent-length: 2112\r\n\r\n";
     const QUESTION: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n";
     let bytes = match lane {
         // Every second one gives a whole head at first, and its body in drops.
-        Lane::Trickle if number % 2 == 0 && round % 4 == 0 => HEAD,
-        Lane::Trickle => &HEAD[round % 40..][..1],
+        Lane::Trickle if number % 2 == 0 && *times == 0 => HEAD,
+        Lane::Trickle => &HEAD[*times % HEAD.len()..][..1],
         Lane::Deaf => QUESTION,
         Lane::Idle | Lane::Stall | Lane::Flood | Lane::Garbage | Lane::Liar => return Ok(false),
     };
     peer.send(bytes).map_err(drop)?;
+    *times += 1;
     Ok(true)
 }
