@@ -78,6 +78,8 @@ pub struct Device {
     pub id: u64,
     /// The door it stands at.
     pub door: u64,
+    /// The access control system's name for the door.
+    pub space_door: Option<Box<str>>,
     /// A command that the device has not yet carried out.
     pub command: Option<Command>,
 }
@@ -208,6 +210,7 @@ mod tests {
         let device = Device {
             id: 4,
             door: 1,
+            space_door: None,
             command: None,
         };
         directory.put_device([1; 32], device.clone());

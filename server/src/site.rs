@@ -1,14 +1,16 @@
 //! What the threads of a running server share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use cardea_engine::ModelId;
+use cardea_space::client::OpenRequest;
 
 use crate::access::Moment;
-use crate::directory::Directory;
+use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
+use crate::directory::{Device, Directory};
 use crate::work::Searched;
 
 /// The site in force.
@@ -17,9 +19,9 @@ pub struct Site {
     pub model: ModelId,
     /// View and threshold for searches; the writer publishes.
     pub searched: Arc<ArcSwap<Searched>>,
-    /// From a request's last byte to its answer at the latest.
-    pub answer_deadline: Duration,
+    answer_deadline_ms: AtomicU64,
     directory: RwLock<Directory>,
+    authoriser: ArcSwap<Authoriser>,
     ready: AtomicBool,
     stopping: AtomicBool,
     erasure_pending: AtomicBool,
@@ -32,8 +34,9 @@ impl Site {
         Self {
             model: searched.view.model(),
             searched: Arc::new(ArcSwap::from_pointee(searched)),
-            answer_deadline,
+            answer_deadline_ms: AtomicU64::new(millis(answer_deadline)),
             directory: RwLock::new(directory),
+            authoriser: ArcSwap::from_pointee(Authoriser::default()),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             erasure_pending: AtomicBool::new(false),
@@ -54,6 +57,53 @@ impl Site {
         self.directory
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// From a request's last byte to its answer at the latest.
+    pub fn answer_deadline(&self) -> Duration {
+        Duration::from_millis(self.answer_deadline_ms.load(Ordering::Relaxed))
+    }
+
+    /// Another one from here on.
+    pub fn set_answer_deadline(&self, deadline: Duration) {
+        self.answer_deadline_ms
+            .store(millis(deadline), Ordering::Relaxed);
+    }
+
+    /// Who decides now.
+    pub fn authoriser(&self) -> Guard<Arc<Authoriser>> {
+        self.authoriser.load()
+    }
+
+    /// From here on this one decides.
+    pub fn set_authoriser(&self, authoriser: Authoriser) {
+        self.authoriser.store(Arc::new(authoriser));
+    }
+
+    /// The last look before Space is asked to open.
+    pub fn still_permits(&self, person: u64, device: &Device) -> bool {
+        let (directory, authoriser) = (self.directory(), self.authoriser());
+        let authority = Authority {
+            directory: &directory,
+            authoriser: &authoriser,
+        };
+        authority
+            .permit(person, device, moment(Instant::now()).unix_s())
+            .is_ok()
+    }
+
+    /// Has Space open a door; its answer comes to the loop that the ticket names.
+    ///
+    /// # Errors
+    /// Why it will not be asked, in words.
+    pub fn open(&self, request: OpenRequest) -> Result<(), String> {
+        match &**self.authoriser() {
+            Authoriser::Space(SpaceAuthoriser {
+                client: Some(client),
+                ..
+            }) => client.open(request).map_err(|why| why.to_string()),
+            Authoriser::Space(_) | Authoriser::Standalone => Err("Space is not set up".to_owned()),
+        }
     }
 
     /// Whether requests can be served.
@@ -85,6 +135,10 @@ impl Site {
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An instant of the steady clock, named by the server's calendar.

@@ -23,8 +23,12 @@
 
 pub mod client;
 pub mod datetime;
+pub mod enrolment;
+pub mod events;
 pub mod ext_id;
+pub mod install_script;
 pub mod limits;
+pub mod listener;
 pub mod message;
 pub mod rights;
 pub mod status;

@@ -50,6 +50,18 @@ pub const TIMETABLE_INTERVALS_MAX: usize = 64;
 /// Longest single event of Space's event stream, in bytes.
 pub const EVENT_BYTES_MAX: usize = 64 << 10;
 
+/// Most connections of Space's event stream at once.
+pub const EVENT_CONNECTIONS_MAX: usize = 4;
+
+/// Longest body of a request that Space makes of this server, in bytes.
+pub const ENROLMENT_BYTES_MAX: usize = 8 << 10;
+
+/// Longest e-mail address, in bytes (RFC 5321: 254).
+pub const EMAIL_BYTES_MAX: usize = 254;
+
+/// Longest first or last name, in characters.
+pub const NAME_CHARS_MAX: usize = 100;
+
 /// Most connections for opening doors at once.
 pub const CONNECTIONS_MAX: usize = 64;
 

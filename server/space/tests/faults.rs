@@ -286,6 +286,7 @@ fn stopping_completes_whatever_was_taken() {
     for ticket in 0..5 {
         site.client.open(request(ticket, "20001", SHORT)).unwrap();
     }
+    // Stopping waits for the open that hangs.
     site.client.stop();
     let mut outcomes = Vec::new();
     while let Ok(event) = site.events.try_recv() {

@@ -19,7 +19,7 @@ pub fn ask(data: &Path, request: &Request) -> io::Result<()> {
 #[must_use]
 pub fn door(command: DoorCommand) -> Request {
     match command {
-        DoorCommand::Add { names } => Request::DoorAdd { names },
+        DoorCommand::Add { names, space_door } => Request::DoorAdd { names, space_door },
         DoorCommand::List => Request::DoorList,
     }
 }

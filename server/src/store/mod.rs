@@ -14,6 +14,7 @@
 //! embeddings      fixed slots, erased in place   commands for devices
 //! changes         the feed, by generation        settings of the site
 //! reader          what is visible, in bulk       backup   online copy
+//! space           who Space names, and who is gone from it
 //! reserve         disk space kept for withdrawals
 //! ```
 
@@ -37,6 +38,7 @@ mod schema;
 mod settings;
 #[cfg(test)]
 pub(crate) mod small_disk;
+mod space;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -65,6 +67,7 @@ pub use person::{
 pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
 pub use settings::SettingKey;
+pub use space::SpaceBatch;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use super::connection::write;
 use super::error::StoreError;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -130,6 +130,16 @@ CREATE TABLE changes(
   other INTEGER NOT NULL,
   PRIMARY KEY (generation, ordinal)
 ) STRICT, WITHOUT ROWID;
+";
+
+const V2: &str = "
+CREATE TABLE space_people(
+  ext_id TEXT PRIMARY KEY,
+  digest INTEGER NOT NULL,
+  gone_since INTEGER,
+  held INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX space_people_gone ON space_people(gone_since) WHERE gone_since IS NOT NULL;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.

@@ -47,7 +47,7 @@ impl Writer {
             Request::DeviceAdd { devices } => self.device_add(&devices),
             Request::DeviceList => self.device_list(),
             Request::DeviceRemove { name } => self.device_remove(&name),
-            Request::DoorAdd { names } => self.door_add(&names),
+            Request::DoorAdd { names, space_door } => self.door_add(&names, space_door.as_deref()),
             Request::DoorList => self.door_list(),
             Request::RightGrant { external_id, door } => {
                 self.right(&external_id, door.as_deref(), true)
@@ -55,6 +55,13 @@ impl Writer {
             Request::RightRevoke { external_id, door } => {
                 self.right(&external_id, door.as_deref(), false)
             }
+            Request::SpaceSet { setup } => self.space_set(setup),
+            Request::SpaceRemove => self.space_remove(),
+            Request::SpaceStatus => self.space_status(),
+            Request::SpaceSync => self.space_sync(),
+            Request::SpaceDoors => self.space_doors(),
+            Request::SpaceRotateKey { key } => self.space_rotate(key),
+            Request::SpaceRelease => self.space_release(),
             Request::AuditTail { count } => self.audit_tail(count),
         };
         match done {
@@ -212,9 +219,16 @@ impl Writer {
         Ok(done("removed: its certificate is refused from now on"))
     }
 
-    fn door_add(&mut self, names: &[String]) -> Result<Response, Refusal> {
+    fn door_add(
+        &mut self,
+        names: &[String],
+        space_door: Option<&str>,
+    ) -> Result<Response, Refusal> {
+        if space_door.is_some() && names.len() != 1 {
+            return Err(words("one ExtDoorID is for one door"));
+        }
         for name in names {
-            self.store.door_add(name, None)?;
+            self.store.door_add(name, space_door)?;
         }
         self.follow()?;
         Ok(done(&format!("{} doors added", names.len())))

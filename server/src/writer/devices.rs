@@ -158,6 +158,7 @@ fn reason(error: &WriterError) -> Reason {
         | WriterError::Gallery(_)
         | WriterError::BadSetting { .. }
         | WriterError::BadReference { .. }
+        | WriterError::BadTimetable { .. }
         | WriterError::Io(_)
         | WriterError::Ended => Reason::NotStored,
     }

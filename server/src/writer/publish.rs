@@ -67,6 +67,11 @@ impl Published {
         self.loops = loops;
     }
 
+    /// Where completions for the loops go.
+    pub(super) fn loops(&self) -> &[CompletionSender<Completion>] {
+        &self.loops
+    }
+
     /// The view in force.
     pub(super) fn view(&self) -> View {
         self.site.searched.load().view.clone()
@@ -329,6 +334,9 @@ fn put_device(
     let device = Device {
         id: stored.id.0,
         door: stored.door.0,
+        space_door: reader
+            .door(stored.door)?
+            .and_then(|door| door.space_door.map(Into::into)),
         command: command.and_then(|command| {
             let kind = CommandKind::from_code(command.kind)?;
             Some(Command {

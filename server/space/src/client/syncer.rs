@@ -67,7 +67,7 @@ fn sync(shared: &Shared, options: SyncOptions, deadline: Instant) -> Result<Box<
         let body = caller.call(&shared.endpoint, request, page_deadline, &go_on);
         let body = body.map_err(|error| format!("{}: {error}", request.name()))?;
         match plan.accept(&body).map_err(|error| error.to_string())? {
-            Progress::More(more) => plan = more,
+            Progress::More(more) => plan = *more,
             Progress::Done(snapshot) => return Ok(snapshot),
         }
     }

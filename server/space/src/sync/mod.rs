@@ -95,7 +95,7 @@ impl From<TooMany> for SyncError {
 /// What follows an answer.
 pub enum Progress {
     /// There is more to ask.
-    More(Plan),
+    More(Box<Plan>),
     /// That was all.
     Done(Box<Snapshot>),
 }
@@ -183,7 +183,7 @@ impl Plan {
         match following {
             Some(last) => {
                 self.continue_after(last);
-                Ok(Progress::More(self))
+                Ok(Progress::More(Box::new(self)))
             }
             None => self.next_list(),
         }
@@ -222,7 +222,7 @@ impl Plan {
                 return Ok(Progress::Done(Box::new(self.collected.finish()?)));
             }
         };
-        Ok(Progress::More(self))
+        Ok(Progress::More(Box::new(self)))
     }
 
     fn is_optional(&self) -> bool {

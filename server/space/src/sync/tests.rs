@@ -104,7 +104,7 @@ fn run(page_size: u32, mut space: impl FnMut(&Request) -> String) -> Result<Snap
     loop {
         let body = space(plan.request());
         match plan.accept(body.as_bytes())? {
-            Progress::More(more) => plan = more,
+            Progress::More(more) => plan = *more,
             Progress::Done(snapshot) => return Ok(*snapshot),
         }
     }

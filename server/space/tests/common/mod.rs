@@ -1,6 +1,8 @@
 //! A simulated Space and a client that talks to it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +23,8 @@ pub(crate) struct Site {
     pub(crate) simulator: Simulator,
     pub(crate) client: SpaceClient,
     pub(crate) events: Receiver<Event>,
+    /// Events that came while another kind was waited for, the oldest first.
+    earlier: RefCell<VecDeque<Event>>,
 }
 
 pub(crate) fn simulator() -> Simulator {
@@ -59,6 +63,7 @@ pub(crate) fn start(simulator: Simulator, config: ClientConfig) -> Site {
         simulator,
         client,
         events,
+        earlier: RefCell::default(),
     }
 }
 
@@ -71,20 +76,29 @@ pub(crate) fn ready(simulator: Simulator, config: ClientConfig) -> (Site, Arc<Sn
 }
 
 impl Site {
-    fn event<T>(&self, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+    /// The first event that `pick` takes; others are kept for later.
+    fn event<T>(&self, pick: impl Fn(&Event) -> Option<T>) -> T {
+        let mut earlier = self.earlier.borrow_mut();
+        for place in 0..earlier.len() {
+            if let Some(picked) = pick(&earlier[place]) {
+                earlier.remove(place);
+                return picked;
+            }
+        }
         let deadline = Instant::now() + LONG;
         loop {
             let event = self.events.recv_deadline(deadline).unwrap();
-            if let Some(picked) = pick(event) {
+            if let Some(picked) = pick(&event) {
                 return picked;
             }
+            earlier.push_back(event);
         }
     }
 
     /// The next change of the status.
     pub(crate) fn status(&self) -> Status {
         self.event(|event| match event {
-            Event::StatusChanged(status) => Some(status),
+            Event::StatusChanged(status) => Some(status.clone()),
             _ => None,
         })
     }
@@ -101,7 +115,7 @@ impl Site {
 
     pub(crate) fn synced(&self) -> Arc<Snapshot> {
         self.event(|event| match event {
-            Event::Synced(snapshot) => Some(snapshot),
+            Event::Synced(snapshot) => Some(Arc::clone(snapshot)),
             Event::SyncFailed(why) => panic!("{why}"),
             _ => None,
         })
@@ -109,14 +123,14 @@ impl Site {
 
     pub(crate) fn sync_failed(&self) -> String {
         self.event(|event| match event {
-            Event::SyncFailed(why) => Some(why),
+            Event::SyncFailed(why) => Some(why.clone()),
             _ => None,
         })
     }
 
     pub(crate) fn completion(&self) -> Completion {
         self.event(|event| match event {
-            Event::Opened(completion) => Some(completion),
+            Event::Opened(completion) => Some(completion.clone()),
             _ => None,
         })
     }
