@@ -1,5 +1,6 @@
 //! The `cardea` program; see `cardea --help`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use cardea::cli::{self, Cli, Command};
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("CARDEA_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     match run(Cli::parse()) {

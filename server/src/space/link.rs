@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cardea_space::client::{Event, SpaceClient};
 use cardea_space::rights::{Rights, Timetables};
-use cardea_space::status::{Connection, Status};
+use cardea_space::status::Status;
 
 use super::setup::SpaceSetup;
 use crate::api::{Completion, loop_of};
@@ -125,18 +125,7 @@ impl Shared {
                     done.send(Completion::Opened(completion));
                 }
             }
-            Event::StatusChanged(status) => log_status(&status),
             Event::Synced(snapshot) => {
-                let notes = &snapshot.notes;
-                tracing::info!(
-                    people = snapshot.people.len(),
-                    doors = snapshot.doors.len(),
-                    calls = notes.calls,
-                    nameless = notes.nameless,
-                    unreadable = notes.unreadable,
-                    unknown = notes.unknown_commands.join(","),
-                    "synced with Space"
-                );
                 self.publish(|known| known.rights = Some(Arc::clone(&snapshot.rights)));
                 // A writer that is busy stores the next sync: rights are in force already.
                 if self
@@ -147,19 +136,8 @@ impl Shared {
                     tracing::warn!("the writer is busy; this sync is not stored");
                 }
             }
-            Event::SyncFailed(why) => tracing::warn!(why, "sync with Space failed"),
-        }
-    }
-}
-
-fn log_status(status: &Status) {
-    let round_trip_ms = status.round_trip.map(|time| time.as_millis() as u64);
-    match status.connection {
-        Connection::Connected => {
-            tracing::info!(round_trip_ms, "Space: Connected");
-        }
-        Connection::NoStatus | Connection::Unauthorized | Connection::Disconnected => {
-            tracing::warn!(why = status.why, "Space: {}", status.connection);
+            // The client logs both; the status is asked for where it is shown.
+            Event::StatusChanged(_) | Event::SyncFailed(_) => {}
         }
     }
 }

@@ -54,10 +54,11 @@ struct Options {
     /// Groups
     #[arg(long, default_value_t = 20)]
     groups: usize,
-    /// Pattern of ExtUserIDs: {n} is the number from 0, {hex} 32 hex digits
+    /// Pattern of ExtUserIDs: `{n}` is the number from 0, `{n8}` the same in 8 digits, `{hex}` 32
+    /// hex digits
     #[arg(long, default_value = "{hex}")]
     user_id: String,
-    /// Pattern of ExtDoorIDs: {n} is the number from 20001, {hex} 32 hex digits
+    /// Pattern of ExtDoorIDs: `{n}` is the number from 20001, `{hex}` 32 hex digits
     #[arg(long, default_value = "{n}")]
     door_id: String,
     /// Who may open what

@@ -225,6 +225,7 @@ fn named(pattern: &str, number: usize, shown: usize, seed: u64) -> String {
     let hex = format!("{:016X}{:016X}", random.next(), random.next());
     pattern
         .replace("{n}", &shown.to_string())
+        .replace("{n8}", &format!("{shown:08}"))
         .replace("{hex}", &hex)
 }
 
