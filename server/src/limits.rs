@@ -124,6 +124,8 @@ pub const SETTING_VALUE_BYTES_MAX: usize = 65_536;
 pub const IMPORT_BATCH_MAX: usize = 256;
 /// People removed by one transaction when an import is aborted.
 pub const IMPORT_SWEEP_MAX: usize = 256;
+/// Users of one transaction of a sync with Space.
+pub const SPACE_BATCH_MAX: usize = 1_000;
 /// Doors that one person of an import, or an enrolment, names.
 pub const PERSON_DOORS_MAX: usize = 1_024;
 /// Rows of one page of people, references, changes or audit records.

@@ -14,7 +14,7 @@
 //! embeddings      fixed slots, erased in place   commands for devices
 //! changes         the feed, by generation        settings of the site
 //! reader          what is visible, in bulk       backup   online copy
-//! reserve         disk space kept for withdrawals
+//! space           whom Space knew last, who has gone      reserve  disk space for withdrawals
 //! ```
 
 mod backup;
@@ -37,6 +37,7 @@ mod schema;
 mod settings;
 #[cfg(test)]
 pub(crate) mod small_disk;
+mod space;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -65,6 +66,7 @@ pub use person::{
 pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
 pub use settings::SettingKey;
+pub use space::{SpaceGone, SpaceUser};
 
 use std::time::Duration;
 

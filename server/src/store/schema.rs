@@ -12,7 +12,7 @@ use super::connection::write;
 use super::error::StoreError;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -130,6 +130,17 @@ CREATE TABLE changes(
   other INTEGER NOT NULL,
   PRIMARY KEY (generation, ordinal)
 ) STRICT, WITHOUT ROWID;
+";
+
+// Whom the last sync with Space knew, and who has gone since.
+const V2: &str = "
+CREATE TABLE space_users(
+  external_id TEXT PRIMARY KEY,
+  digest INTEGER NOT NULL,
+  gone_since INTEGER,
+  held INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX space_users_gone ON space_users(gone_since) WHERE gone_since IS NOT NULL;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.

@@ -9,4 +9,5 @@ mod full_disk;
 mod limits;
 mod measure;
 mod model;
+mod space;
 mod torn_log;
