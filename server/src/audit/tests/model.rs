@@ -23,7 +23,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         6 => (0_u64..3, 0_u64..6, any::<bool>())
             .prop_map(|(device, name, last)| Operation::Begin(device, name, last)),
-        3 => (any::<usize>(), 0_u8..2).prop_map(|(which, decision)| Operation::Outcome(which, decision)),
+        3 => (any::<usize>(), 0_u8..2)
+            .prop_map(|(which, decision)| Operation::Outcome(which, decision)),
         1 => Just(Operation::Change),
         2 => (0..AUDIT_REPEAT_WINDOW_US).prop_map(Operation::Wait),
         1 => Just(Operation::Reopen),
@@ -106,7 +107,11 @@ fn at_us(entry: &Entry) -> i64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 60,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn the_audit_agrees_with_the_model(

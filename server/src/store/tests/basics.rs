@@ -463,3 +463,48 @@ fn the_feed_is_followed_and_trimmed() {
     store.setting_remove(SettingKey::MODEL_ID).expect("removed");
     assert_eq!(store.read().setting(SettingKey::MODEL_ID), Ok(None));
 }
+
+#[test]
+fn doors_are_edited_and_devices_get_another_token() {
+    let mut fixture = Fixture::new();
+    let store = &mut fixture.store;
+    let door = store.door_add("Front", None).expect("door").id;
+    store.door_add("Back", Some("7")).expect("door");
+    store.door_edit(door, "Main", Some("8")).expect("edited");
+    let named = store
+        .read()
+        .door_named("Main")
+        .expect("read")
+        .expect("there");
+    assert_eq!((named.id, named.space_door.as_deref()), (door, Some("8")));
+    let taken = store.door_edit(door, "Main", Some("7"));
+    assert!(matches!(taken, Err(StoreError::Exists { .. })));
+
+    let new = NewDevice {
+        name: "Reader 1".into(),
+        door,
+    };
+    let (first, second) = (token_hash(&[1; 16]), token_hash(&[2; 16]));
+    let id = store.device_add(&new, first, NOW + 60, NOW).expect("added");
+    assert!(matches!(
+        store.device_add(&new, second, NOW + 60, NOW),
+        Err(StoreError::Exists { .. })
+    ));
+    store.device_token(id, second, NOW + 60).expect("another");
+    assert_eq!(
+        store.token_device(first, NOW),
+        Err(StoreError::TokenRefused)
+    );
+    store
+        .device_commission(second, &[1; 32], NOW, NOW)
+        .expect("commissioned");
+    let third = token_hash(&[3; 16]);
+    store
+        .device_token(id, third, NOW + 60)
+        .expect("to commission it again");
+    let device = store.read().device(id).expect("read").expect("there");
+    assert_eq!(device.fingerprint, Some([1; 32]), "taken until then");
+    store
+        .device_commission(third, &[1; 32], NOW, NOW)
+        .expect("the same certificate");
+}
