@@ -33,12 +33,34 @@ pub(crate) fn norm_up(sum_of_squares: f64) -> f64 {
     sum_of_squares.sqrt() * (1.0 + F64_SUM_SLACK) + F64_DIFFERENCE_SLACK
 }
 
+/// The nearest integer, ties to even, of a number of size below 2^22: adding 1.5 * 2^23 leaves no
+/// room for a fraction. The baseline has no instruction for it, and a call would cost ten times.
+#[inline]
+pub(crate) fn nearest(x: f32) -> f32 {
+    (x + 12_582_912.0) - 12_582_912.0
+}
+
+/// The same for f64 and 2^50.
+#[inline]
+pub(crate) fn nearest_f64(x: f64) -> f64 {
+    (x + 6_755_399_441_055_744.0) - 6_755_399_441_055_744.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn nearest_is_round_ties_even(x in -1000.0f32..1000.0, half in -1000i16..1000) {
+            let tie = f32::from(half) / 2.0;
+            prop_assert_eq!(nearest(x), x.round_ties_even());
+            prop_assert_eq!(nearest(tie), tie.round_ties_even());
+            prop_assert_eq!(nearest_f64(x.into()), f64::from(x).round_ties_even());
+            prop_assert_eq!(nearest_f64(tie.into()), f64::from(tie).round_ties_even());
+        }
+
         #[test]
         fn up_and_down_enclose_tightly(x in -2.0f64..2.0) {
             prop_assert!(f64::from(up(x)) >= x && f64::from(up(x).next_down()) < x);

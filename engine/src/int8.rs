@@ -22,7 +22,7 @@
 //! less that, is rounded down: [`Int8Probe::floor`]. What lies below the floor is below the
 //! threshold; everything else is scored in f32.
 
-use crate::bound::{UNIT_NORM_MAX, down, norm_up, up};
+use crate::bound::{UNIT_NORM_MAX, down, nearest, norm_up, up};
 use crate::score::SCORE_ERROR_MAX;
 use crate::{DIM, Threshold};
 use bytemuck::{Pod, Zeroable};
@@ -69,7 +69,7 @@ pub(crate) fn quantise(x: &[f32; DIM]) -> ([i8; DIM], Int8Norm) {
     let inverse = 1.0 / scale;
     let mut codes = [0i8; DIM];
     for (code, x) in codes.iter_mut().zip(x) {
-        *code = (x * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
+        *code = nearest(x * inverse).clamp(-127.0, 127.0) as i8;
     }
     let mut lanes = [0.0f64; 8];
     for (x, codes) in x.as_chunks::<8>().0.iter().zip(codes.as_chunks::<8>().0) {

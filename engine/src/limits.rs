@@ -29,8 +29,12 @@ pub const WITHDRAWALS_MAX: usize = 1 << 20;
 /// serves, the next one, and those that an unfinished batch still holds.
 pub const MAPS_MAX: usize = 16;
 
-/// Rows up to which a search runs on the calling thread alone: waking another one costs more.
-pub const INLINE_ROWS_MAX: usize = 12_000;
+/// Rows times probes up to which a search runs on the calling thread alone: waking another thread
+/// costs as much.
+pub const INLINE_WORK_MAX: usize = 12_000;
+
+/// Rows from which a snapshot gets a rotation and a plane; fewer are read in microseconds anyway.
+pub const PLANE_ROWS_MIN: u64 = 1024;
 
 const _: () = assert!(CANDIDATES_MAX < SHORTLIST_MAX);
 const _: () = assert!(GALLERY_ROWS_MAX < u32::MAX as u64);

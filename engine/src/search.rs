@@ -1,22 +1,28 @@
 //! The search: one pass over a view for up to 64 probes, exact.
 //!
-//! The int8 pass discards rows that its bound puts below the threshold; what survives is scored in
-//! f32 in the fixed order, compared with the threshold, and collected by person.
+//! Rows of the snapshot pass the plane, then int8; rows of the overlay int8 alone. Each pass
+//! discards rows that its bound puts below the threshold; what survives is scored in f32 in the
+//! fixed order, compared with the threshold, and collected by person. Where the planner expects
+//! too many survivors, or a search meets them, it goes to int8 at once.
 
 use crate::candidate::{Candidate, CandidateList, Shortlist};
 use crate::gallery::overlay::Block;
 use crate::int8::Int8Probe;
-use crate::kernel::{Int8Scan, Survivor, Work};
-use crate::limits::{INLINE_ROWS_MAX, PROBES_MAX, THREADS_MAX};
+use crate::kernel::{Int8Scan, PlaneScan, Survivor, Work};
+use crate::limits::{INLINE_WORK_MAX, PROBES_MAX, THREADS_MAX};
+use crate::plane::{BLOCK_ROWS, PlaneProbe};
+use crate::planner::SURVIVORS_MAX;
 use crate::pool::Pool;
 use crate::score::dot;
 use crate::{Embedding, Gallery, GalleryError, Kernel, Threshold, View};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows of the snapshot that a thread takes at a time.
 const UNIT_ROWS: usize = 2048;
+
+const _: () = assert!(UNIT_ROWS.is_multiple_of(BLOCK_ROWS));
 
 /// Searches views with one kernel on its own long-lived threads and the calling one.
 ///
@@ -50,6 +56,10 @@ struct SearchPass {
     threshold: Threshold,
     probes: Vec<Embedding>,
     int8: Vec<Int8Probe>,
+    /// None where int8 is faster alone.
+    plane: Option<Vec<PlaneProbe>>,
+    /// Set when too many rows survived the plane.
+    plane_is_idle: AtomicBool,
     next: AtomicUsize,
     outcome: Mutex<Result<Vec<Shortlist>, GalleryError>>,
 }
@@ -90,16 +100,20 @@ impl Searcher {
             return Err(SearchError::Probes { found });
         }
         let prepare = |probe: &Embedding| Int8Probe::new(probe.as_array(), threshold, 0.0);
+        let plane = view.snapshot().and_then(|snapshot| snapshot.plane());
+        let plane = plane.filter(|plane| plane.prediction(threshold).uses_plane());
         let pass = Arc::new(SearchPass {
             view: view.clone(),
             kernel: self.kernel,
             threshold,
             probes: probes.to_vec(),
             int8: probes.iter().map(prepare).collect(),
+            plane: plane.map(|plane| plane.probes(self.kernel, probes, threshold)),
+            plane_is_idle: AtomicBool::new(false),
             next: AtomicUsize::new(0),
             outcome: Mutex::new(Ok(vec![Shortlist::default(); found])),
         });
-        if view.rows() <= INLINE_ROWS_MAX {
+        if view.rows().saturating_mul(found) <= INLINE_WORK_MAX {
             pass.run();
         } else {
             let shared = Arc::clone(&pass);
@@ -159,12 +173,36 @@ impl SearchPass {
         lists: &mut [Shortlist],
     ) -> Result<(), GalleryError> {
         let first = rows.start;
-        let rows = snapshot.int8(rows);
-        self.kernel.run(Work::Int8(Int8Scan {
-            rows,
-            probes: &self.int8,
-            survivors,
-        }));
+        let int8 = snapshot.int8(rows.clone());
+        let idle = self.plane_is_idle.load(Ordering::Relaxed);
+        match (snapshot.plane(), &self.plane) {
+            (Some(plane), Some(probes)) if !idle => {
+                let most = (rows.len() * probes.len()) as f64 * SURVIVORS_MAX;
+                let plane = plane.rows(rows);
+                self.kernel.run(Work::Plane(PlaneScan {
+                    plane,
+                    probes,
+                    survivors,
+                }));
+                if survivors.len() as f64 > most {
+                    self.plane_is_idle.store(true, Ordering::Relaxed);
+                }
+                let scan = Int8Scan {
+                    rows: int8,
+                    probes: &self.int8,
+                    survivors,
+                };
+                self.kernel.run(Work::Int8Listed(scan));
+            }
+            _ => {
+                let scan = Int8Scan {
+                    rows: int8,
+                    probes: &self.int8,
+                    survivors,
+                };
+                self.kernel.run(Work::Int8(scan));
+            }
+        }
         for survivor in survivors.iter() {
             let row = first + survivor.row as usize;
             if self.view.is_withdrawn(row) {

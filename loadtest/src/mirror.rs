@@ -12,8 +12,8 @@ use cardea_wire::{
     AccessRequest, CommissioningCode, Decision, Head, Kind, Reason, Reply, RequestId, path,
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
-    PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer,
+    KeyPair, PKCS_ECDSA_P256_SHA256, SanType,
 };
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::server::WebPkiClientVerifier;
@@ -73,6 +73,10 @@ impl Mirror {
 
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        // Two certificates of one name look self-signed to OpenSSL.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "mirror CA");
         let ca_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let site_ca = params.self_signed(&ca_key)?.der().clone();
         let issuer = Issuer::new(params, ca_key);

@@ -7,22 +7,30 @@
 //!          Searching -- no match, no right: Record (final) --+
 //!              | a person with a right: Record (intent)      v
 //!              v                                         Recording
-//!          Recording -- durable, the right still holds --> Reply granted + outcome
-//!              |        durable, no longer so -----------> Reply denied  + outcome
-//!              |        a repeat ------------------------> Reply as recorded, or interrupted
-//!              +------- cannot be recorded --------------> Reply refused
+//!          Recording -- durable, the right still holds --> Reply granted + outcome, or
+//!              |   |                                       Open: Space is to open --+
+//!              |   |    durable, no longer so -----------> Reply denied  + outcome  |
+//!              |   +--- a repeat ------------------------> Reply as recorded, or    |
+//!              |                                           interrupted              v
+//!              +------- cannot be recorded --------------> Reply refused         Opening
+//!                                                                                   |
+//!          Reply granted + outcome <-- Space says so -------------------------------+
+//!          Reply denied  + outcome <-- it refuses, was not asked, or nobody knows --+
 //! ```
-//! A deadline ends any state with a refusal. What is recorded as an intent and never gets an
+//! A deadline ends any state with a refusal; in Opening with "outcome unknown". What is recorded as an intent and never gets an
 //! outcome reads "interrupted": nothing was granted.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use cardea_engine::CandidateList;
+use cardea_space::client::Outcome;
+use cardea_space::ext_id::ExtId;
 use cardea_wire::{Decision, Kind, Reason, Reply, RequestId};
 
-use crate::audit::{Answer, AttemptRecord, Matched, Outcome, Recorded};
-use crate::directory::{Device, Directory, person_tag};
+use crate::audit::{self, Answer, AttemptRecord, Matched, Recorded};
+use crate::authorise::{Authority, Way};
+use crate::directory::{Device, person_tag};
 use crate::histograms::{Stage, Timings};
 
 /// An instant by both clocks: the steady one decides, the server's calendar only names.
@@ -32,6 +40,14 @@ pub struct Moment {
     pub now: Instant,
     /// Unix time in microseconds.
     pub unix_us: i64,
+}
+
+impl Moment {
+    /// Unix time in seconds.
+    #[must_use]
+    pub fn unix_s(self) -> i64 {
+        self.unix_us.div_euclid(1_000_000)
+    }
 }
 
 /// How a search ended.
@@ -52,18 +68,33 @@ pub enum Action {
     Search,
     /// Make this durable, then call [`Attempt::recorded`].
     Record(AttemptRecord),
+    /// Have Space open this door, then call [`Attempt::opened`].
+    Open {
+        /// Space's name for the door.
+        door: ExtId,
+        /// Who is to pass, for the last look before the first byte.
+        person: u64,
+    },
     /// Answer, and append the outcome to its record in the audit if there is one.
     Reply {
         /// The answer.
         reply: Reply,
         /// The end of an intent.
-        outcome: Option<(u64, Outcome)>,
+        outcome: Option<(u64, audit::Outcome)>,
     },
 }
 
 enum State {
     Searching,
-    Recording { record: AttemptRecord, since: Instant },
+    Recording {
+        record: AttemptRecord,
+        since: Instant,
+    },
+    Opening {
+        sequence: u64,
+        matched: Matched,
+        since: Instant,
+    },
     Ended,
 }
 
@@ -88,7 +119,13 @@ impl Attempt {
         moment: Moment,
     ) -> (Self, Action) {
         let state = State::Searching;
-        let mut attempt = Self { device, request_id, complete, state, timings: Timings::default() };
+        let mut attempt = Self {
+            device,
+            request_id,
+            complete,
+            state,
+            timings: Timings::default(),
+        };
         let action = if pad_failed {
             attempt.record(Decision::Denied, Reason::PadFailed, None, moment)
         } else {
@@ -121,7 +158,7 @@ impl Attempt {
         end: &SearchEnd,
         queue_us: u32,
         search_us: u32,
-        directory: &Directory,
+        authority: &Authority<'_>,
         moment: Moment,
     ) -> Action {
         assert!(matches!(self.state, State::Searching), "a search ends once");
@@ -135,16 +172,22 @@ impl Attempt {
         // The view that was searched may be older than a withdrawal: who is no longer in force is
         // passed over, as if the search had been made now.
         let matched = candidates.as_slice().iter().find_map(|candidate| {
-            directory.person(candidate.person.0).map(|person| Matched {
-                person: candidate.person.0,
-                external_id: person.external_id.to_string(),
-                score: candidate.score,
-            })
+            authority
+                .directory
+                .person(candidate.person.0)
+                .map(|person| Matched {
+                    person: candidate.person.0,
+                    external_id: person.external_id.to_string(),
+                    score: candidate.score,
+                })
         });
         let Some(matched) = matched else {
             return self.record(Decision::Denied, Reason::NoMatch, None, moment);
         };
-        match directory.authorise(matched.person, self.device.door) {
+        let permit = authority.permit(matched.person, &self.device, moment.unix_s());
+        // Deciding is a look-up, under a microsecond; Space's answer takes the place of this.
+        self.timings.set(Stage::Authorise, 0);
+        match permit {
             Ok(_) => self.record(Decision::Granted, Reason::None, Some(matched), moment),
             Err(reason) => self.record(Decision::Denied, reason, Some(matched), moment),
         }
@@ -155,7 +198,7 @@ impl Attempt {
     pub fn recorded(
         &mut self,
         recorded: &Recorded,
-        directory: &Directory,
+        authority: &Authority<'_>,
         moment: Moment,
     ) -> Action {
         let State::Recording { record, since } = std::mem::replace(&mut self.state, State::Ended)
@@ -164,7 +207,7 @@ impl Attempt {
         };
         self.timings.set(Stage::Record, micros(moment.now, since));
         match recorded {
-            Recorded::New { sequence } => self.conclude(record, *sequence, directory, moment),
+            Recorded::New { sequence } => self.conclude(record, *sequence, authority, moment),
             Recorded::Repeat { answer, .. } => self.repeat(answer, moment.now),
             Recorded::Failed { why } => {
                 tracing::error!(%why, "an attempt could not be recorded");
@@ -178,7 +221,12 @@ impl Attempt {
     /// an end is denied.
     fn repeat(&self, answer: &Answer, now: Instant) -> Action {
         let mut reply = self.reply(Decision::Denied, Reason::Interrupted, now);
-        if let Answer::Decided { decision, reason, matched } = answer {
+        if let Answer::Decided {
+            decision,
+            reason,
+            matched,
+        } = answer
+        {
             reply.decision = decision_of(*decision);
             reply.reason = Reason::from_code(*reason).unwrap_or(Reason::Interrupted);
             if let Some(matched) = matched {
@@ -186,50 +234,130 @@ impl Attempt {
                 reply.score = matched.score;
             }
         }
-        Action::Reply { reply, outcome: None }
+        Action::Reply {
+            reply,
+            outcome: None,
+        }
     }
 
     /// The deadline has passed: the device is told, and no grant can arise any more.
-    pub fn late(&mut self, now: Instant) -> Action {
-        self.refuse(Reason::DeadlinePassed, now)
+    pub fn late(&mut self, moment: Moment) -> Action {
+        if self.is_opening() {
+            return self.opened(&Outcome::Unknown("deadline passed".to_owned()), moment);
+        }
+        self.refuse(Reason::DeadlinePassed, moment.now)
     }
 
     /// The request cannot be taken on.
     pub fn refuse(&mut self, reason: Reason, now: Instant) -> Action {
         self.state = State::Ended;
-        Action::Reply { reply: self.reply(Decision::Refused, reason, now), outcome: None }
+        Action::Reply {
+            reply: self.reply(Decision::Refused, reason, now),
+            outcome: None,
+        }
     }
 
     fn conclude(
-        &self,
+        &mut self,
         record: AttemptRecord,
         sequence: u64,
-        directory: &Directory,
+        authority: &Authority<'_>,
         moment: Moment,
     ) -> Action {
         let recorded = Reason::from_code(record.reason).unwrap_or(Reason::Interrupted);
         let Some(matched) = record.matched else {
             let reply = self.reply(decision_of(record.decision), recorded, moment.now);
-            return Action::Reply { reply, outcome: None };
+            return Action::Reply {
+                reply,
+                outcome: None,
+            };
         };
-        let (decision, reason) = if record.is_final {
-            (decision_of(record.decision), recorded)
-        } else {
-            match directory.authorise(matched.person, self.device.door) {
-                Ok(_) => (Decision::Granted, Reason::None),
-                Err(reason) => (Decision::Denied, reason),
+        if record.is_final {
+            let reply =
+                self.matched_reply(decision_of(record.decision), recorded, &matched, moment);
+            return Action::Reply {
+                reply,
+                outcome: None,
+            };
+        }
+        match authority.permit(matched.person, &self.device, moment.unix_s()) {
+            Ok(Way::ByReply) => {
+                self.end_intent(sequence, &matched, Decision::Granted, Reason::None, moment)
             }
+            Ok(Way::BySpace(door)) => {
+                let person = matched.person;
+                self.state = State::Opening {
+                    sequence,
+                    matched,
+                    since: moment.now,
+                };
+                Action::Open { door, person }
+            }
+            Err(reason) => self.end_intent(sequence, &matched, Decision::Denied, reason, moment),
+        }
+    }
+
+    /// Space has answered, or it will not.
+    pub fn opened(&mut self, outcome: &Outcome, moment: Moment) -> Action {
+        let State::Opening {
+            sequence,
+            matched,
+            since,
+        } = std::mem::replace(&mut self.state, State::Ended)
+        else {
+            unreachable!("a door is opened once, when it was asked for");
         };
+        self.timings
+            .set(Stage::Authorise, micros(moment.now, since));
+        let (decision, reason) = match outcome {
+            Outcome::Opened => (Decision::Granted, Reason::None),
+            Outcome::Refused { .. } => (Decision::Denied, Reason::SpaceRefused),
+            Outcome::NotSent(_) => (Decision::Denied, Reason::SpaceUnavailable),
+            Outcome::Unknown(_) => (Decision::Denied, Reason::OutcomeUnknown),
+        };
+        self.end_intent(sequence, &matched, decision, reason, moment)
+    }
+
+    /// Whether Space may have been asked: the attempt must come to its end even if the device
+    /// has gone.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening { .. })
+    }
+
+    fn end_intent(
+        &self,
+        sequence: u64,
+        matched: &Matched,
+        decision: Decision,
+        reason: Reason,
+        moment: Moment,
+    ) -> Action {
+        let outcome = audit::Outcome {
+            decision: decision as u8,
+            reason: reason.code(),
+            at_unix_us: moment.unix_us,
+        };
+        let reply = self.matched_reply(decision, reason, matched, moment);
+        Action::Reply {
+            reply,
+            outcome: Some((sequence, outcome)),
+        }
+    }
+
+    fn matched_reply(
+        &self,
+        decision: Decision,
+        reason: Reason,
+        matched: &Matched,
+        moment: Moment,
+    ) -> Reply {
         let mut reply = self.reply(decision, reason, moment.now);
         if reason != Reason::Withdrawn {
             reply.person = person_tag(&matched.external_id);
             reply.score = matched.score;
         }
-        let outcome = (!record.is_final).then(|| {
-            let at_unix_us = moment.unix_us;
-            (sequence, Outcome { decision: decision as u8, reason: reason.code(), at_unix_us })
-        });
-        Action::Reply { reply, outcome }
+        reply
     }
 
     fn record(
@@ -249,7 +377,10 @@ impl Attempt {
             matched,
             is_final: decision != Decision::Granted,
         };
-        self.state = State::Recording { record: record.clone(), since: moment.now };
+        self.state = State::Recording {
+            record: record.clone(),
+            since: moment.now,
+        };
         Action::Record(record)
     }
 
@@ -266,7 +397,11 @@ impl Attempt {
 
 /// A recorded decision; what is no decision of ours opens nothing.
 fn decision_of(recorded: u8) -> Decision {
-    if recorded == Decision::Granted as u8 { Decision::Granted } else { Decision::Denied }
+    if recorded == Decision::Granted as u8 {
+        Decision::Granted
+    } else {
+        Decision::Denied
+    }
 }
 
 /// Microseconds from `since` to `now`; saturates.

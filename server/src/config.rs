@@ -1,6 +1,7 @@
 //! The configuration file, `cardea.toml` in the data directory. What a site decides once at
 //! installation stands here; what administrators change while it runs stands in the store.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -48,6 +49,10 @@ pub struct Config {
     /// Disk space for the latency logs, in MiB.
     #[serde(default = "latency_log_mib")]
     pub latency_log_mib: u64,
+    /// Space's timezone tables by number, each a list of intervals as `mon-fri 08:00-17:30`. A
+    /// right that hangs on a table not described here is denied.
+    #[serde(default)]
+    pub timetables: BTreeMap<String, Vec<String>>,
 }
 
 fn one() -> usize {
@@ -94,6 +99,7 @@ impl Config {
             erasure_period_s: erasure_period_s(),
             audit_days: audit_days(),
             latency_log_mib: latency_log_mib(),
+            timetables: BTreeMap::new(),
         }
     }
 

@@ -23,7 +23,11 @@ impl Person {
     /// A person with the tag that belongs to the external id.
     #[must_use]
     pub fn new(external_id: &str, doors: Doors) -> Self {
-        Self { external_id: external_id.into(), tag: person_tag(external_id), doors }
+        Self {
+            external_id: external_id.into(),
+            tag: person_tag(external_id),
+            doors,
+        }
     }
 }
 
@@ -74,6 +78,8 @@ pub struct Device {
     pub id: u64,
     /// The door it stands at.
     pub door: u64,
+    /// The access control system's name for the door.
+    pub space_door: Option<Box<str>>,
     /// A command that the device has not yet carried out.
     pub command: Option<Command>,
 }
@@ -110,7 +116,10 @@ impl Directory {
 
     /// Changes a person's doors; `false` if there is no such person.
     pub fn change_doors(&mut self, person: u64, change: impl FnOnce(&mut Doors)) -> bool {
-        self.people.get_mut(&person).map(|person| change(&mut person.doors)).is_some()
+        self.people
+            .get_mut(&person)
+            .map(|person| change(&mut person.doors))
+            .is_some()
     }
 
     /// Takes a person out of force: no grant from here on.
@@ -160,7 +169,11 @@ impl Directory {
     /// The reason of the denial; [`Reason::Withdrawn`] for a person no longer in force.
     pub fn authorise(&self, person: u64, door: u64) -> Result<&Person, Reason> {
         let person = self.person(person).ok_or(Reason::Withdrawn)?;
-        if person.doors.cover(door) { Ok(person) } else { Err(Reason::NoRight) }
+        if person.doors.cover(door) {
+            Ok(person)
+        } else {
+            Err(Reason::NoRight)
+        }
     }
 }
 
@@ -171,7 +184,10 @@ mod tests {
     #[test]
     fn the_default_is_to_deny() {
         let mut directory = Directory::default();
-        assert_eq!(directory.authorise(1, 1).map(|_| ()), Err(Reason::Withdrawn));
+        assert_eq!(
+            directory.authorise(1, 1).map(|_| ()),
+            Err(Reason::Withdrawn)
+        );
         directory.put_person(1, Person::new("p-1", Doors::default()));
         assert_eq!(directory.authorise(1, 1).map(|_| ()), Err(Reason::NoRight));
         assert!(directory.change_doors(1, |doors| doors.grant(7)));
@@ -182,13 +198,21 @@ mod tests {
         assert!(directory.change_doors(1, |doors| doors.every = true));
         assert!(directory.authorise(1, 8).is_ok());
         directory.remove_person(1);
-        assert_eq!(directory.authorise(1, 8).map(|_| ()), Err(Reason::Withdrawn));
+        assert_eq!(
+            directory.authorise(1, 8).map(|_| ()),
+            Err(Reason::Withdrawn)
+        );
     }
 
     #[test]
     fn a_removed_device_loses_both_certificates_of_its_renewal() {
         let mut directory = Directory::default();
-        let device = Device { id: 4, door: 1, command: None };
+        let device = Device {
+            id: 4,
+            door: 1,
+            space_door: None,
+            command: None,
+        };
         directory.put_device([1; 32], device.clone());
         directory.put_device([2; 32], device);
         assert_eq!(directory.remove_device(4).len(), 2);

@@ -22,9 +22,12 @@ pub const TLS_HANDSHAKE_BYTES_MAX: usize = 12_288;
 /// Where a loop reads ciphertext to, one buffer for all its connections.
 pub const READ_BUFFER_BYTES: usize = TLS_PENDING_BYTES_MAX + 16_384;
 /// Reads of one connection in one turn of the loop; the others come first after that.
-pub const READS_PER_TURN: usize = 4;
-/// Steps of unfinished handshakes in one turn of the loop: a few milliseconds of CPU.
-pub const HANDSHAKES_PER_TURN: usize = 8;
+pub const READS_PER_TURN: usize = 2;
+/// How long one turn of the loop may serve peers without a certificate: what a device waits for
+/// strangers, at most, and one step of one stranger more.
+pub const STRANGERS_TURN: Duration = Duration::from_millis(2);
+/// The same for unfinished handshakes.
+pub const HANDSHAKES_TURN: Duration = Duration::from_millis(2);
 /// Connections accepted in one turn of the loop.
 pub const ACCEPTS_PER_TURN: usize = 64;
 /// Events taken from the kernel in one turn of the loop.
@@ -39,7 +42,7 @@ pub const SCRATCH_BYTES_KEPT: usize = 65_536;
 /// Connections of one loop.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Unfinished handshakes of one loop; past it the stalest is dropped.
-pub const HANDSHAKES_MAX: usize = 1_024;
+pub const HANDSHAKES_MAX: usize = 4_096;
 /// Connections of one address (of one /64 for IPv6).
 pub const ADDRESS_CONNECTIONS_MAX: usize = 2_048;
 /// Unfinished handshakes of one address.
@@ -124,8 +127,6 @@ pub const SETTING_VALUE_BYTES_MAX: usize = 65_536;
 pub const IMPORT_BATCH_MAX: usize = 256;
 /// People removed by one transaction when an import is aborted.
 pub const IMPORT_SWEEP_MAX: usize = 256;
-/// Users of one transaction of a sync with Space.
-pub const SPACE_BATCH_MAX: usize = 1_000;
 /// Doors that one person of an import, or an enrolment, names.
 pub const PERSON_DOORS_MAX: usize = 1_024;
 /// Rows of one page of people, references, changes or audit records.
@@ -206,6 +207,8 @@ pub const ADMIN_PEOPLE_MAX: usize = 64;
 pub const ADMIN_LINE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Connections to the administration socket at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 8;
+/// People of Space's noted in one transaction.
+pub const SPACE_BATCH_MAX: usize = 1_000;
 /// Sessions that devices may resume, over all loops: more than a site has devices.
 pub const SESSIONS_MAX: usize = 16_384;
 /// Worst requests kept for each interval of the latency log.

@@ -1,5 +1,6 @@
 //! The `cardea` program; see `cardea --help`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use cardea::cli::{self, Cli, Command};
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("CARDEA_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     match run(Cli::parse()) {
@@ -41,6 +43,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Device(command) => cli::site::ask(data, &cli::site::device(command)?)?,
         Command::Door(command) => cli::site::ask(data, &cli::site::door(command))?,
         Command::Right(command) => cli::site::ask(data, &cli::site::right(command))?,
+        Command::Space(command) => cli::space::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
         Command::Latency(args) => cli::latency::print(data, &args)?,
     }

@@ -9,7 +9,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -27,8 +27,8 @@ use crate::audit::{Audit, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
 use crate::config::Config;
 use crate::histograms::log::LatencyLog;
-use crate::limits::SESSIONS_MAX;
 use crate::http::Refusal;
+use crate::limits::SESSIONS_MAX;
 use crate::metrics::{Levels, Observer};
 use crate::net::{Bounds, Counter, Counters, EventLoop, Waker, listener};
 use crate::site::{Site, moment};
@@ -49,7 +49,10 @@ const WARM_HANDSHAKES: usize = 16;
 pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     let directory = DataDirectory::lock(data)?;
-    let fault = OpenOptions::new().create(true).append(true).open(data.join(FAULT_FILE))?;
+    let fault = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(data.join(FAULT_FILE))?;
     gallery::install_sigbus_handler(fault.into())?;
     let audit = Audit::open(&directory, moment(started).unix_us)?;
     let (writer_handle, commands) = writer::queue();
@@ -58,6 +61,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let searcher = searcher(&config, kernel)?;
     let site = writer.go_online(&writer_handle)?;
     let listeners = listeners(&config)?;
+    let listen = listening(&config, &listeners)?;
+    writer.set_listen(listen);
     let address = listeners[0].local_addr()?;
     writer.listens_on(address);
     let sessions = Arc::new(Sessions::new(SESSIONS_MAX));
@@ -74,19 +79,23 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
             // A full queue already holds work that looks at the gallery again.
             let _ = damaged.try_send(Command::GalleryDamaged);
         })?;
-    let counters: Vec<_> = listeners.iter().map(|_| Arc::new(Counters::default())).collect();
+    let counters: Vec<_> = listeners
+        .iter()
+        .map(|_| Arc::new(Counters::default()))
+        .collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
     let levels = levels(&site, &work, &counters);
     let (observer, observer_thread) = Observer::start(log, levels)?;
 
     let mut senders = Vec::new();
     let mut loops = Vec::new();
-    for (listener, counters) in listeners.into_iter().zip(&counters) {
+    for ((listener, counters), loop_number) in listeners.into_iter().zip(&counters).zip(0..) {
         let service = |waker: &Arc<Waker>| {
             let waker = Arc::clone(waker);
             let completions = Completions::new(move || waker.wake());
             senders.push(completions.sender());
             Api::new(Parts {
+                loop_number,
                 site: Arc::clone(&site),
                 work: work.clone(),
                 audit: audit_handle(&audit, completions.sender()),
@@ -108,13 +117,26 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     drop((work, observer));
     let writer_thread = writer.start(commands, senders)?;
     socket::listen(data, writer_handle.clone())?;
-    stop_on_signals(&site, loops.iter().map(|(_, waker)| Arc::clone(waker)).collect())?;
+    stop_on_signals(
+        &site,
+        loops.iter().map(|(_, waker)| Arc::clone(waker)).collect(),
+    )?;
 
     site.set_ready();
     tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");
     println!("ready on {address}");
-    run_loops(loops.into_iter().map(|(event_loop, _)| event_loop).collect())?;
-    stop_threads(&writer_handle, writer_thread, search_thread, observer_thread)
+    run_loops(
+        loops
+            .into_iter()
+            .map(|(event_loop, _)| event_loop)
+            .collect(),
+    )?;
+    stop_threads(
+        &writer_handle,
+        writer_thread,
+        search_thread,
+        observer_thread,
+    )
 }
 
 /// The sockets that systemd handed over, else our own.
@@ -127,24 +149,31 @@ fn listeners(config: &Config) -> io::Result<Vec<TcpListener>> {
     Ok(inherited)
 }
 
+/// The address in force: with port 0 in the configuration, the port that the kernel chose.
+fn listening(config: &Config, listeners: &[TcpListener]) -> io::Result<SocketAddr> {
+    match listeners.first() {
+        Some(first) if config.listen.port() == 0 => first.local_addr(),
+        _ => Ok(config.listen),
+    }
+}
+
 /// SIGTERM and SIGINT: nothing new is taken, what is in flight is answered.
 fn stop_on_signals(site: &Arc<Site>, wakers: Vec<Arc<Waker>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let site = Arc::clone(site);
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if signals.forever().next().is_some() {
-            tracing::info!("stopping");
-            site.set_stopping();
-            wakers.iter().for_each(|waker| waker.stop());
-        }
-    })?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            if signals.forever().next().is_some() {
+                tracing::info!("stopping");
+                site.set_stopping();
+                wakers.iter().for_each(|waker| waker.stop());
+            }
+        })?;
     Ok(())
 }
 
-fn searcher(
-    config: &Config,
-    kernel: Option<&str>,
-) -> Result<Searcher, Box<dyn std::error::Error>> {
+fn searcher(config: &Config, kernel: Option<&str>) -> Result<Searcher, Box<dyn std::error::Error>> {
     let kernel = match kernel.unwrap_or(&config.kernel) {
         "best" => Kernel::best()?,
         name => Kernel::by_name(name)?,
@@ -172,7 +201,10 @@ fn warm(searcher: &Searcher, site: &Site) -> Result<(), Box<dyn std::error::Erro
 
 fn audit_handle(audit: &Audit, done: CompletionSender<Completion>) -> AuditHandle {
     // Every delivery rings by itself, once a burst: there is nothing left to wake.
-    audit.handle(move |completion| done.send(Completion::Recorded(completion)), || {})
+    audit.handle(
+        move |completion| done.send(Completion::Recorded(completion)),
+        || {},
+    )
 }
 
 /// What `/metrics` shows as of now, beside what the loops hand over.
@@ -190,19 +222,49 @@ fn levels(
         };
         let mut levels = Levels::default();
         levels.gauge("people", "People in force", people as f64);
-        levels.gauge("device_certificates", "Certificates in force", certificates as f64);
-        levels.gauge("references", "References in the gallery", view.rows() as f64);
-        levels.gauge("overlay_rows", "References since the snapshot", view.overlay_rows() as f64);
-        levels.gauge("withdrawals", "Withdrawals since the snapshot", view.withdrawals() as f64);
+        levels.gauge(
+            "device_certificates",
+            "Certificates in force",
+            certificates as f64,
+        );
+        levels.gauge(
+            "references",
+            "References in the gallery",
+            view.rows() as f64,
+        );
+        levels.gauge(
+            "overlay_rows",
+            "References since the snapshot",
+            view.overlay_rows() as f64,
+        );
+        levels.gauge(
+            "withdrawals",
+            "Withdrawals since the snapshot",
+            view.withdrawals() as f64,
+        );
         let pending = f64::from(u8::from(site.is_erasure_pending()));
-        levels.gauge("erasure_pending", "Withdrawn bytes wait to be erased: 1 or 0", pending);
-        levels.gauge("probes_waiting", "Probes that wait for a search", waiting() as f64);
+        levels.gauge(
+            "erasure_pending",
+            "Withdrawn bytes wait to be erased: 1 or 0",
+            pending,
+        );
+        levels.gauge(
+            "probes_waiting",
+            "Probes that wait for a search",
+            waiting() as f64,
+        );
         for counter in Counter::ALL {
-            let value = counters.iter().map(|counters| counters.value(counter)).sum();
+            let value = counters
+                .iter()
+                .map(|counters| counters.value(counter))
+                .sum();
             levels.front_end(counter.name(), value, counter.is_level());
         }
         for refusal in Refusal::ALL {
-            let value = counters.iter().map(|counters| counters.refused(refusal)).sum();
+            let value = counters
+                .iter()
+                .map(|counters| counters.refused(refusal))
+                .sum();
             levels.refused(refusal.name(), value);
         }
         levels
@@ -219,7 +281,9 @@ fn run_loops(loops: Vec<EventLoop<Api>>) -> io::Result<()> {
         })
         .collect::<Result<_, _>>()?;
     for thread in threads {
-        thread.join().map_err(|_| io::Error::other("an event loop panicked"))??;
+        thread
+            .join()
+            .map_err(|_| io::Error::other("an event loop panicked"))??;
     }
     Ok(())
 }
@@ -231,10 +295,14 @@ fn stop_threads(
     observer_thread: JoinHandle<()>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     writer.send(Command::Stop)?;
-    for (name, thread) in
-        [("writer", writer_thread), ("search", search_thread), ("observer", observer_thread)]
-    {
-        thread.join().map_err(|_| format!("the {name} thread panicked"))?;
+    for (name, thread) in [
+        ("writer", writer_thread),
+        ("search", search_thread),
+        ("observer", observer_thread),
+    ] {
+        thread
+            .join()
+            .map_err(|_| format!("the {name} thread panicked"))?;
     }
     Ok(())
 }

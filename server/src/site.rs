@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use cardea_engine::ModelId;
+use cardea_space::client::OpenRequest;
 
 use crate::access::Moment;
-use crate::directory::Directory;
+use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
+use crate::directory::{Device, Directory};
 use crate::work::Searched;
 
 /// The site in force.
@@ -20,6 +22,7 @@ pub struct Site {
     /// From a request's last byte to its answer at the latest.
     pub answer_deadline: Duration,
     directory: RwLock<Directory>,
+    authoriser: ArcSwap<Authoriser>,
     ready: AtomicBool,
     stopping: AtomicBool,
     erasure_pending: AtomicBool,
@@ -34,6 +37,7 @@ impl Site {
             searched: Arc::new(ArcSwap::from_pointee(searched)),
             answer_deadline,
             directory: RwLock::new(directory),
+            authoriser: ArcSwap::from_pointee(Authoriser::default()),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             erasure_pending: AtomicBool::new(false),
@@ -44,12 +48,52 @@ impl Site {
     pub fn directory(&self) -> RwLockReadGuard<'_, Directory> {
         // A writer that panicked half-way leaves a map that is whole: each change is one insertion
         // or removal, and removals come first.
-        self.directory.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.directory
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// For the one writer.
     pub fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
-        self.directory.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.directory
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Who decides now.
+    pub fn authoriser(&self) -> Guard<Arc<Authoriser>> {
+        self.authoriser.load()
+    }
+
+    /// From here on this one decides.
+    pub fn set_authoriser(&self, authoriser: Authoriser) {
+        self.authoriser.store(Arc::new(authoriser));
+    }
+
+    /// The last look before Space is asked to open.
+    pub fn still_permits(&self, person: u64, device: &Device) -> bool {
+        let (directory, authoriser) = (self.directory(), self.authoriser());
+        let authority = Authority {
+            directory: &directory,
+            authoriser: &authoriser,
+        };
+        authority
+            .permit(person, device, moment(Instant::now()).unix_s())
+            .is_ok()
+    }
+
+    /// Has Space open a door; its answer comes to the loop that the ticket names.
+    ///
+    /// # Errors
+    /// Why it will not be asked, in words.
+    pub fn open(&self, request: OpenRequest) -> Result<(), String> {
+        match &**self.authoriser() {
+            Authoriser::Space(SpaceAuthoriser {
+                client: Some(client),
+                ..
+            }) => client.open(request).map_err(|why| why.to_string()),
+            Authoriser::Space(_) | Authoriser::Standalone => Err("Space is not set up".to_owned()),
+        }
     }
 
     /// Whether requests can be served.
@@ -86,13 +130,20 @@ impl Site {
 /// An instant of the steady clock, named by the server's calendar.
 #[must_use]
 pub fn moment(now: Instant) -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Moment { now, unix_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX) }
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Moment {
+        now,
+        unix_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+    }
 }
 
 /// Milliseconds since the Unix epoch by the server's clock, which may step: it decides nothing.
 #[must_use]
 pub fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

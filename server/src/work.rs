@@ -65,7 +65,10 @@ pub struct WorkQueue<T> {
 
 impl<T> Clone for WorkQueue<T> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), pace: Arc::clone(&self.pace) }
+        Self {
+            sender: self.sender.clone(),
+            pace: Arc::clone(&self.pace),
+        }
     }
 }
 
@@ -88,15 +91,26 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (sender, receiver) = bounded(PROBES_QUEUED_MAX);
         let pace = Arc::new(Pace::default());
-        let queue = Self { sender, pace: Arc::clone(&pace) };
-        let thread = thread::Builder::new().name("search".to_owned()).spawn(move || {
-            let mut batch = Vec::with_capacity(PROBES_IN_BATCH_MAX);
-            while take_batch(&receiver, &mut batch) {
-                let waiting = u32::try_from(receiver.len()).unwrap_or(u32::MAX);
-                pace.waiting.store(waiting, Ordering::Relaxed);
-                search_batch(&searcher, &searched.load_full(), &mut batch, &pace, &damaged);
-            }
-        })?;
+        let queue = Self {
+            sender,
+            pace: Arc::clone(&pace),
+        };
+        let thread = thread::Builder::new()
+            .name("search".to_owned())
+            .spawn(move || {
+                let mut batch = Vec::with_capacity(PROBES_IN_BATCH_MAX);
+                while take_batch(&receiver, &mut batch) {
+                    let waiting = u32::try_from(receiver.len()).unwrap_or(u32::MAX);
+                    pace.waiting.store(waiting, Ordering::Relaxed);
+                    search_batch(
+                        &searcher,
+                        &searched.load_full(),
+                        &mut batch,
+                        &pace,
+                        &damaged,
+                    );
+                }
+            })?;
         Ok((queue, thread))
     }
 
@@ -108,7 +122,11 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
     pub fn submit(&self, probe: Probe<T>) -> Result<(), Overloaded> {
         let waiting = u32::try_from(self.sender.len()).unwrap_or(u32::MAX);
         self.pace.waiting.store(waiting, Ordering::Relaxed);
-        let wait_us = self.pace.us_per_probe.load(Ordering::Relaxed).saturating_mul(waiting);
+        let wait_us = self
+            .pace
+            .us_per_probe
+            .load(Ordering::Relaxed)
+            .saturating_mul(waiting);
         let waiting = &probe.waiting;
         let left = waiting.deadline.saturating_duration_since(waiting.queued);
         if Duration::from_micros(u64::from(wait_us)) >= left {
@@ -182,7 +200,12 @@ fn search_batch<T: From<SearchDone>>(
 impl<T: From<SearchDone>> Waiting<T> {
     fn finish(self, end: SearchEnd, start: Instant, search_us: u32) {
         let queue_us = micros(start, self.queued);
-        let done = SearchDone { ticket: self.ticket, end, queue_us, search_us };
+        let done = SearchDone {
+            ticket: self.ticket,
+            end,
+            queue_us,
+            search_us,
+        };
         self.done.send(done.into());
     }
 }
@@ -192,6 +215,7 @@ impl Pace {
     fn note(&self, search_us: u32, probes: usize) {
         let new = search_us / u32::try_from(probes).unwrap_or(u32::MAX).max(1);
         let old = self.us_per_probe.load(Ordering::Relaxed);
-        self.us_per_probe.store(old - old / 4 + new / 4, Ordering::Relaxed);
+        self.us_per_probe
+            .store(old - old / 4 + new / 4, Ordering::Relaxed);
     }
 }

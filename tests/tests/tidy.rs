@@ -19,7 +19,11 @@ fn rust_files() -> Vec<(String, String)> {
     for folder in ["engine", "server", "loadtest", "bench", "tests", "tools"] {
         collect(&root().join(folder), &mut files);
     }
-    assert!(files.len() > 50, "only {} files found: the walk is broken", files.len());
+    assert!(
+        files.len() > 50,
+        "only {} files found: the walk is broken",
+        files.len()
+    );
     files
 }
 
@@ -55,10 +59,19 @@ fn dependencies_point_one_way() {
         ("server/space", &["cardea-wire"]),
         ("server", &["cardea-wire", "cardea-engine", "cardea-space"]),
         ("loadtest", &["cardea-wire"]),
-        ("bench", &["cardea-engine", "cardea-wire", "cardea", "cardea-loadtest"]),
+        (
+            "bench",
+            &["cardea-engine", "cardea-wire", "cardea", "cardea-loadtest"],
+        ),
         (
             "tests",
-            &["cardea-engine", "cardea-wire", "cardea", "cardea-loadtest", "cardea-space"],
+            &[
+                "cardea-engine",
+                "cardea-wire",
+                "cardea",
+                "cardea-loadtest",
+                "cardea-space",
+            ],
         ),
         ("tools/device-sim", &["cardea-wire", "cardea-loadtest"]),
         ("tools/space-sim", &["cardea-space", "cardea-wire"]),
@@ -84,9 +97,19 @@ fn each_foreign_world_has_its_home() {
         ("mio::", &["server/src/net/", "loadtest/src/run", "tests/"]),
         (
             "rustls::",
-            &["server/src/tls", "server/space/", "loadtest/src/", "tests/", "tools/", "bench/"],
+            &[
+                "server/src/tls",
+                "server/space/",
+                "loadtest/src/",
+                "tests/",
+                "tools/",
+                "bench/",
+            ],
         ),
-        ("rusqlite::", &["server/src/store/", "server/src/audit/", "tests/"]),
+        (
+            "rusqlite::",
+            &["server/src/store/", "server/src/audit/", "tests/"],
+        ),
         ("rayon::", &["engine/src/", "bench/"]),
         ("tokio::", &["server/connect/"]),
         ("memmap2::", &["engine/src/gallery/"]),
@@ -125,12 +148,19 @@ fn unsafe_code_keeps_to_its_four_sites() {
                 continue;
             }
             let above = code[number.saturating_sub(14)..number].join("\n");
-            assert!(above.contains("SAFETY:"), "{file}:{} has no SAFETY", number + 1);
+            assert!(
+                above.contains("SAFETY:"),
+                "{file}:{} has no SAFETY",
+                number + 1
+            );
             sites.push(file.clone());
         }
     }
     sites.dedup();
-    assert!(sites.iter().all(|file| file.starts_with("engine/src/")), "{sites:?}");
+    assert!(
+        sites.iter().all(|file| file.starts_with("engine/src/")),
+        "{sites:?}"
+    );
     assert!(sites.len() <= 4, "unsafe in {sites:?}");
 }
 
@@ -144,7 +174,11 @@ fn files_functions_and_lines_stay_short() {
         }
         for (number, line) in lines.iter().enumerate() {
             if line.chars().count() > LINE_COLUMNS_MAX {
-                broken.push(format!("{file}:{} has {} columns", number + 1, line.chars().count()));
+                broken.push(format!(
+                    "{file}:{} has {} columns",
+                    number + 1,
+                    line.chars().count()
+                ));
             }
         }
         long_functions(&file, &lines, &mut broken);
@@ -156,14 +190,26 @@ fn long_functions(file: &str, lines: &[&str], broken: &mut Vec<String>) {
     for (number, line) in lines.iter().enumerate() {
         let bare = line.trim_start();
         let indent = line.len() - bare.len();
-        let begins = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "pub const fn "];
+        let begins = [
+            "fn ",
+            "pub fn ",
+            "pub(crate) fn ",
+            "pub(super) fn ",
+            "pub const fn ",
+        ];
         if !begins.iter().any(|begin| bare.starts_with(begin)) || bare.ends_with('}') {
             continue;
         }
         let close = format!("{}}}", " ".repeat(indent));
-        let length = lines[number..].iter().position(|line| **line == close).unwrap_or(0);
+        let length = lines[number..]
+            .iter()
+            .position(|line| **line == close)
+            .unwrap_or(0);
         if length > FUNCTION_LINES_MAX {
-            broken.push(format!("{file}:{} is a function of {length} lines", number + 1));
+            broken.push(format!(
+                "{file}:{} is a function of {length} lines",
+                number + 1
+            ));
         }
     }
 }
@@ -175,9 +221,20 @@ fn nothing_is_left_undone_or_unwrapped() {
         if file == "tests/tests/tidy.rs" || file.starts_with("tests/") {
             continue;
         }
-        let code = if file.contains("tests") { "" } else { before_tests(&text) };
+        let code = if file.contains("tests") {
+            ""
+        } else {
+            before_tests(&text)
+        };
         for (number, line) in code.lines().enumerate() {
-            for word in [".unwrap()", "todo!(", "unimplemented!(", "#[ignore", "FIXME", "XXX"] {
+            for word in [
+                ".unwrap()",
+                "todo!(",
+                "unimplemented!(",
+                "#[ignore",
+                "FIXME",
+                "XXX",
+            ] {
                 if line.contains(word) {
                     broken.push(format!("{file}:{} says {word}", number + 1));
                 }
@@ -189,12 +246,16 @@ fn nothing_is_left_undone_or_unwrapped() {
 
 /// A file's text up to its tests, which stand at the bottom.
 fn before_tests(text: &str) -> &str {
-    text.find("#[cfg(test)]\nmod ").map_or(text, |at| &text[..at])
+    text.find("#[cfg(test)]\nmod ")
+        .map_or(text, |at| &text[..at])
 }
 
 #[test]
 fn one_crypto_provider_and_no_openssl() {
-    assert!(in_the_tree("aws-lc-rs"), "the provider itself is not found: the test is blind");
+    assert!(
+        in_the_tree("aws-lc-rs"),
+        "the provider itself is not found: the test is blind"
+    );
     for unwanted in ["ring", "openssl", "openssl-sys", "native-tls", "boring"] {
         assert!(!in_the_tree(unwanted), "{unwanted} is in the tree");
     }
@@ -203,7 +264,15 @@ fn one_crypto_provider_and_no_openssl() {
 /// Whether a package is built into anything of ours.
 fn in_the_tree(package: &str) -> bool {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--workspace", "--locked", "--edges", "normal,build", "--invert", package])
+        .args([
+            "tree",
+            "--workspace",
+            "--locked",
+            "--edges",
+            "normal,build",
+            "--invert",
+            package,
+        ])
         .current_dir(root())
         .output()
         .expect("cargo runs");

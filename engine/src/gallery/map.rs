@@ -1,11 +1,13 @@
 //! A gallery file, mapped and checked.
 
 use super::format::{HEADER_LEN, Header, Section, block_checksum, sums_checksum};
+use super::plane::Plane;
 use super::sections::{CODES, EMBEDDINGS, NORMS, PERSONS, REFERENCES};
 use super::sigbus::Registration;
 use super::{GalleryError, SectionName};
 use crate::int8::{Int8Norm, Int8Rows};
-use crate::{DIM, ModelId, PersonId, ReferenceId};
+use crate::planner::Prediction;
+use crate::{DIM, ModelId, PersonId, ReferenceId, Threshold};
 use bytemuck::Pod;
 use memmap2::Mmap;
 use std::fmt;
@@ -28,9 +30,16 @@ pub struct Gallery {
     persons: Section,
     codes: Section,
     norms: Section,
+    plane: Option<Plane>,
     embeddings: Section,
     /// Blocks of `embeddings` found good, one bit each.
     embeddings_checked: Vec<AtomicU64>,
+}
+
+/// The sections of a mapped file whose header was parsed.
+pub(super) struct Sections<'a> {
+    map: &'a [u8],
+    header: &'a Header,
 }
 
 impl Gallery {
@@ -46,26 +55,29 @@ impl Gallery {
             return Err(GalleryError::TooShort { found });
         }
         let map = map(&file).map_err(io("map"))?;
-        let header = map.first_chunk().ok_or(GalleryError::TooShort { found })?;
-        let header = Header::parse(header, found)?;
-        let section = |name, row_len| {
-            let section = required(&header, name, row_len)?;
-            check_sums(&map, &section)?;
-            Ok::<_, GalleryError>(section)
+        let registration = Registration::new(&map);
+        let header = Header::parse(
+            map.first_chunk().ok_or(GalleryError::TooShort { found })?,
+            found,
+        )?;
+        let sections = Sections {
+            map: &map,
+            header: &header,
         };
-        let embeddings = section(EMBEDDINGS, DIM * 4)?;
+        let embeddings = sections.of_rows(EMBEDDINGS, DIM * 4)?;
         let gallery = Self {
             path: path.to_owned(),
-            _registration: Registration::new(&map),
-            references: section(REFERENCES, 8)?,
-            persons: section(PERSONS, 8)?,
-            codes: section(CODES, DIM)?,
-            norms: section(NORMS, size_of::<Int8Norm>())?,
+            references: sections.of_rows(REFERENCES, 8)?,
+            persons: sections.of_rows(PERSONS, 8)?,
+            codes: sections.of_rows(CODES, DIM)?,
+            norms: sections.of_rows(NORMS, size_of::<Int8Norm>())?,
+            plane: Plane::read(&sections)?,
             embeddings,
             embeddings_checked: (0..embeddings.blocks().div_ceil(64))
                 .map(|_| AtomicU64::new(0))
                 .collect(),
             header,
+            _registration: registration,
             map,
         };
         gallery.check()?;
@@ -97,12 +109,27 @@ impl Gallery {
         self.header.file_len
     }
 
-    /// Bytes that a search walks through and that should stay in memory: ids, codes, norms.
+    /// Bytes of the file that were brought into memory and should stay there: ids, codes, norms.
     pub fn scanned_bytes(&self) -> u64 {
         [self.references, self.persons, self.codes, self.norms]
             .map(|s| s.length)
             .iter()
             .sum()
+    }
+
+    /// Bytes of memory beside the map: the plane that the first pass reads.
+    pub fn plane_bytes(&self) -> u64 {
+        self.plane.as_ref().map_or(0, Plane::bytes)
+    }
+
+    /// What the planner expects of a search at this threshold; none if the gallery is too small
+    /// to have a plane.
+    pub fn prediction(&self, threshold: Threshold) -> Option<Prediction> {
+        self.plane.as_ref().map(|plane| plane.prediction(threshold))
+    }
+
+    pub(crate) fn plane(&self) -> Option<&Plane> {
+        self.plane.as_ref()
     }
 
     /// The reference of a row below [`Self::rows`].
@@ -159,7 +186,7 @@ impl Gallery {
 
     fn cast<T: Pod>(&self, section: Section) -> &[T] {
         // Aligned: the map begins on a page and offsets are multiples of a page. Whole rows:
-        // `required` compared the length.
+        // `Sections::of_rows` compared the length.
         bytemuck::cast_slice(self.bytes(section))
     }
 
@@ -195,8 +222,62 @@ impl Gallery {
     }
 
     fn check_block(&self, section: &Section, block: u64) -> Result<(), GalleryError> {
+        let sections = Sections {
+            map: &self.map,
+            header: &self.header,
+        };
+        sections.block(section, block).map(|_| ())
+    }
+}
+
+impl<'a> Sections<'a> {
+    pub(super) fn rows(&self) -> u64 {
+        self.header.rows
+    }
+
+    /// A section whose table of checksums is sound, if there is one of this name.
+    pub(super) fn optional(&self, name: SectionName) -> Result<Option<Section>, GalleryError> {
+        let section = self
+            .header
+            .sections
+            .iter()
+            .find(|section| section.name == name);
+        let Some(section) = section.copied() else {
+            return Ok(None);
+        };
+        if section.layout != 1 {
+            return Err(GalleryError::Section {
+                name,
+                problem: "unknown layout",
+            });
+        }
+        let table = &self.map[section.sums_offset as usize..][..section.blocks() as usize * 4];
+        if sums_checksum(name, table) != section.sums_checksum {
+            return Err(GalleryError::SumsChecksum { name });
+        }
+        Ok(Some(section))
+    }
+
+    /// A section that must be there, with the rows that it must have.
+    fn of_rows(&self, name: SectionName, row_len: usize) -> Result<Section, GalleryError> {
+        let section = self
+            .optional(name)?
+            .ok_or(GalleryError::MissingSection { name })?;
+        // Rows are bounded by GALLERY_ROWS_MAX, so this does not overflow.
+        let expected = self.header.rows * row_len as u64;
+        if section.row_len as usize != row_len || section.length != expected {
+            return Err(GalleryError::Section {
+                name,
+                problem: "length",
+            });
+        }
+        Ok(section)
+    }
+
+    /// One block, checked. Offsets are inside: `Section::parse` compared them with the length.
+    pub(super) fn block(&self, section: &Section, block: u64) -> Result<&'a [u8], GalleryError> {
         let name = section.name;
-        let bytes = self.bytes(*section);
+        let bytes = &self.map[section.offset as usize..][..section.length as usize];
         let start = block as usize * section.block_len as usize;
         let bytes = &bytes[start..bytes.len().min(start + section.block_len as usize)];
         let sums_at = (section.sums_offset + block * 4) as usize;
@@ -211,37 +292,16 @@ impl Gallery {
                 found,
             });
         }
-        Ok(())
+        Ok(bytes)
     }
-}
 
-fn check_sums(map: &[u8], section: &Section) -> Result<(), GalleryError> {
-    let table = &map[section.sums_offset as usize..][..section.blocks() as usize * 4];
-    if sums_checksum(section.name, table) != section.sums_checksum {
-        return Err(GalleryError::SumsChecksum { name: section.name });
+    /// All bytes of a section, checked.
+    pub(super) fn checked(&self, section: &Section) -> Result<&'a [u8], GalleryError> {
+        for block in 0..section.blocks() {
+            self.block(section, block)?;
+        }
+        Ok(&self.map[section.offset as usize..][..section.length as usize])
     }
-    Ok(())
-}
-
-/// A section that must be there, with the rows that it must have.
-fn required(header: &Header, name: SectionName, row_len: usize) -> Result<Section, GalleryError> {
-    let section = header.sections.iter().find(|section| section.name == name);
-    let section = *section.ok_or(GalleryError::MissingSection { name })?;
-    if section.layout != 1 {
-        return Err(GalleryError::Section {
-            name,
-            problem: "unknown layout",
-        });
-    }
-    // Rows are bounded by GALLERY_ROWS_MAX, so this does not overflow.
-    let expected = header.rows * row_len as u64;
-    if section.row_len as usize != row_len || section.length != expected {
-        return Err(GalleryError::Section {
-            name,
-            problem: "length",
-        });
-    }
-    Ok(section)
 }
 
 #[allow(unsafe_code)]

@@ -8,10 +8,12 @@ mod error;
 pub(crate) mod format;
 mod map;
 pub(crate) mod overlay;
+mod plane;
 mod sections;
 mod sigbus;
 mod writer;
 
+pub use crate::planner::Prediction;
 pub use error::GalleryError;
 pub use format::SectionName;
 pub use map::Gallery;

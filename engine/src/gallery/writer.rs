@@ -3,14 +3,22 @@
 use super::format::{Header, PAGE, Section, block_checksum, sums_checksum};
 use super::sections::{self, CODES, EMBEDDINGS, NORMS, PERSONS, REFERENCES};
 use crate::int8::quantise;
-use crate::limits::GALLERY_ROWS_MAX;
-use crate::{ModelId, ReferenceId, Row, erase};
+use crate::limits::{GALLERY_ROWS_MAX, PLANE_ROWS_MIN};
+use crate::plane::{BLOCK_ROWS, Plan};
+use crate::planner::{self, USUAL_THRESHOLD};
+use crate::rotation::{self, SAMPLE_ROWS};
+use crate::{DIM, Kernel, ModelId, ReferenceId, Row, Threshold, erase};
 use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// Rows that are turned together.
+const TURN_ROWS: usize = 64;
+
+const _: () = assert!(TURN_ROWS.is_multiple_of(BLOCK_ROWS));
 
 /// A gallery being written to `<path>.tmp`. Dropped unfinished, it erases what it wrote.
 #[derive(Debug)]
@@ -23,7 +31,8 @@ pub struct Writer {
     rows: u64,
     pushed: u64,
     last: Option<ReferenceId>,
-    file_len: u64,
+    sections_end: u64,
+    threshold: f64,
     sections: Vec<SectionWriter>,
     finished: bool,
 }
@@ -88,7 +97,7 @@ impl Writer {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(&beside).map_err(io("create"))?;
-        let (sections, file_len) = sections::layout(rows);
+        let (sections, sections_end) = sections::of_rows(rows);
         let writer = Self {
             path: path.to_owned(),
             beside,
@@ -98,13 +107,25 @@ impl Writer {
             rows,
             pushed: 0,
             last: None,
-            file_len,
+            sections_end,
+            threshold: USUAL_THRESHOLD,
             sections: sections.into_iter().map(SectionWriter::new).collect(),
             finished: false,
         };
-        fallocate(&writer.file, FallocateFlags::empty(), 0, file_len)
-            .map_err(|errno| io("reserve the space of")(errno.into()))?;
+        fallocate(
+            &writer.file,
+            FallocateFlags::empty(),
+            0,
+            sections::file_len(rows),
+        )
+        .map_err(|errno| io("reserve the space of")(errno.into()))?;
         Ok(writer)
+    }
+
+    /// Chooses the plane for searches at this threshold (without: 0.41). Any other threshold is
+    /// searched as exactly, perhaps slower.
+    pub fn plan_for(&mut self, threshold: Threshold) {
+        self.threshold = threshold.value().into();
     }
 
     /// Appends a row; reference ids rise.
@@ -153,11 +174,15 @@ impl Writer {
                 .finish(&self.file, self.generation)
                 .map_err(io("write"))?;
         }
+        if self.rows >= PLANE_ROWS_MIN {
+            self.write_plane().map_err(io("write the plane of"))?;
+        }
+        self.file.set_len(self.sections_end).map_err(io("cut"))?;
         let header = Header {
             model: self.model,
             generation: self.generation,
             rows: self.rows,
-            file_len: self.file_len,
+            file_len: self.sections_end,
             sections: self
                 .sections
                 .iter()
@@ -172,6 +197,79 @@ impl Writer {
             .map_err(|errno| io("name")(errno.into()))?;
         self.finished = true;
         erase::sync_folder(&self.path).map_err(io("sync the folder of"))
+    }
+
+    /// Rotation, plan and plane, from the rows as they lie in the file.
+    fn write_plane(&mut self) -> io::Result<()> {
+        let (matrix, spectrum) = rotation::of_sample(&self.sample()?);
+        let geometry = planner::choose(&spectrum, self.threshold);
+        let (sections, end) = sections::of_plane(self.rows, geometry, self.sections_end);
+        let [mut to_plan, mut to_rotation, mut to_plane, mut to_numbers] =
+            sections.map(SectionWriter::new);
+        self.sections_end = end;
+        let (file, generation) = (&self.file, self.generation);
+        to_rotation.push(file, generation, bytemuck::cast_slice(&matrix))?;
+
+        let mut plan = Plan::new(geometry, &spectrum);
+        let mut numbers: Vec<[f32; 4]> = Vec::with_capacity(self.rows as usize);
+        let mut largest_m2 = 0.0f32;
+        let mut rows = vec![[0.0f32; DIM]; TURN_ROWS];
+        let kernel = Kernel::fastest();
+        for first in (0..self.rows).step_by(TURN_ROWS) {
+            rows.truncate((self.rows - first).min(TURN_ROWS as u64) as usize);
+            self.read_rows(first, &mut rows)?;
+            let turned = rotation::turn(kernel, &matrix, &rows.iter().collect::<Vec<_>>());
+            for block in turned.chunks(BLOCK_ROWS) {
+                let mut lines = vec![[0; 64]; geometry.lines()];
+                for (place, y) in block.iter().enumerate() {
+                    let row = plan.quantise(y);
+                    row.place(geometry, &mut lines, place);
+                    numbers.push(row.numbers);
+                    largest_m2 = largest_m2.max(row.m2());
+                }
+                to_plane.push(file, generation, bytemuck::cast_slice(&lines))?;
+            }
+        }
+        let fold = |f: fn(f32, f32) -> f32, start: f32| {
+            let each = |all: [f32; 4], row: &[f32; 4]| std::array::from_fn(|i| f(all[i], row[i]));
+            numbers.iter().fold([start; 4], each)
+        };
+        plan.set_ranges(fold(f32::min, f32::MAX), fold(f32::max, 0.0), largest_m2);
+        for block in numbers.chunks(BLOCK_ROWS) {
+            let mut line = [[0u8; 4]; BLOCK_ROWS];
+            for (numbers, bytes) in block.iter().zip(&mut line) {
+                *bytes = plan.encode_numbers(*numbers);
+            }
+            to_numbers.push(file, generation, line.as_flattened())?;
+        }
+        to_plan.push(file, generation, bytemuck::bytes_of(&plan))?;
+        for mut section in [to_plan, to_rotation, to_plane, to_numbers] {
+            section.finish(file, generation)?;
+            self.sections.push(section);
+        }
+        Ok(())
+    }
+
+    /// Rows spread evenly over the gallery.
+    fn sample(&self) -> io::Result<Vec<[f32; DIM]>> {
+        let count = self.rows.min(SAMPLE_ROWS as u64);
+        let mut sample = vec![[0.0f32; DIM]; count as usize];
+        for (at, row) in sample.iter_mut().enumerate() {
+            self.read_rows(at as u64 * self.rows / count, std::slice::from_mut(row))?;
+        }
+        Ok(sample)
+    }
+
+    fn read_rows(&self, first: u64, rows: &mut [[f32; DIM]]) -> io::Result<()> {
+        let section = self
+            .sections
+            .iter()
+            .find(|section| section.section.name == EMBEDDINGS);
+        let offset = section.map_or(0, |section| section.section.offset);
+        self.file.read_exact_at(
+            bytemuck::cast_slice_mut(rows),
+            offset + first * DIM as u64 * 4,
+        )
     }
 }
 

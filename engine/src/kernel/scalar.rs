@@ -1,13 +1,16 @@
 //! The scalar tier: the specification that every other tier equals bit for bit.
 
-use super::{Int8Scan, Scores, Survivor, Work};
+use super::{Int8Scan, PlaneScan, Scores, Survivor, Work};
 use crate::DIM;
+use crate::plane::{BLOCK_ROWS, Geometry, Line, PlaneProbe};
 use crate::score::dot;
 
 /// The tier's entry.
 pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Int8(scan) => int8(scan),
+        Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, &probe.codes)),
+        Work::Plane(scan) => plane(scan),
         Work::Scores(scores) => self::scores(scores),
     }
 }
@@ -36,6 +39,65 @@ pub(super) fn int8_dot(a: &[i8; DIM], b: &[i8; DIM]) -> i32 {
     a.iter()
         .zip(b)
         .fold(0i32, |sum, (&a, &b)| sum + i32::from(a) * i32::from(b))
+}
+
+fn plane(
+    PlaneScan {
+        plane,
+        probes,
+        survivors,
+    }: PlaneScan<'_>,
+) {
+    let blocks = plane
+        .lines
+        .chunks_exact(plane.geometry.lines())
+        .zip(plane.numbers);
+    for (block, (lines, numbers)) in blocks.enumerate() {
+        for (number, probe) in probes.iter().enumerate() {
+            let reaches =
+                |&row: &usize| plane_sum(plane.geometry, lines, numbers, row, probe) >= probe.floor;
+            let mask = (0..BLOCK_ROWS)
+                .filter(reaches)
+                .fold(0, |mask, row| mask | 1 << row);
+            PlaneScan::keep(survivors, plane.rows, block, number, mask);
+        }
+    }
+}
+
+/// The integer `I` of one row of a block, as `crate::plane` defines it.
+fn plane_sum(
+    geometry: Geometry,
+    lines: &[Line],
+    numbers: &Line,
+    row: usize,
+    probe: &PlaneProbe,
+) -> i32 {
+    let lines4 = geometry.dims4 / 8;
+    let mut sum = 0;
+    for (at, line) in lines.iter().enumerate() {
+        let bits = if at < lines4 { 4 } else { 2 };
+        let group = if at < lines4 {
+            at / 4
+        } else {
+            lines4 / 4 + (at - lines4) / 4
+        };
+        let first = if at < lines4 {
+            at * 8
+        } else {
+            lines4 * 8 + (at - lines4) * 16
+        };
+        let mut of_line = 0;
+        for part in 0..8 / bits {
+            for byte in 0..4 {
+                let code = line[row * 4 + byte] >> (part * bits) & ((1 << bits) - 1);
+                of_line += i32::from(code) * i32::from(probe.codes[first + part * 4 + byte]);
+            }
+        }
+        sum += of_line << probe.shifts[group];
+    }
+    (0..4).fold(sum, |sum, i| {
+        sum + i32::from(numbers[row * 4 + i]) * i32::from(probe.weights[i])
+    })
 }
 
 fn scores(

@@ -25,7 +25,9 @@ impl Desk {
         if let Some(client) = Client::connect(data)? {
             return Ok(Self::Server(client));
         }
-        Ok(Self::Here(Box::new(Writer::offline(data).map_err(io::Error::other)?)))
+        Ok(Self::Here(Box::new(
+            Writer::offline(data).map_err(io::Error::other)?,
+        )))
     }
 
     /// Has a request carried out.
@@ -52,7 +54,9 @@ impl Client {
     /// If there is a server and it cannot be reached.
     pub fn connect(data: &Path) -> io::Result<Option<Self>> {
         match UnixStream::connect(data.join(FILE)) {
-            Ok(stream) => Ok(Some(Self { reader: BufReader::new(stream) })),
+            Ok(stream) => Ok(Some(Self {
+                reader: BufReader::new(stream),
+            })),
             Err(error)
                 if matches!(
                     error.kind(),

@@ -1,6 +1,9 @@
 //! The requests and replies of the administration socket.
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+use crate::space::SpaceSetup;
 
 /// A request: one line. An import is the requests `import_begin`, `import_add`.., `import_commit`
 /// on one connection; a connection that ends before the commit takes it all back.
@@ -51,6 +54,8 @@ pub enum Request {
     DoorAdd {
         /// Their names.
         names: Vec<String>,
+        /// Space's name for a single one.
+        space_door: Option<String>,
     },
     /// All doors.
     DoorList,
@@ -68,11 +73,41 @@ pub enum Request {
         /// The door's name; none means the right at every door.
         door: Option<String>,
     },
+    /// Sets Space up; a key that is left empty is kept, or made.
+    SpaceSet {
+        /// How it is reached.
+        setup: SpaceSetup,
+    },
+    /// Takes Space's set-up away.
+    SpaceRemove,
+    /// How Space is.
+    SpaceStatus,
+    /// Begins a sync.
+    SpaceSync,
+    /// Space's doors.
+    SpaceDoors,
+    /// Makes one of the two keys anew.
+    SpaceRotateKey {
+        /// Which.
+        key: SpaceKey,
+    },
+    /// Agrees that people who are gone from Space may be erased.
+    SpaceRelease,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
         count: u32,
     },
+}
+
+/// One of the two keys between this server and Space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum SpaceKey {
+    /// This server's key to Space.
+    Ship,
+    /// Space's key to this server.
+    Face,
 }
 
 /// A person to enrol.

@@ -32,7 +32,9 @@ pub fn listen(data: &Path, writer: WriterHandle) -> io::Result<()> {
     }
     let listener = UnixListener::bind(&path)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    thread::Builder::new().name("admin".to_owned()).spawn(move || accept(&listener, &writer))?;
+    thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || accept(&listener, &writer))?;
     Ok(())
 }
 
@@ -48,14 +50,16 @@ fn accept(listener: &UnixListener, writer: &WriterHandle) {
             continue;
         }
         let (writer, counted) = (writer.clone(), Arc::clone(&open));
-        let spawned = thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            let session = Session(number);
-            if let Err(error) = serve(stream, session, &writer) {
-                tracing::debug!(%error, "administration socket");
-            }
-            let _ = writer.send(Command::SessionEnded(session));
-            counted.fetch_sub(1, Ordering::SeqCst);
-        });
+        let spawned = thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || {
+                let session = Session(number);
+                if let Err(error) = serve(stream, session, &writer) {
+                    tracing::debug!(%error, "administration socket");
+                }
+                let _ = writer.send(Command::SessionEnded(session));
+                counted.fetch_sub(1, Ordering::SeqCst);
+            });
         if spawned.is_err() {
             open.fetch_sub(1, Ordering::SeqCst);
         }
@@ -80,19 +84,33 @@ fn serve(stream: UnixStream, session: Session, writer: &WriterHandle) -> io::Res
         }
         let response = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => ask(session, request, writer),
-            Err(error) => Response::Error { text: format!("no such request: {error}") },
+            Err(error) => Response::Error {
+                text: format!("no such request: {error}"),
+            },
         };
         write_response(reader.get_mut(), &response)?;
         if line.last() != Some(&b'\n') {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "line too long or cut short"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "line too long or cut short",
+            ));
         }
     }
 }
 
 fn ask(session: Session, request: Request, writer: &WriterHandle) -> Response {
     let (reply, answer) = bounded(1);
-    let stopped = || Response::Error { text: "the server is stopping".to_owned() };
-    if writer.send(Command::Administer { session, request, reply }).is_err() {
+    let stopped = || Response::Error {
+        text: "the server is stopping".to_owned(),
+    };
+    if writer
+        .send(Command::Administer {
+            session,
+            request,
+            reply,
+        })
+        .is_err()
+    {
         return stopped();
     }
     answer.recv().unwrap_or_else(|_| stopped())

@@ -1,9 +1,12 @@
 //! An access request on a loop: what the state machine asks for is done here.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use cardea_engine::{Embedding, EmbeddingError};
+use cardea_space::client::{Completion as OpenCompletion, OpenRequest, Outcome};
+use cardea_space::ext_id::ExtId;
 use cardea_wire::{AccessRequest, Decision, EncodedEmbedding, Kind, PadResult, Reason, Reply};
 use slab::Slab;
 
@@ -12,6 +15,7 @@ use super::refusal::{refuse, response};
 use super::{Api, name_of};
 use crate::access::{Action, Attempt, micros};
 use crate::audit::Recorded;
+use crate::authorise::Authority;
 use crate::histograms::{Stage, Timings, Worst};
 use crate::limits::{ATTEMPTS_IN_FLIGHT_MAX, ATTEMPTS_PER_DEVICE_MAX};
 use crate::net::{ExchangeId, Peer, Replies, Request, RequestTimes};
@@ -23,13 +27,17 @@ pub(super) enum Exchange {
     /// The attempt is on its way.
     InFlight(u64),
     /// The reply is with the front end since then.
-    Sending { request: Worst, first_byte: Instant, made: Instant },
+    Sending {
+        request: Worst,
+        first_byte: Instant,
+        made: Instant,
+    },
 }
 
 /// The attempts of a loop that are taken and not answered.
-#[derive(Default)]
 pub(super) struct Attempts {
     in_flight: Slab<InFlight>,
+    loop_number: u16,
     serial: u32,
     by_device: HashMap<u64, u32>,
     /// In the order of their deadlines: they all have the same time.
@@ -44,7 +52,27 @@ struct InFlight {
     command_done: u32,
 }
 
+/// The loop whose attempt a ticket names.
+pub(crate) fn loop_of(ticket: u64) -> u16 {
+    (ticket >> 16) as u16
+}
+
+const _: () = assert!(
+    ATTEMPTS_IN_FLIGHT_MAX <= 1 << 16,
+    "a ticket has 16 bits for the place"
+);
+
 impl Attempts {
+    pub(super) fn new(loop_number: u16) -> Self {
+        Self {
+            in_flight: Slab::new(),
+            loop_number,
+            serial: 0,
+            by_device: HashMap::new(),
+            deadlines: VecDeque::new(),
+        }
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.front().map(|(deadline, _)| *deadline)
     }
@@ -64,21 +92,26 @@ impl Attempts {
     fn take(&mut self, mut in_flight: InFlight, deadline: Instant) -> u64 {
         self.serial = self.serial.wrapping_add(1);
         in_flight.serial = self.serial;
-        *self.by_device.entry(in_flight.attempt.device().id).or_insert(0) += 1;
+        *self
+            .by_device
+            .entry(in_flight.attempt.device().id)
+            .or_insert(0) += 1;
         let key = self.in_flight.insert(in_flight);
-        let ticket = u64::from(self.serial) << 32 | key as u64;
+        let ticket = u64::from(self.serial) << 32 | u64::from(self.loop_number) << 16 | key as u64;
         self.deadlines.push_back((deadline, ticket));
         ticket
     }
 
     fn find(&mut self, ticket: u64) -> Option<&mut InFlight> {
-        let (key, serial) = (ticket as u32 as usize, (ticket >> 32) as u32);
-        self.in_flight.get_mut(key).filter(|in_flight| in_flight.serial == serial)
+        let (key, serial) = (ticket as u16 as usize, (ticket >> 32) as u32);
+        self.in_flight
+            .get_mut(key)
+            .filter(|in_flight| in_flight.serial == serial)
     }
 
     fn end(&mut self, ticket: u64) -> Option<InFlight> {
         self.find(ticket)?;
-        let ended = self.in_flight.remove(ticket as u32 as usize);
+        let ended = self.in_flight.remove(ticket as u16 as usize);
         let device = ended.attempt.device().id;
         if let Some(count) = self.by_device.get_mut(&device) {
             *count -= 1;
@@ -148,13 +181,19 @@ impl Api {
             return Err(Reason::Stopping);
         }
         self.attempts.has_room(device.id)?;
-        self.seen.note(&device, peer, message.firmware, message.command_done);
+        self.seen
+            .note(&device, peer, message.firmware, message.command_done);
 
         let complete = request.times.complete;
         let deadline = complete + self.site.answer_deadline;
         let pad_failed = message.pad == PadResult::Failed;
-        let (attempt, action) =
-            Attempt::begin(device, message.request_id, pad_failed, complete, moment(now));
+        let (attempt, action) = Attempt::begin(
+            device,
+            message.request_id,
+            pad_failed,
+            complete,
+            moment(now),
+        );
         let in_flight = InFlight {
             attempt,
             exchange: id,
@@ -166,7 +205,12 @@ impl Api {
         self.exchanges.insert(id, Exchange::InFlight(ticket));
         if action == Action::Search {
             let done = self.done.clone();
-            let waiting = Waiting { queued: now, deadline, ticket, done };
+            let waiting = Waiting {
+                queued: now,
+                deadline,
+                ticket,
+                done,
+            };
             if self.work.submit(Probe { embedding, waiting }).is_err() {
                 self.refuse_attempt(ticket, Reason::Overloaded, now, replies);
             }
@@ -181,10 +225,16 @@ impl Api {
         let Some(in_flight) = self.attempts.find(done.ticket) else {
             return;
         };
-        let directory = self.site.directory();
+        let (directory, authoriser) = (self.site.directory(), self.site.authoriser());
+        let authority = Authority {
+            directory: &directory,
+            authoriser: &authoriser,
+        };
         let at = moment(now);
         let action =
-            in_flight.attempt.searched(&done.end, done.queue_us, done.search_us, &directory, at);
+            in_flight
+                .attempt
+                .searched(&done.end, done.queue_us, done.search_us, &authority, at);
         drop(directory);
         self.act(done.ticket, action, now, replies);
     }
@@ -201,16 +251,52 @@ impl Api {
         let Some(in_flight) = self.attempts.find(ticket) else {
             return;
         };
-        let directory = self.site.directory();
-        let action = in_flight.attempt.recorded(recorded, &directory, moment(now));
+        let (directory, authoriser) = (self.site.directory(), self.site.authoriser());
+        let authority = Authority {
+            directory: &directory,
+            authoriser: &authoriser,
+        };
+        let action = in_flight
+            .attempt
+            .recorded(recorded, &authority, moment(now));
         drop(directory);
         self.act(ticket, action, now, replies);
+    }
+
+    /// Space has answered for a door, or it will not.
+    pub(super) fn opened(&mut self, done: &OpenCompletion, now: Instant, replies: &mut Replies) {
+        if let Some(in_flight) = self.attempts.find(done.ticket) {
+            let action = in_flight.attempt.opened(&done.outcome, moment(now));
+            self.act(done.ticket, action, now, replies);
+        }
+    }
+
+    /// Hands a door to Space. What cannot be handed over was not sent.
+    fn open(&mut self, ticket: u64, door: ExtId, person: u64, now: Instant, replies: &mut Replies) {
+        let Some(in_flight) = self.attempts.find(ticket) else {
+            return;
+        };
+        let device = Arc::clone(in_flight.attempt.device());
+        let deadline = in_flight.times.complete + self.site.answer_deadline;
+        let site = Arc::clone(&self.site);
+        let request = OpenRequest {
+            ticket,
+            door,
+            door_name: None,
+            deadline,
+            may_send: Box::new(move || site.still_permits(person, &device)),
+        };
+        if let Err(why) = self.site.open(request) {
+            let outcome = Outcome::NotSent(why);
+            let action = in_flight.attempt.opened(&outcome, moment(now));
+            self.act(ticket, action, now, replies);
+        }
     }
 
     pub(super) fn expire_attempts(&mut self, now: Instant, replies: &mut Replies) {
         while let Some(ticket) = self.attempts.due(now) {
             if let Some(in_flight) = self.attempts.find(ticket) {
-                let action = in_flight.attempt.late(now);
+                let action = in_flight.attempt.late(moment(now));
                 self.act(ticket, action, now, replies);
             }
         }
@@ -232,6 +318,7 @@ impl Api {
                     self.refuse_attempt(ticket, Reason::NotRecorded, now, replies);
                 }
             }
+            Action::Open { door, person } => self.open(ticket, door, person, now, replies),
             Action::Reply { reply, outcome } => {
                 // An outcome that finds no room leaves the record "interrupted": nothing opens twice.
                 if let Some((sequence, outcome)) = outcome
@@ -258,20 +345,37 @@ impl Api {
         if let Some(us) = ended.times.handshake_us {
             timings.set(Stage::Handshake, us);
         }
-        timings.set(Stage::Receive, micros(ended.times.complete, ended.times.first_byte));
+        timings.set(
+            Stage::Receive,
+            micros(ended.times.complete, ended.times.first_byte),
+        );
         reply.command = command_for(device, ended.command_done);
-        let request =
-            Worst { request_id: ended.attempt.request_id(), device: device.id, timings };
+        let request = Worst {
+            request_id: ended.attempt.request_id(),
+            device: device.id,
+            timings,
+        };
         let first_byte = ended.times.first_byte;
-        let sending = Exchange::Sending { request, first_byte, made: now };
+        if self.exchanges.remove(&ended.exchange).is_none() {
+            // The device has gone while Space was asked: the audit knows, nobody waits.
+            return;
+        }
+        let sending = Exchange::Sending {
+            request,
+            first_byte,
+            made: now,
+        };
         self.exchanges.insert(ended.exchange, sending);
         replies.push(ended.exchange, response(&reply));
     }
 
     /// The reply's last byte is with the kernel: the request is complete and counts.
     pub(super) fn reply_sent(&mut self, id: ExchangeId, now: Instant) {
-        if let Some(Exchange::Sending { mut request, first_byte, made }) =
-            self.exchanges.remove(&id)
+        if let Some(Exchange::Sending {
+            mut request,
+            first_byte,
+            made,
+        }) = self.exchanges.remove(&id)
         {
             request.timings.set(Stage::Send, micros(now, made));
             request.timings.set(Stage::Total, micros(now, first_byte));
@@ -279,12 +383,20 @@ impl Api {
         }
     }
 
-    /// The device has gone: nothing is granted to it any more.
+    /// The device has gone: nothing is granted to it any more. A door that Space may have been
+    /// asked to open still gets its outcome in the audit.
     pub(super) fn peer_gone(&mut self, id: ExchangeId) {
         if let Some(Exchange::InFlight(ticket)) = self.exchanges.remove(&id) {
+            self.interval.counts.add("access_devices_gone", 1);
+            if self
+                .attempts
+                .find(ticket)
+                .is_some_and(|gone| gone.attempt.is_opening())
+            {
+                return;
+            }
             self.attempts.end(ticket);
             self.attempts.trim();
-            self.interval.counts.add("access_devices_gone", 1);
         }
     }
 }

@@ -25,7 +25,13 @@ impl Seen {
         }
         let at_unix_s = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
         let address = peer.address.ip().to_canonical().to_string();
-        let sign = DeviceSign { device: device.id, at_unix_s, firmware, address, command_done };
+        let sign = DeviceSign {
+            device: device.id,
+            at_unix_s,
+            firmware,
+            address,
+            command_done,
+        };
         self.0.insert(device.id, sign);
     }
 
@@ -38,7 +44,8 @@ impl Seen {
         if let Err(command) = writer.try_send(Command::Seen(signs))
             && let Command::Seen(signs) = *command
         {
-            self.0.extend(signs.into_iter().map(|sign| (sign.device, sign)));
+            self.0
+                .extend(signs.into_iter().map(|sign| (sign.device, sign)));
         }
     }
 }
@@ -60,9 +67,14 @@ impl Api {
             Ok(served) => served,
             Err(reason) => return refuse(name_of(&request.body, Kind::Heartbeat), reason),
         };
-        self.seen.note(&device, peer, head.firmware, head.command_done);
-        let mut reply =
-            Reply::new(Kind::Heartbeat, head.request_id, Decision::Served, Reason::None);
+        self.seen
+            .note(&device, peer, head.firmware, head.command_done);
+        let mut reply = Reply::new(
+            Kind::Heartbeat,
+            head.request_id,
+            Decision::Served,
+            Reason::None,
+        );
         reply.person = unix_ms();
         reply.command = command_for(&device, head.command_done);
         response(&reply)
@@ -102,11 +114,17 @@ impl Api {
     }
 
     fn asker(&self, exchange: ExchangeId, request_id: cardea_wire::RequestId) -> Asker {
-        Asker { exchange, request_id, done: self.done.clone() }
+        Asker {
+            exchange,
+            request_id,
+            done: self.done.clone(),
+        }
     }
 
     fn ask(&self, command: Command) -> Result<(), Reason> {
-        self.writer.try_send(command).map_err(|_| Reason::Overloaded)
+        self.writer
+            .try_send(command)
+            .map_err(|_| Reason::Overloaded)
     }
 }
 
@@ -115,5 +133,8 @@ pub(super) fn command_for(
     device: &Device,
     command_done: u32,
 ) -> Option<cardea_wire::reply::Command> {
-    device.command.clone().filter(|command| command.id != command_done)
+    device
+        .command
+        .clone()
+        .filter(|command| command.id != command_done)
 }

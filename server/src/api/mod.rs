@@ -29,6 +29,7 @@ use crate::work::{SearchDone, WorkQueue};
 use crate::writer::WriterHandle;
 
 use access::Attempts;
+pub(crate) use access::loop_of;
 pub(crate) use refusal::refuse;
 
 use device::Seen;
@@ -47,6 +48,8 @@ pub enum Completion {
         /// The answer.
         response: Response,
     },
+    /// Space has opened a door, or not.
+    Opened(cardea_space::client::Completion),
     /// A device was removed: its connections close.
     CloseDevice([u8; 32]),
 }
@@ -59,6 +62,8 @@ impl From<SearchDone> for Completion {
 
 /// What an [`Api`] works with.
 pub struct Parts {
+    /// Which loop this is, from 0.
+    pub loop_number: u16,
     /// The site.
     pub site: Arc<Site>,
     /// Searches.
@@ -103,7 +108,7 @@ impl Api {
             audit: parts.audit,
             writer: parts.writer,
             completions: parts.completions,
-            attempts: Attempts::default(),
+            attempts: Attempts::new(parts.loop_number),
             exchanges: HashMap::new(),
             seen: Seen::default(),
             interval: Box::default(),
@@ -117,7 +122,10 @@ impl Api {
     fn device(&self, peer: &Peer) -> Result<Arc<Device>, Reason> {
         let certificate = peer.certificate.as_ref().ok_or(Reason::NoCertificate)?;
         let directory = self.site.directory();
-        directory.device(&certificate.fingerprint).cloned().ok_or(Reason::UnknownDevice)
+        directory
+            .device(&certificate.fingerprint)
+            .cloned()
+            .ok_or(Reason::UnknownDevice)
     }
 
     /// Something was counted or recorded: it is handed over within the interval.
@@ -173,6 +181,7 @@ impl Service for Api {
                 Completion::Recorded(done) => {
                     self.recorded(done.ticket, &done.recorded, now, replies);
                 }
+                Completion::Opened(done) => self.opened(&done, now, replies),
                 Completion::Served { exchange, response } => replies.push(exchange, response),
                 Completion::CloseDevice(fingerprint) => replies.close_device(fingerprint),
             }
@@ -180,7 +189,10 @@ impl Service for Api {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.attempts.next_deadline(), self.handover_due].into_iter().flatten().min()
+        [self.attempts.next_deadline(), self.handover_due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn expire(&mut self, now: Instant, replies: &mut Replies) {

@@ -31,7 +31,11 @@ pub(super) fn find(method: Method, path: &str) -> Result<Route, Response> {
     if method == allowed || (allowed == Method::Get && method == Method::Head) {
         return Ok(route);
     }
-    let allow = if allowed == Method::Post { "POST" } else { "GET, HEAD" };
+    let allow = if allowed == Method::Post {
+        "POST"
+    } else {
+        "GET, HEAD"
+    };
     Err(Response::empty(405).with_field("Allow", allow))
 }
 
@@ -43,7 +47,13 @@ mod tests {
     fn a_wrong_method_is_told_the_right_one() {
         assert_eq!(find(Method::Post, path::ACCESS), Ok(Route::Access));
         assert_eq!(find(Method::Head, "/ready"), Ok(Route::Ready));
-        assert_eq!(find(Method::Get, path::ACCESS).map_err(|answer| answer.status), Err(405));
-        assert_eq!(find(Method::Get, "/v2/access").map_err(|answer| answer.status), Err(404));
+        assert_eq!(
+            find(Method::Get, path::ACCESS).map_err(|answer| answer.status),
+            Err(405)
+        );
+        assert_eq!(
+            find(Method::Get, "/v2/access").map_err(|answer| answer.status),
+            Err(404)
+        );
     }
 }

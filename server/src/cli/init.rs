@@ -19,11 +19,15 @@ use crate::store::{DataDirectory, SettingKey, Store};
 /// If there is one already, the model is no model id, or a file cannot be written.
 pub fn run(data: &Path, args: &InitArgs) -> io::Result<()> {
     let model = parse_model(&args.model)?;
-    let listen = args.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 443)));
+    let listen = args
+        .listen
+        .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 443)));
     let config = Config::new(&args.site, args.ip, listen);
     fs::create_dir_all(data)?;
     if data.join(FILE).exists() {
-        return Err(io::Error::other("there is a site in this directory already"));
+        return Err(io::Error::other(
+            "there is a site in this directory already",
+        ));
     }
     let directory = DataDirectory::lock(data).map_err(io::Error::other)?;
     let sealer = Sealer::create(data).map_err(io::Error::other)?;
@@ -44,12 +48,17 @@ pub fn run(data: &Path, args: &InitArgs) -> io::Result<()> {
         .map_err(io::Error::other)?;
     // Last, so that an interrupted init leaves no configuration: then it is no site yet.
     write_new(&data.join(FILE), config.to_text().as_bytes(), 0o640).map_err(io::Error::other)?;
-    println!("A new site in {}. Next: cardea --data {0} serve", data.display());
+    println!(
+        "A new site in {}. Next: cardea --data {0} serve",
+        data.display()
+    );
     Ok(())
 }
 
 fn parse_model(text: &str) -> io::Result<[u8; 16]> {
-    let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32);
+    let number = u128::from_str_radix(text, 16)
+        .ok()
+        .filter(|_| text.len() == 32);
     number
         .map(u128::to_be_bytes)
         .ok_or_else(|| io::Error::other("--model takes 32 hexadecimal digits"))

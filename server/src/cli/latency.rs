@@ -31,14 +31,21 @@ pub fn print(data: &Path, args: &LatencyArgs) -> io::Result<()> {
         let histogram = read.merged.of(stage);
         write!(out, "{:<10} {:>9}", stage.name(), histogram.len())?;
         for quantile in QUANTILES {
-            write!(out, " {:>9.3}", histogram.value_at_quantile(quantile) as f64 / 1e3)?;
+            write!(
+                out,
+                " {:>9.3}",
+                histogram.value_at_quantile(quantile) as f64 / 1e3
+            )?;
         }
         writeln!(out)?;
     }
     if !read.merged.worst().is_empty() {
         writeln!(out, "\nworst requests")?;
     }
-    read.merged.worst().iter().try_for_each(|request| print_worst(&mut out, request))
+    read.merged
+        .worst()
+        .iter()
+        .try_for_each(|request| print_worst(&mut out, request))
 }
 
 fn print_worst(out: &mut impl io::Write, request: &Worst) -> io::Result<()> {

@@ -5,11 +5,14 @@ pub mod latency;
 pub mod people;
 pub mod people_file;
 pub mod site;
+pub mod space;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::admin::message::SpaceKey;
 
 /// The server of a face-access system.
 #[derive(Debug, Parser)]
@@ -48,6 +51,9 @@ pub enum Command {
     /// Grants and revokes the rights of people at doors.
     #[command(subcommand)]
     Right(RightCommand),
+    /// Connects Salto Space.
+    #[command(subcommand)]
+    Space(SpaceCommand),
     /// Shows access attempts.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -152,6 +158,9 @@ pub enum DoorCommand {
         /// Their names.
         #[arg(required = true)]
         names: Vec<String>,
+        /// Space's name for the door (`ExtDoorID`), for a single one.
+        #[arg(long)]
+        space_door: Option<String>,
     },
     /// Lists doors.
     List,
@@ -177,6 +186,62 @@ pub struct RightArgs {
     /// Every door of the site, also those added later.
     #[arg(long, conflicts_with = "door")]
     pub every_door: bool,
+}
+
+/// `cardea space ..`.
+#[derive(Debug, Subcommand)]
+pub enum SpaceCommand {
+    /// Says how Space is reached; prints both keys. A running server uses it at once.
+    Set(SpaceArgs),
+    /// Takes the set-up away: the store's own rights decide again.
+    Remove,
+    /// How Space is, since when, and why.
+    Status,
+    /// Begins a sync now.
+    Sync,
+    /// Lists Space's doors.
+    Doors,
+    /// Shows the fingerprint of the certificate that Space has; believes and sends nothing.
+    Fingerprint {
+        /// Space's host name or address.
+        host: String,
+        /// Port of its web service.
+        #[arg(default_value_t = 8100)]
+        port: u16,
+    },
+    /// Makes a key anew; the old one is refused from then on.
+    RotateKey {
+        /// Which.
+        key: SpaceKey,
+    },
+    /// Agrees to erase people who are gone from Space, when many went at once.
+    Release,
+}
+
+/// How Space is reached.
+#[derive(Debug, Args)]
+pub struct SpaceArgs {
+    /// Space's host name or address.
+    #[arg(long)]
+    pub host: String,
+    /// Port of its web service.
+    #[arg(long, default_value_t = 8100)]
+    pub port: u16,
+    /// SHA-256 of Space's certificate; `cardea space fingerprint` shows it.
+    #[arg(long, conflicts_with_all = ["ca", "tcp"])]
+    pub fingerprint: Option<String>,
+    /// A PEM file of authorities that issue Space's certificate.
+    #[arg(long, conflicts_with = "tcp")]
+    pub ca: Option<PathBuf>,
+    /// SHIP over TCP, for older sites: neither key nor encryption.
+    #[arg(long)]
+    pub tcp: bool,
+    /// Which GPF field holds a person's e-mail address, 1 to 5.
+    #[arg(long)]
+    pub email_field: Option<u8>,
+    /// A file with the SHIP key, where it is not to be made here.
+    #[arg(long)]
+    pub ship_key_file: Option<PathBuf>,
 }
 
 /// `cardea audit ..`.

@@ -19,12 +19,23 @@ const BAD_LINES_SHOWN: usize = 20;
 /// If it could not be done; the message says why.
 pub fn run(data: &Path, command: PeopleCommand) -> io::Result<()> {
     match command {
-        PeopleCommand::Import { file, embeddings, skip_bad } => {
-            import(data, &file, embeddings.as_deref(), skip_bad)
-        }
-        PeopleCommand::List { search, after, limit } => {
-            site::ask(data, &Request::PeopleList { after, search, limit })
-        }
+        PeopleCommand::Import {
+            file,
+            embeddings,
+            skip_bad,
+        } => import(data, &file, embeddings.as_deref(), skip_bad),
+        PeopleCommand::List {
+            search,
+            after,
+            limit,
+        } => site::ask(
+            data,
+            &Request::PeopleList {
+                after,
+                search,
+                limit,
+            },
+        ),
         PeopleCommand::Show { external_id } => {
             site::ask(data, &Request::PersonShow { external_id })
         }
@@ -34,12 +45,7 @@ pub fn run(data: &Path, command: PeopleCommand) -> io::Result<()> {
     }
 }
 
-fn import(
-    data: &Path,
-    file: &Path,
-    embeddings: Option<&Path>,
-    skip_bad: bool,
-) -> io::Result<()> {
+fn import(data: &Path, file: &Path, embeddings: Option<&Path>, skip_bad: bool) -> io::Result<()> {
     let entries = people_file::open(file, embeddings)?;
     let mut import = Import {
         desk: Desk::open(data)?,
@@ -65,7 +71,9 @@ fn import(
             import.bad
         )));
     }
-    import.progress.set_message("making it durable and in force");
+    import
+        .progress
+        .set_message("making it durable and in force");
     let reply = import.desk.ask(&Request::ImportCommit)?;
     import.progress.finish_and_clear();
     site::print(reply)
@@ -91,7 +99,11 @@ impl Import {
     fn add(&mut self, line: u64, person: NewPerson) -> io::Result<()> {
         self.staged.push(person);
         self.lines.push(line);
-        if self.staged.len() == ADMIN_PEOPLE_MAX { self.flush() } else { Ok(()) }
+        if self.staged.len() == ADMIN_PEOPLE_MAX {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -133,8 +145,8 @@ impl Import {
 fn unexpected(reply: Response) -> io::Result<()> {
     match reply {
         Response::Error { text } => Err(io::Error::other(text)),
-        Response::Done { .. } | Response::Staged { .. } | Response::Table { .. } => {
-            Err(io::Error::other("the server answered something else than was asked"))
-        }
+        Response::Done { .. } | Response::Staged { .. } | Response::Table { .. } => Err(
+            io::Error::other("the server answered something else than was asked"),
+        ),
     }
 }

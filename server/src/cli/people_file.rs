@@ -106,9 +106,16 @@ fn csv_with_npy(file: BufReader<File>, embeddings: &Path) -> io::Result<Entries>
     if dimension != DIM as u64 || npy.order() != npyz::Order::C {
         return Err(wrong("the .npy is not rows x 512 in C order"));
     }
-    let numbers = npy.data::<f32>().map_err(|_| wrong("the .npy does not hold float32"))?;
+    let numbers = npy
+        .data::<f32>()
+        .map_err(|_| wrong("the .npy does not hold float32"))?;
     let rows = csv::Reader::from_reader(file).into_deserialize::<CsvPerson>();
-    Ok(Box::new(CsvEntries { rows: rows.zip(2_u64..), numbers, next: None, ended: false }))
+    Ok(Box::new(CsvEntries {
+        rows: rows.zip(2_u64..),
+        numbers,
+        next: None,
+        ended: false,
+    }))
 }
 
 struct CsvEntries<R: Iterator, N> {
@@ -209,7 +216,8 @@ mod tests {
         header.push('\n');
         let mut file = File::create(path).expect("created");
         file.write_all(b"\x93NUMPY\x01\x00").expect("written");
-        file.write_all(&(header.len() as u16).to_le_bytes()).expect("written");
+        file.write_all(&(header.len() as u16).to_le_bytes())
+            .expect("written");
         file.write_all(header.as_bytes()).expect("written");
         for number in rows.iter().flatten() {
             file.write_all(&number.to_le_bytes()).expect("written");
@@ -239,7 +247,10 @@ mod tests {
     fn rows_of_one_person_become_their_references() {
         let csv = format!("{HEAD}a,A,*,1,t\na,A,*,1,t\nb,B,,1,t\n");
         let entries = read(&csv, &[unit(0), unit(1), unit(2)]);
-        assert_eq!(entries, [Ok((2, "a".to_owned(), 2)), Ok((4, "b".to_owned(), 1))]);
+        assert_eq!(
+            entries,
+            [Ok((2, "a".to_owned(), 2)), Ok((4, "b".to_owned(), 1))]
+        );
     }
 
     #[test]

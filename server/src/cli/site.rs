@@ -19,7 +19,7 @@ pub fn ask(data: &Path, request: &Request) -> io::Result<()> {
 #[must_use]
 pub fn door(command: DoorCommand) -> Request {
     match command {
-        DoorCommand::Add { names } => Request::DoorAdd { names },
+        DoorCommand::Add { names, space_door } => Request::DoorAdd { names, space_door },
         DoorCommand::List => Request::DoorList,
     }
 }
@@ -30,13 +30,23 @@ pub fn door(command: DoorCommand) -> Request {
 /// If the file of devices cannot be read.
 pub fn device(command: DeviceCommand) -> io::Result<Request> {
     Ok(match command {
-        DeviceCommand::Add { file: Some(file), .. } => {
+        DeviceCommand::Add {
+            file: Some(file), ..
+        } => {
             let rows = csv::Reader::from_path(file)?.into_deserialize();
-            Request::DeviceAdd { devices: rows.collect::<Result<_, _>>()? }
+            Request::DeviceAdd {
+                devices: rows.collect::<Result<_, _>>()?,
+            }
         }
-        DeviceCommand::Add { name, door, file: None } => {
+        DeviceCommand::Add {
+            name,
+            door,
+            file: None,
+        } => {
             let (name, door) = (name.unwrap_or_default(), door.unwrap_or_default());
-            Request::DeviceAdd { devices: vec![NewDevice { name, door }] }
+            Request::DeviceAdd {
+                devices: vec![NewDevice { name, door }],
+            }
         }
         DeviceCommand::List => Request::DeviceList,
         DeviceCommand::Remove { name } => Request::DeviceRemove { name },
@@ -79,7 +89,8 @@ pub fn print(reply: Response) -> io::Result<()> {
         Response::Staged { refused } => writeln!(out, "staged, {} refused", refused.len()),
         Response::Table { columns, rows } => {
             writeln!(out, "{}", columns.join("\t"))?;
-            rows.iter().try_for_each(|row| writeln!(out, "{}", row.join("\t")))
+            rows.iter()
+                .try_for_each(|row| writeln!(out, "{}", row.join("\t")))
         }
     }
 }

@@ -55,137 +55,165 @@ fn whole(message: &[u8]) -> Outcome {
     outcome(&[message.to_vec()], || usize::MAX)
 }
 
-/// The framing table: each row a head or message and what refuses it.
-fn framing_table() -> Vec<(Vec<u8>, Refusal)> {
-    let row = |message: &str, refusal| (message.as_bytes().to_vec(), refusal);
-    let post = |fields: &str, refusal| {
-        let message = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\nhello");
-        (message.into_bytes(), refusal)
-    };
-    let get = |fields: &str, refusal| {
-        let message = format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n");
-        (message.into_bytes(), refusal)
-    };
-    let long_target = format!(
-        "GET /{} HTTP/1.1\r\nHost: a\r\n\r\n",
-        "x".repeat(TARGET_BYTES_MAX)
-    );
-    let endless_target = format!("GET /{}", "x".repeat(HEAD_BYTES_MAX));
-    let long_head = format!("Host: a\r\nx: {}", "x".repeat(HEAD_BYTES_MAX));
-    let many_lines = format!("Host: a{}", "\r\nx: y".repeat(HEADERS_MAX));
-    vec![
-        // lines
-        row("GET / HTTP/1.1\nHost: a\n\n", Refusal::BareLineFeed),
-        row("GET / HTTP/1.1\r\nHost: a\n\r\n", Refusal::BareLineFeed),
-        row("GET / HTTP/1.1\r\nHost: a\r\n\n", Refusal::BareLineFeed),
-        row("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::BareLineFeed),
-        row(
+/// Whole messages, by what refuses them.
+const MESSAGES: [(Refusal, &[&str]); 5] = [
+    (
+        Refusal::BareLineFeed,
+        &[
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ],
+    ),
+    (
+        Refusal::MalformedHead,
+        &[
             "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            Refusal::MalformedHead,
-        ),
-        row("GET / HTTP/1.1\r\n Host: a\r\n\r\n", Refusal::MalformedHead),
-        get("Host: a\r\n b", Refusal::MalformedHead),
-        get("Host: a\r\nx: y\r\n\tz", Refusal::MalformedHead),
-        get("Host : a", Refusal::MalformedHead),
-        get("Host: a\r\n: b", Refusal::MalformedHead),
-        get("Host: a\r\nx", Refusal::MalformedHead),
-        get("Host: a\r\nx: a\0b", Refusal::MalformedHead),
-        get("Host: a\r\nx: a\rb", Refusal::MalformedHead),
-        get("Host: a\r\nx\u{e9}: b", Refusal::MalformedHead),
-        row("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::MalformedHead),
-        row("GET / \r\nHost: a\r\n\r\n", Refusal::Version),
-        row("GET /\r\nHost: a\r\n\r\n", Refusal::MalformedHead),
-        row("{\"a\":1}\r\n\r\n", Refusal::MalformedHead),
-        // method, target, version
-        row("BREW / HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::UnknownMethod),
-        row("get / HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::UnknownMethod),
-        row(
-            "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
-            Refusal::MalformedTarget,
-        ),
-        row(
+            "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+            "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /\r\nHost: a\r\n\r\n",
+            "{\"a\":1}\r\n\r\n",
+        ],
+    ),
+    (
+        Refusal::UnknownMethod,
+        &[
+            "BREW / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
             "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n",
-            Refusal::UnknownMethod,
-        ),
-        row(
+        ],
+    ),
+    (
+        Refusal::MalformedTarget,
+        &[
+            "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            Refusal::MalformedTarget,
-        ),
-        row(
             "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-            Refusal::MalformedTarget,
-        ),
-        row(
             "GET /#x HTTP/1.1\r\nHost: a\r\n\r\n",
-            Refusal::MalformedTarget,
-        ),
-        row(
             "GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n",
-            Refusal::MalformedTarget,
-        ),
-        row("GET / HTTP/1.0\r\nHost: a\r\n\r\n", Refusal::Version),
-        row("GET / HTTP/1.2\r\nHost: a\r\n\r\n", Refusal::Version),
-        row("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Refusal::Version),
-        (long_target.into_bytes(), Refusal::TargetTooLong),
-        (endless_target.into_bytes(), Refusal::TargetTooLong),
-        // fields
-        get("x: y", Refusal::HostMissing),
-        get("Host: a\r\nhOST: a", Refusal::HostRepeated),
-        get("Host: a\r\ncookie: a\r\nCookie: b", Refusal::FieldRepeated),
-        get(
-            "Host: a\r\nauthorization: \u{e9}\u{0}",
-            Refusal::MalformedHead,
-        ),
-        get("Host: a\r\nExpect: 100-continue", Refusal::Expectation),
-        get(
-            "Host: a\r\nConnection: upgrade\r\nUpgrade: h2c",
-            Refusal::Upgrade,
-        ),
-        get(&many_lines, Refusal::TooManyFields),
-        get(&long_head, Refusal::HeadTooLong),
-        // lengths
-        post("x: y", Refusal::LengthMissing),
-        post(
+        ],
+    ),
+    (
+        Refusal::Version,
+        &[
+            "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+            "GET / \r\nHost: a\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        ],
+    ),
+];
+
+/// Header lines of a GET, by what refuses them.
+const GETS: [(Refusal, &[&str]); 8] = [
+    (
+        Refusal::MalformedHead,
+        &[
+            "Host: a\r\n b",
+            "Host: a\r\nx: y\r\n\tz",
+            "Host : a",
+            "Host: a\r\n: b",
+            "Host: a\r\nx",
+            "Host: a\r\nx: a\0b",
+            "Host: a\r\nx: a\rb",
+            "Host: a\r\nx\u{e9}: b",
+            "Host: a\r\nauthorization: \u{0}",
+        ],
+    ),
+    (Refusal::HostMissing, &["x: y"]),
+    (Refusal::HostRepeated, &["Host: a\r\nhOST: a"]),
+    (
+        Refusal::FieldRepeated,
+        &["Host: a\r\ncookie: a\r\nCookie: b"],
+    ),
+    (Refusal::Expectation, &["Host: a\r\nExpect: 100-continue"]),
+    (
+        Refusal::Upgrade,
+        &["Host: a\r\nConnection: upgrade\r\nUpgrade: h2c"],
+    ),
+    (Refusal::BodyUnexpected, &["Host: a\r\nContent-Length: 5"]),
+    (Refusal::Coding, &["Host: a\r\nTransfer-Encoding: chunked"]),
+];
+
+/// Header lines of a POST whose body has five bytes, by what refuses them.
+const POSTS: [(Refusal, &[&str]); 7] = [
+    (Refusal::LengthMissing, &["x: y"]),
+    (
+        Refusal::LengthRepeated,
+        &[
             "Content-Length: 5\r\nContent-Length: 5",
-            Refusal::LengthRepeated,
-        ),
-        post(
             "Content-Length: 5\r\nContent-Length: 6",
-            Refusal::LengthRepeated,
-        ),
-        post("Content-Length: 5, 5", Refusal::LengthMalformed),
-        post("Content-Length: +5", Refusal::LengthMalformed),
-        post("Content-Length: -5", Refusal::LengthMalformed),
-        post("Content-Length: 05", Refusal::LengthMalformed),
-        post("Content-Length: 0x5", Refusal::LengthMalformed),
-        post("Content-Length: 5 5", Refusal::LengthMalformed),
-        post("Content-Length: 5;", Refusal::LengthMalformed),
-        post("Content-Length:", Refusal::LengthMalformed),
-        post("Content-Length: \u{665}", Refusal::LengthMalformed),
-        post(
-            &format!("Content-Length: {}", BODY_BYTES_MAX + 1),
-            Refusal::BodyTooLong,
-        ),
-        post("Content-Length: 18446744073709551615", Refusal::BodyTooLong),
-        post("Content-Length: 18446744073709551616", Refusal::BodyTooLong),
-        post(
+        ],
+    ),
+    (
+        Refusal::LengthMalformed,
+        &[
+            "Content-Length: 5, 5",
+            "Content-Length: +5",
+            "Content-Length: -5",
+            "Content-Length: 05",
+            "Content-Length: 0x5",
+            "Content-Length: 5 5",
+            "Content-Length: 5;",
+            "Content-Length:",
+            "Content-Length: \u{665}",
+        ],
+    ),
+    (
+        Refusal::BodyTooLong,
+        &[
+            "Content-Length: 16385",
+            "Content-Length: 18446744073709551615",
+            "Content-Length: 18446744073709551616",
             "Content-Length: 99999999999999999999999999",
-            Refusal::BodyTooLong,
-        ),
-        post("Transfer-Encoding: chunked", Refusal::Coding),
-        post("Transfer-Encoding: identity", Refusal::Coding),
-        post("Transfer-Encoding : chunked", Refusal::MalformedHead),
-        post(
+        ],
+    ),
+    (
+        Refusal::Coding,
+        &["Transfer-Encoding: chunked", "Transfer-Encoding: identity"],
+    ),
+    (Refusal::MalformedHead, &["Transfer-Encoding : chunked"]),
+    (
+        Refusal::LengthAndCoding,
+        &[
             "Content-Length: 5\r\nTransfer-Encoding: chunked",
-            Refusal::LengthAndCoding,
-        ),
-        post(
             "Transfer-Encoding: xchunked\r\nContent-Length: 5",
-            Refusal::LengthAndCoding,
+        ],
+    ),
+];
+
+/// The framing table: messages and what refuses them.
+fn framing_table() -> Vec<(Vec<u8>, Refusal)> {
+    let get = |fields: &str| format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n");
+    let post = |fields: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\nhello");
+    let long = "x".repeat(TARGET_BYTES_MAX);
+    let endless = "x".repeat(HEAD_BYTES_MAX);
+    let lines = "\r\nx: y".repeat(HEADERS_MAX);
+    let mut rows = vec![
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Refusal::TargetTooLong,
         ),
-        get("Host: a\r\nContent-Length: 5", Refusal::BodyUnexpected),
-        get("Host: a\r\nTransfer-Encoding: chunked", Refusal::Coding),
-    ]
+        (format!("GET /{endless}"), Refusal::TargetTooLong),
+        (
+            get(&format!("Host: a\r\nx: {endless}")),
+            Refusal::HeadTooLong,
+        ),
+        (get(&format!("Host: a{lines}")), Refusal::TooManyFields),
+    ];
+    let whole = |message: &str| message.to_owned();
+    let all: [(&[(Refusal, &[&str])], &dyn Fn(&str) -> String); 3] =
+        [(&MESSAGES, &whole), (&GETS, &get), (&POSTS, &post)];
+    for (table, message) in all {
+        for &(refusal, texts) in table {
+            rows.extend(texts.iter().map(|text| (message(text), refusal)));
+        }
+    }
+    let bytes = rows
+        .into_iter()
+        .map(|(message, refusal)| (message.into_bytes(), refusal));
+    bytes.collect()
 }
 
 #[test]

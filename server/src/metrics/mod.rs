@@ -30,7 +30,10 @@ pub struct Counts {
 
 impl Default for Counts {
     fn default() -> Self {
-        Self { answers: [0; ALL.len()], others: Vec::new() }
+        Self {
+            answers: [0; ALL.len()],
+            others: Vec::new(),
+        }
     }
 }
 
@@ -54,7 +57,10 @@ impl Counts {
         for (total, count) in self.answers.iter_mut().zip(other.answers) {
             *total += count;
         }
-        other.others.iter().for_each(|(name, count)| self.add(name, *count));
+        other
+            .others
+            .iter()
+            .for_each(|(name, count)| self.add(name, *count));
     }
 
     fn reset(&mut self) {
@@ -89,7 +95,8 @@ impl Levels {
     /// A number of the front end: a level, or a count that only grows.
     pub fn front_end(&mut self, name: &'static str, value: u64, is_level: bool) {
         if is_level {
-            self.gauges.push((name, "Of the front end, now", value as f64));
+            self.gauges
+                .push((name, "Of the front end, now", value as f64));
         } else {
             self.counters.push((format!("front_end_{name}"), value));
         }
@@ -152,13 +159,23 @@ impl Observer {
             log_failures: 0,
             text: Arc::clone(&text),
         };
-        let thread = thread::Builder::new().name("observer".to_owned()).spawn(move || {
-            while totals.one_interval(&received, &returned) {
+        let thread = thread::Builder::new()
+            .name("observer".to_owned())
+            .spawn(move || {
+                while totals.one_interval(&received, &returned) {
+                    totals.publish(levels());
+                }
                 totals.publish(levels());
-            }
-            totals.publish(levels());
-        })?;
-        Ok((Self { text, full, empty, recycle }, thread))
+            })?;
+        Ok((
+            Self {
+                text,
+                full,
+                empty,
+                recycle,
+            },
+            thread,
+        ))
     }
 
     /// An end for a loop.
@@ -212,7 +229,9 @@ impl Totals {
 
     fn publish(&mut self, levels: Levels) {
         if !self.latest.histograms.is_empty() {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             let start = now.saturating_sub(INTERVAL);
             if let Err(error) = self.log.append(&self.latest.histograms, start, INTERVAL) {
                 self.log_failures += 1;

@@ -7,9 +7,9 @@ use cardea_wire::reason::ALL;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::{Interval, Levels};
@@ -23,9 +23,15 @@ const BUCKETS_US: [u64; 16] = [
 
 /// The text of everything.
 pub(super) fn render(all: &Interval, mut levels: Levels, log_failures: u64) -> String {
-    let own = all.counts.others.iter().map(|(name, count)| ((*name).to_owned(), *count));
+    let own = all
+        .counts
+        .others
+        .iter()
+        .map(|(name, count)| ((*name).to_owned(), *count));
     levels.counters.extend(own);
-    levels.counters.push(("latency_log_failures".to_owned(), log_failures));
+    levels
+        .counters
+        .push(("latency_log_failures".to_owned(), log_failures));
     let snapshot = Snapshot {
         stages: STAGES.map(|stage| StageBuckets::of(all, stage)),
         answers: all.counts.answers,
@@ -69,7 +75,12 @@ impl StageBuckets {
         buckets.push((f64::MAX, histogram.len() - below));
         let count = histogram.len();
         let sum_s = histogram.mean() * count as f64 / 1e6;
-        Self { stage: stage.name(), sum_s, count, buckets }
+        Self {
+            stage: stage.name(),
+            sum_s,
+            count,
+            buckets,
+        }
     }
 }
 
@@ -83,12 +94,9 @@ impl Collector for Snapshot {
         )?;
         for stage in &self.stages {
             let labels = [("stage", stage.stage)];
-            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
-                stage.sum_s,
-                stage.count,
-                &stage.buckets,
-                None,
-            )?;
+            family
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(stage.sum_s, stage.count, &stage.buckets, None)?;
         }
         let mut family = encoder.encode_descriptor(
             "access_answers",
@@ -97,7 +105,11 @@ impl Collector for Snapshot {
             MetricType::Counter,
         )?;
         for (reason, count) in ALL.iter().zip(self.answers) {
-            let name = if *reason == Reason::None { "granted" } else { reason.text() };
+            let name = if *reason == Reason::None {
+                "granted"
+            } else {
+                reason.text()
+            };
             let labels = [("reason", name)];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
@@ -136,7 +148,11 @@ mod tests {
         for total_us in [90, 150, 3_000_000] {
             let mut timings = Timings::default();
             timings.set(Stage::Total, total_us);
-            all.histograms.record(&Worst { request_id: RequestId([0; 16]), device: 1, timings });
+            all.histograms.record(&Worst {
+                request_id: RequestId([0; 16]),
+                device: 1,
+                timings,
+            });
         }
         all.counts.answer(Reason::NoMatch);
         all.counts.add("connections_refused", 4);
@@ -155,7 +171,10 @@ mod tests {
             "cardea_people 7.0",
             "# EOF",
         ] {
-            assert!(text.lines().any(|found| found == line), "no line {line}\n{text}");
+            assert!(
+                text.lines().any(|found| found == line),
+                "no line {line}\n{text}"
+            );
         }
     }
 }

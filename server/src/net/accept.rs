@@ -33,12 +33,13 @@ impl<S: Service> EventLoop<S> {
                 Ok((socket, address)) => self.admit(socket, address, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.acceptable = false,
                 Err(error) if is_of_that_peer(error.kind()) => {}
-                Err(_) => {
-                    // Out of descriptors or memory: the connection waits in the kernel, and asking
-                    // again at once would only spin.
+                Err(error) => {
+                    // The connection waits in the kernel. Unless somebody gave up a place for it,
+                    // asking again at once would only spin.
                     self.tally.add(Counter::AcceptFailed);
-                    self.evict_stranger();
-                    self.accept_not_before = Some(now + ACCEPT_PAUSE);
+                    if !is_out_of_room(&error) || !self.evict_stranger() {
+                        self.accept_not_before = Some(now + ACCEPT_PAUSE);
+                    }
                     break;
                 }
             }
@@ -54,8 +55,6 @@ impl<S: Service> EventLoop<S> {
             self.tally.add(Counter::HandshakeBroken);
             return;
         };
-        // It only costs latency when it fails.
-        let _ = socket.set_nodelay(true);
         let place = self.connections.vacant_entry();
         let token = Token(place.key());
         let Ok(index) = u32::try_from(place.key()) else {
@@ -171,6 +170,18 @@ impl<S: Service> EventLoop<S> {
             self.close(oldest, now);
         }
     }
+}
+
+/// Whether accept failed for want of descriptors or memory.
+fn is_out_of_room(error: &std::io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = 105;
+    matches!(
+        error.raw_os_error(),
+        Some(ENOMEM | ENFILE | EMFILE | ENOBUFS)
+    )
 }
 
 /// Errors of accept that concern the one connection that would have been accepted.

@@ -17,7 +17,7 @@ use super::counters::{Counter, Counters, Tally};
 use super::deadline::Deadlines;
 use super::roster::{Addresses, Devices, Elders};
 use super::{Key, Replies, Service};
-use crate::limits::{EVENTS_PER_TURN, HANDSHAKES_PER_TURN};
+use crate::limits::{EVENTS_PER_TURN, HANDSHAKES_TURN, STRANGERS_TURN};
 use crate::tls::ServerConfig;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -58,9 +58,7 @@ pub struct EventLoop<S> {
     pub(super) bounds: Bounds,
     pub(super) connections: Slab<Box<Connection>>,
     pub(super) generation: u32,
-    /// Established connections that wait for their turn, and those that greet.
-    pub(super) ready: VecDeque<Key>,
-    pub(super) greeting: VecDeque<Key>,
+    pub(super) queues: Queues,
     pub(super) deadlines: Deadlines,
     pub(super) addresses: Addresses,
     pub(super) devices: Devices,
@@ -76,6 +74,20 @@ pub struct EventLoop<S> {
     waker: Arc<Waker>,
     /// Stopping: all is over at this instant.
     pub(super) stop_at: Option<Instant>,
+}
+
+/// Connections that wait for their turn.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    devices: VecDeque<Key>,
+    strangers: VecDeque<Key>,
+    greeting: VecDeque<Key>,
+}
+
+impl Queues {
+    fn are_empty(&self) -> bool {
+        self.devices.is_empty() && self.strangers.is_empty() && self.greeting.is_empty()
+    }
 }
 
 impl<S: Service> EventLoop<S> {
@@ -112,8 +124,7 @@ impl<S: Service> EventLoop<S> {
             bounds,
             connections: Slab::new(),
             generation: 0,
-            ready: VecDeque::new(),
-            greeting: VecDeque::new(),
+            queues: Queues::default(),
             deadlines: Deadlines::default(),
             addresses: Addresses::default(),
             devices: Devices::default(),
@@ -173,8 +184,7 @@ impl<S: Service> EventLoop<S> {
     /// How long there is nothing to do without an event.
     fn patience(&self, now: Instant) -> Option<Duration> {
         let acceptable = self.acceptable && self.listener.is_some();
-        let idle = self.ready.is_empty() && self.greeting.is_empty();
-        if !idle || (acceptable && self.accept_not_before.is_none()) {
+        if !self.queues.are_empty() || (acceptable && self.accept_not_before.is_none()) {
             return Some(Duration::ZERO);
         }
         let next = [
@@ -216,23 +226,35 @@ impl<S: Service> EventLoop<S> {
             && !connection.queued
         {
             connection.queued = true;
-            match connection.stage {
-                Stage::Greeting => self.greeting.push_back(key),
-                Stage::Open | Stage::Closing | Stage::Lingering => self.ready.push_back(key),
-            }
+            let queue = match (connection.stage, &connection.peer.certificate) {
+                (Stage::Greeting, _) => &mut self.queues.greeting,
+                (Stage::Open | Stage::Closing, Some(_)) => &mut self.queues.devices,
+                (Stage::Open | Stage::Closing, None) | (Stage::Lingering, _) => {
+                    &mut self.queues.strangers
+                }
+            };
+            queue.push_back(key);
         }
     }
 
-    /// One turn for all that are ready, and for a few that greet.
+    /// One turn for every device that is ready, then strangers and handshakes while there is time.
     fn serve_queues(&mut self) {
-        for _ in 0..self.ready.len() {
-            if let Some(key) = self.ready.pop_front() {
-                self.serve(key, Instant::now());
+        self.serve_queue(|queues| &mut queues.devices, Duration::MAX);
+        self.serve_queue(|queues| &mut queues.strangers, STRANGERS_TURN);
+        self.serve_queue(|queues| &mut queues.greeting, HANDSHAKES_TURN);
+    }
+
+    fn serve_queue(&mut self, queue: fn(&mut Queues) -> &mut VecDeque<Key>, time: Duration) {
+        let waiting = queue(&mut self.queues).len();
+        let began = Instant::now();
+        let mut now = began;
+        for _ in 0..waiting {
+            if let Some(key) = queue(&mut self.queues).pop_front() {
+                self.serve(key, now);
             }
-        }
-        for _ in 0..self.greeting.len().min(HANDSHAKES_PER_TURN) {
-            if let Some(key) = self.greeting.pop_front() {
-                self.serve(key, Instant::now());
+            now = Instant::now();
+            if now.duration_since(began) >= time {
+                break;
             }
         }
     }

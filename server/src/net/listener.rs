@@ -65,12 +65,26 @@ pub fn inherited() -> io::Result<Vec<TcpListener>> {
 fn prepare(listener: SockRef<'_>) -> io::Result<()> {
     // Left alone the kernel holds megabytes for whoever does not read.
     listener.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    // An answer is one short record; it must not wait for the last one's acknowledgement.
+    listener.set_tcp_nodelay(true)?;
     listener.set_nonblocking(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accepted_connections_take_over_what_was_prepared() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).expect("a free port");
+        listener.set_nonblocking(false).expect("a flag");
+        let address = listener.local_addr().expect("it is bound");
+        let _peer = std::net::TcpStream::connect(address).expect("it listens");
+        let (accepted, _) = listener.accept().expect("a connection waits");
+        assert!(accepted.nodelay().expect("an option"));
+        let size = SockRef::from(&accepted).send_buffer_size();
+        assert_eq!(size.expect("an option"), 2 * SEND_BUFFER_BYTES);
+    }
 
     #[test]
     fn loops_share_a_port_and_strangers_do_not() {

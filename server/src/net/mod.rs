@@ -16,14 +16,16 @@
 //! 1. Sockets are registered once, for reading and writing, and are read until the kernel has no
 //!    more: an event that is not used up is remembered in the connection.
 //! 2. Work in one turn is bounded: a connection is read `limits::READS_PER_TURN` times and then
-//!    waits behind the others; unfinished handshakes come after established connections, and
-//!    new ones last. No peer can keep the loop from another.
+//!    waits behind the others. Devices come first, then strangers and then unfinished
+//!    handshakes for a few milliseconds each, and new connections last: whoever floods the
+//!    loop keeps others of its kind waiting, and devices for one turn.
 //! 3. Nothing is read from a peer that does not take its answer.
 //! 4. At every moment one absolute deadline applies to a connection, given by its phase.
 //! 5. Each request given to the service ends in exactly one of [`Service::sent`] and
 //!    [`Service::gone`].
-//! 6. Every cap has a counter. Reaching one costs somebody: who pipelines or floods an answer,
-//!    the stalest stranger its place; a device with a running exchange never its answer.
+//! 6. Every cap has a counter, and reaching it costs those who can bear it: the newcomer of a
+//!    crowded address, the stalest handshake, the oldest stranger, the oldest connection of a
+//!    device that opens too many.
 
 mod accept;
 mod bounds;

@@ -14,7 +14,8 @@
 //! embeddings      fixed slots, erased in place   commands for devices
 //! changes         the feed, by generation        settings of the site
 //! reader          what is visible, in bulk       backup   online copy
-//! space           whom Space knew last, who has gone      reserve  disk space for withdrawals
+//! space           who Space names, and who is gone from it
+//! reserve         disk space kept for withdrawals
 //! ```
 
 mod backup;
@@ -66,7 +67,7 @@ pub use person::{
 pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
 pub use settings::SettingKey;
-pub use space::{SpaceGone, SpaceUser};
+pub use space::SpaceBatch;
 
 use std::time::Duration;
 

@@ -132,15 +132,14 @@ CREATE TABLE changes(
 ) STRICT, WITHOUT ROWID;
 ";
 
-// Whom the last sync with Space knew, and who has gone since.
 const V2: &str = "
-CREATE TABLE space_users(
-  external_id TEXT PRIMARY KEY,
+CREATE TABLE space_people(
+  ext_id TEXT PRIMARY KEY,
   digest INTEGER NOT NULL,
   gone_since INTEGER,
-  held INTEGER NOT NULL
+  held INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX space_users_gone ON space_users(gone_since) WHERE gone_since IS NOT NULL;
+CREATE INDEX space_people_gone ON space_people(gone_since) WHERE gone_since IS NOT NULL;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.

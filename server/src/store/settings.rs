@@ -24,14 +24,8 @@ impl SettingKey {
     /// The decision threshold: f32, then as u64 the number of people it was set for, then as f32
     /// the FPIR it was set for; little-endian.
     pub const DECISION_THRESHOLD: Self = Self("decision.threshold");
-    /// The site CA's certificate, DER.
-    pub const CA_CERTIFICATE: Self = Self("ca.certificate");
-    /// The site CA's key, sealed.
-    pub const CA_KEY_SEALED: Self = Self("ca.key_sealed");
-    /// The server's certificate, DER.
-    pub const SERVER_CERTIFICATE: Self = Self("server.certificate");
-    /// The server's key, sealed.
-    pub const SERVER_KEY_SEALED: Self = Self("server.key_sealed");
+    /// How Space is reached, with both keys: JSON, sealed.
+    pub const SPACE_SEALED: Self = Self("space.sealed");
 }
 
 impl Store {

@@ -1,183 +1,120 @@
-//! Whom the last sync with Space knew, and who has gone from it since.
-//!
-//! Rights come from Space anew with each sync and are not stored: without Space nothing opens.
-//! What must outlive a restart is who was there, to see who went, and since when, because who is
-//! gone is erased after a day. Noting a difference twice, or half of it before a crash, is made
-//! good by the next sync.
+//! Who Space named at its last sync, and since when others are gone from it.
 
 use super::Store;
 use super::error::StoreError;
-use super::id::number;
 use super::reader::Reader;
-use super::text::checked;
-use crate::limits::{EXTERNAL_ID_BYTES_MAX, PAGE_ROWS_MAX, SPACE_BATCH_MAX};
+use crate::limits::SPACE_BATCH_MAX;
 
-/// A user of Space, as the last sync saw them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpaceUser {
-    /// `ExtUserID`.
-    pub external_id: String,
-    /// Changes when anything does that Space says about them.
-    pub digest: u64,
-}
-
-/// A user of Space who has gone from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpaceGone {
-    /// `ExtUserID`.
-    pub external_id: String,
-    /// The sync that missed them first, Unix time in seconds.
-    pub since_unix_s: i64,
-    /// An administrator must confirm before they are erased.
+/// What a sync brought, in one batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SpaceBatch {
+    /// New or changed people: their `ExtUserID` and a digest of what Space says of them.
+    pub named: Vec<(String, u64)>,
+    /// People that Space no longer names.
+    pub gone: Vec<String>,
+    /// Whether an administrator must agree before who is gone is erased.
     pub held: bool,
 }
 
 impl Store {
-    /// Notes users who are new, changed or back again; at most 1,000 at once.
+    /// Notes a part of a sync, at most [`SPACE_BATCH_MAX`] people.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`]; those of a write.
-    pub fn space_seen(&mut self, users: &[SpaceUser]) -> Result<(), StoreError> {
-        check_batch(users.len())?;
-        self.change(users.len(), |db| {
-            let mut upsert = db.prepare_cached(
-                "INSERT INTO space_users(external_id, digest, gone_since, held)
-                 VALUES (?1, ?2, NULL, 0)
-                 ON CONFLICT(external_id) DO UPDATE
+    /// [`StoreError::Invalid`] for too many at once; those of a write.
+    pub fn space_synced(&mut self, batch: &SpaceBatch, now_unix_s: i64) -> Result<(), StoreError> {
+        let people = batch.named.len() + batch.gone.len();
+        if people > SPACE_BATCH_MAX {
+            let max = SPACE_BATCH_MAX;
+            return Err(StoreError::Invalid {
+                field: "batch",
+                max,
+            });
+        }
+        self.change(people, |db| {
+            let mut name = db.prepare_cached(
+                "INSERT INTO space_people(ext_id, digest) VALUES (?1, ?2)
+                 ON CONFLICT (ext_id) DO UPDATE
                  SET digest = excluded.digest, gone_since = NULL, held = 0",
             )?;
-            for user in users {
-                checked("ExtUserID", &user.external_id, EXTERNAL_ID_BYTES_MAX)?;
-                upsert.execute((&user.external_id, user.digest.cast_signed()))?;
+            for (person, digest) in &batch.named {
+                name.execute((person, digest.cast_signed()))?;
             }
-            Ok(())
-        })
-    }
-
-    /// Notes users who are gone, at most 1,000 at once; held ones wait for an administrator. Who
-    /// was gone before keeps the time and the hold.
-    ///
-    /// # Errors
-    /// [`StoreError::Invalid`]; those of a write.
-    pub fn space_gone(
-        &mut self,
-        external_ids: &[String],
-        held: bool,
-        now_unix_s: i64,
-    ) -> Result<(), StoreError> {
-        check_batch(external_ids.len())?;
-        self.change(external_ids.len(), |db| {
-            let mut update = db.prepare_cached(
-                "UPDATE space_users SET gone_since = ?2, held = ?3
-                 WHERE external_id = ?1 AND gone_since IS NULL",
+            let mut lose = db.prepare_cached(
+                "UPDATE space_people SET gone_since = ?2, held = ?3
+                 WHERE ext_id = ?1 AND gone_since IS NULL",
             )?;
-            for external_id in external_ids {
-                update.execute((external_id, now_unix_s, held))?;
+            for person in &batch.gone {
+                lose.execute((person, now_unix_s, batch.held))?;
             }
             Ok(())
         })
     }
 
-    /// An administrator confirms: all who are held may be erased when their day is over. Returns
-    /// how many were held.
+    /// Forgets a person of Space's who has been erased here.
     ///
     /// # Errors
     /// Those of a write.
-    pub fn space_confirm(&mut self) -> Result<u64, StoreError> {
+    pub fn space_forget(&mut self, person: &str) -> Result<(), StoreError> {
         self.change(1, |db| {
-            let confirmed = db
-                .prepare_cached(
-                    "UPDATE space_users SET held = 0 WHERE gone_since IS NOT NULL AND held = 1",
-                )?
-                .execute([])?;
-            Ok(confirmed as u64)
+            db.prepare_cached("DELETE FROM space_people WHERE ext_id = ?1")?
+                .execute([person])?;
+            Ok(())
         })
     }
 
-    /// Forgets a user who is gone: to be called once the person is withdrawn, or was none.
+    /// An administrator agrees that all who are gone may be erased. Returns how many were held.
     ///
     /// # Errors
     /// Those of a write.
-    pub fn space_forget(&mut self, external_id: &str) -> Result<(), StoreError> {
+    pub fn space_release(&mut self) -> Result<usize, StoreError> {
         self.change(1, |db| {
-            db.prepare_cached(
-                "DELETE FROM space_users WHERE external_id = ?1 AND gone_since IS NOT NULL",
-            )?
-            .execute([external_id])?;
-            Ok(())
+            Ok(db.execute("UPDATE space_people SET held = 0 WHERE held", [])?)
         })
     }
 }
 
 impl Reader {
-    /// Whom the last sync knew, without those who are gone, by ascending id (bytes).
+    /// Who Space named at its last sync, with the digests, ascending by `ExtUserID`.
     ///
     /// # Errors
     /// Those of a read.
-    pub fn space_known(&self) -> Result<Vec<SpaceUser>, StoreError> {
-        let mut select = self.prepared(
-            "SELECT external_id, digest FROM space_users WHERE gone_since IS NULL
-             ORDER BY external_id",
+    pub fn space_known(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut select = self.db.prepare_cached(
+            "SELECT ext_id, digest FROM space_people WHERE gone_since IS NULL ORDER BY ext_id",
         )?;
-        let known = select
-            .query_map([], |row| {
-                Ok(SpaceUser {
-                    external_id: row.get(0)?,
-                    digest: row.get::<_, i64>(1)?.cast_unsigned(),
-                })
-            })?
-            .collect::<Result<_, _>>()?;
-        Ok(known)
+        let rows = select.query_map([], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, i64>(1)?.cast_unsigned(),
+            ))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Who is gone since `until_unix_s` or before, longest first; at most `limit` (1,000 at most).
-    /// Who is held must not be erased.
+    /// At most [`SPACE_BATCH_MAX`] people who are gone from Space since before `before_unix_s` and
+    /// not held.
     ///
     /// # Errors
     /// Those of a read.
-    pub fn space_gone_until(
-        &self,
-        until_unix_s: i64,
-        include_held: bool,
-        limit: usize,
-    ) -> Result<Vec<SpaceGone>, StoreError> {
-        let mut select = self.prepared(
-            "SELECT external_id, gone_since, held FROM space_users
-             WHERE gone_since <= ?1 AND (held = 0 OR ?2)
-             ORDER BY gone_since, external_id LIMIT ?3",
+    pub fn space_gone(&self, before_unix_s: i64) -> Result<Vec<String>, StoreError> {
+        let mut select = self.db.prepare_cached(
+            "SELECT ext_id FROM space_people WHERE gone_since < ?1 AND NOT held
+             ORDER BY ext_id LIMIT ?2",
         )?;
-        let limit = limit.min(PAGE_ROWS_MAX) as i64;
-        let gone = select
-            .query_map((until_unix_s, include_held, limit), |row| {
-                Ok(SpaceGone {
-                    external_id: row.get(0)?,
-                    since_unix_s: row.get(1)?,
-                    held: row.get(2)?,
-                })
-            })?
-            .collect::<Result<_, _>>()?;
-        Ok(gone)
+        let rows = select.query_map((before_unix_s, SPACE_BATCH_MAX as i64), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// How many are gone and held for an administrator.
+    /// How many who are gone from Space wait for an administrator.
     ///
     /// # Errors
     /// Those of a read.
     pub fn space_held(&self) -> Result<u64, StoreError> {
-        let held = self
-            .prepared("SELECT count(*) FROM space_users WHERE gone_since IS NOT NULL AND held = 1")?
-            .query_row([], |row| row.get(0))?;
-        Ok(number(held))
+        let count: i64 =
+            self.db
+                .query_row("SELECT count(*) FROM space_people WHERE held", [], |row| {
+                    row.get(0)
+                })?;
+        Ok(super::number(count))
     }
-}
-
-fn check_batch(users: usize) -> Result<(), StoreError> {
-    let max = SPACE_BATCH_MAX;
-    if users > max {
-        return Err(StoreError::Invalid {
-            field: "batch",
-            max,
-        });
-    }
-    Ok(())
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
-use rustls::{ClientConfig, ClientConnection, RootCertStore, version};
+pub(crate) use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{RootCertStore, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 
 use super::{Received, ServerConfig, Session, Sessions, TlsError, provider, server_config};

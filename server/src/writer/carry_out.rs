@@ -11,9 +11,7 @@ use crate::admin::message::{NewDevice, Request, Response};
 use crate::audit::{AttemptRecord, Entry, Progress};
 use crate::secrets::random;
 use crate::site::unix_ms;
-use crate::store::{
-    self, Door, PeopleFilter, PersonState, RightScope, token_hash,
-};
+use crate::store::{self, Door, PeopleFilter, PersonState, RightScope, token_hash};
 
 /// A commissioning code holds this long.
 const TOKEN_LIFE_S: i64 = 7 * 86_400;
@@ -39,15 +37,17 @@ impl Writer {
             Request::ImportBegin => self.import_begin(session),
             Request::ImportAdd { people } => self.import_add(session, &people),
             Request::ImportCommit => self.import_commit(session),
-            Request::PeopleList { after, search, limit } => {
-                self.people_list(after.as_deref(), search.as_deref(), limit)
-            }
+            Request::PeopleList {
+                after,
+                search,
+                limit,
+            } => self.people_list(after.as_deref(), search.as_deref(), limit),
             Request::PersonShow { external_id } => self.person_show(&external_id),
             Request::PersonWithdraw { external_id } => self.person_withdraw(&external_id),
             Request::DeviceAdd { devices } => self.device_add(&devices),
             Request::DeviceList => self.device_list(),
             Request::DeviceRemove { name } => self.device_remove(&name),
-            Request::DoorAdd { names } => self.door_add(&names),
+            Request::DoorAdd { names, space_door } => self.door_add(&names, space_door.as_deref()),
             Request::DoorList => self.door_list(),
             Request::RightGrant { external_id, door } => {
                 self.right(&external_id, door.as_deref(), true)
@@ -55,12 +55,21 @@ impl Writer {
             Request::RightRevoke { external_id, door } => {
                 self.right(&external_id, door.as_deref(), false)
             }
+            Request::SpaceSet { setup } => self.space_set(setup),
+            Request::SpaceRemove => self.space_remove(),
+            Request::SpaceStatus => self.space_status(),
+            Request::SpaceSync => self.space_sync(),
+            Request::SpaceDoors => self.space_doors(),
+            Request::SpaceRotateKey { key } => self.space_rotate(key),
+            Request::SpaceRelease => self.space_release(),
             Request::AuditTail { count } => self.audit_tail(count),
         };
         match done {
             Ok(response) => response,
             Err(Refusal::Words(text)) => Response::Error { text },
-            Err(Refusal::Failed(error)) => Response::Error { text: error.to_string() },
+            Err(Refusal::Failed(error)) => Response::Error {
+                text: error.to_string(),
+            },
         }
     }
 
@@ -73,7 +82,10 @@ impl Writer {
         let reader = self.store.read();
         let after = match after {
             Some(external_id) => Some(
-                reader.person_show(external_id)?.ok_or_else(|| words("no such person"))?.id,
+                reader
+                    .person_show(external_id)?
+                    .ok_or_else(|| words("no such person"))?
+                    .id,
             ),
             None => None,
         };
@@ -89,7 +101,12 @@ impl Writer {
             .into_iter()
             .map(|person| {
                 let references = person.references.to_string();
-                vec![person.external_id, person.name, state(person.state), references]
+                vec![
+                    person.external_id,
+                    person.name,
+                    state(person.state),
+                    references,
+                ]
             })
             .collect();
         Ok(table(&["external id", "name", "state", "references"], rows))
@@ -97,14 +114,20 @@ impl Writer {
 
     fn person_show(&self, external_id: &str) -> Result<Response, Refusal> {
         let reader = self.store.read();
-        let person = reader.person_show(external_id)?.ok_or_else(|| words("no such person"))?;
+        let person = reader
+            .person_show(external_id)?
+            .ok_or_else(|| words("no such person"))?;
         let doors = if person.every_door {
             "every door".to_owned()
         } else {
             self.door_names(&person.doors)?
         };
         let consent = person.consent.map_or_else(String::new, |consent| {
-            format!("policy {} on {}", consent.policy_version, date(consent.at_unix_s))
+            format!(
+                "policy {} on {}",
+                consent.policy_version,
+                date(consent.at_unix_s)
+            )
         });
         let fact = |name: &str, value: String| vec![name.to_owned(), value];
         let rows = vec![
@@ -121,8 +144,13 @@ impl Writer {
 
     fn door_names(&self, doors: &[store::DoorId]) -> Result<String, Refusal> {
         let all = self.store.read().doors()?;
-        let names = doors.iter().filter_map(|door| all.iter().find(|known| known.id == *door));
-        Ok(names.map(|door| door.name.as_str()).collect::<Vec<_>>().join("; "))
+        let names = doors
+            .iter()
+            .filter_map(|door| all.iter().find(|known| known.id == *door));
+        Ok(names
+            .map(|door| door.name.as_str())
+            .collect::<Vec<_>>()
+            .join("; "))
     }
 
     fn device_add(&mut self, devices: &[NewDevice]) -> Result<Response, Refusal> {
@@ -131,8 +159,12 @@ impl Writer {
         for device in devices {
             let door = self.door(&device.door)?;
             let token = random::<{ cardea_wire::limits::TOKEN_BYTES }>()?;
-            let new = store::NewDevice { name: device.name.clone(), door: door.id };
-            self.store.device_add(&new, token_hash(&token), now + TOKEN_LIFE_S, now)?;
+            let new = store::NewDevice {
+                name: device.name.clone(),
+                door: door.id,
+            };
+            self.store
+                .device_add(&new, token_hash(&token), now + TOKEN_LIFE_S, now)?;
             let code = CommissioningCode {
                 server: (self.config.address, self.config.listen.port()).into(),
                 site_ca_sha256: self.pki.ca_sha256(),
@@ -157,13 +189,22 @@ impl Writer {
                     device.name,
                     door.map_or_else(String::new, |door| door.name.clone()),
                     format!("{:?}", device.state).to_lowercase(),
-                    device.last_seen_unix_s.map_or_else(|| "never".to_owned(), date),
+                    device
+                        .last_seen_unix_s
+                        .map_or_else(|| "never".to_owned(), date),
                     device.not_after_unix_s.map_or_else(String::new, date),
                     device.address.unwrap_or_default(),
                 ]
             })
             .collect();
-        let columns = ["device", "door", "state", "last seen", "certificate until", "address"];
+        let columns = [
+            "device",
+            "door",
+            "state",
+            "last seen",
+            "certificate until",
+            "address",
+        ];
         Ok(table(&columns, rows))
     }
 
@@ -178,9 +219,16 @@ impl Writer {
         Ok(done("removed: its certificate is refused from now on"))
     }
 
-    fn door_add(&mut self, names: &[String]) -> Result<Response, Refusal> {
+    fn door_add(
+        &mut self,
+        names: &[String],
+        space_door: Option<&str>,
+    ) -> Result<Response, Refusal> {
+        if space_door.is_some() && names.len() != 1 {
+            return Err(words("one ExtDoorID is for one door"));
+        }
         for name in names {
-            self.store.door_add(name, None)?;
+            self.store.door_add(name, space_door)?;
         }
         self.follow()?;
         Ok(done(&format!("{} doors added", names.len())))
@@ -228,7 +276,9 @@ impl Writer {
                         door.map_or_else(String::new, |door| door.name.clone()),
                         device.map_or_else(String::new, |device| device.name.clone()),
                         outcome(&attempt, progress),
-                        attempt.matched.map_or_else(String::new, |matched| matched.external_id),
+                        attempt
+                            .matched
+                            .map_or_else(String::new, |matched| matched.external_id),
                     ]
                 }
                 Entry::Change(change) => vec![
@@ -241,7 +291,10 @@ impl Writer {
                 ],
             })
             .collect();
-        Ok(table(&["number", "time", "door", "device", "decision", "person"], rows))
+        Ok(table(
+            &["number", "time", "door", "device", "decision", "person"],
+            rows,
+        ))
     }
 
     /// A door by name.
@@ -271,11 +324,16 @@ pub(super) fn words(text: &str) -> Refusal {
 }
 
 pub(super) fn done(text: &str) -> Response {
-    Response::Done { text: text.to_owned() }
+    Response::Done {
+        text: text.to_owned(),
+    }
 }
 
 pub(super) fn table(columns: &[&str], rows: Vec<Vec<String>>) -> Response {
-    Response::Table { columns: columns.iter().map(|&column| column.to_owned()).collect(), rows }
+    Response::Table {
+        columns: columns.iter().map(|&column| column.to_owned()).collect(),
+        rows,
+    }
 }
 
 /// Unix seconds by the server's clock.

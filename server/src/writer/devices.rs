@@ -51,7 +51,8 @@ impl Writer {
         let (token, now) = (token_hash(token), unix_s());
         let device = self.store.token_device(token, now)?;
         let issued = self.issue(device.0, csr)?;
-        self.store.device_commission(token, &issued.fingerprint, issued.not_after_unix_s, now)?;
+        self.store
+            .device_commission(token, &issued.fingerprint, issued.not_after_unix_s, now)?;
         self.follow()?;
         Ok(issued)
     }
@@ -75,21 +76,20 @@ impl Writer {
 
     fn issue(&self, device: u64, csr: &[u8]) -> Result<DeviceCertificate, WriterError> {
         let life_s = self.config.device_certificate_life_s;
-        Ok(self.pki.issue_device(csr, device, life_s, OffsetDateTime::now_utc())?)
+        Ok(self
+            .pki
+            .issue_device(csr, device, life_s, OffsetDateTime::now_utc())?)
     }
 
-    fn answer(
-        &self,
-        kind: Kind,
-        issued: Result<DeviceCertificate, WriterError>,
-        asker: &Asker,
-    ) {
+    fn answer(&self, kind: Kind, issued: Result<DeviceCertificate, WriterError>, asker: &Asker) {
         let response = match issued {
             Ok(issued) => {
-                let mut reply =
-                    Reply::new(kind, asker.request_id, Decision::Served, Reason::None);
-                reply.payload =
-                    Certificates { device: &issued.der, site_ca: self.pki.ca() }.to_bytes();
+                let mut reply = Reply::new(kind, asker.request_id, Decision::Served, Reason::None);
+                reply.payload = Certificates {
+                    device: &issued.der,
+                    site_ca: self.pki.ca(),
+                }
+                .to_bytes();
                 Response::new(200, CONTENT_TYPE, reply.to_bytes())
             }
             Err(error) => {
@@ -100,7 +100,10 @@ impl Writer {
                 refuse((kind, asker.request_id), reason)
             }
         };
-        asker.done.send(Completion::Served { exchange: asker.exchange, response });
+        asker.done.send(Completion::Served {
+            exchange: asker.exchange,
+            response,
+        });
     }
 
     pub(super) fn seen(&mut self, signs: &[DeviceSign]) {
@@ -114,12 +117,20 @@ impl Writer {
             })
             .collect();
         let noted = self.store.devices_seen(&seen).and_then(|()| {
-            signs.iter().filter(|sign| sign.command_done != 0).try_for_each(|sign| {
-                let command = CommandId(sign.command_done);
-                self.store.command_done(DeviceId(sign.device), command, sign.at_unix_s).map(drop)
-            })
+            signs
+                .iter()
+                .filter(|sign| sign.command_done != 0)
+                .try_for_each(|sign| {
+                    let command = CommandId(sign.command_done);
+                    self.store
+                        .command_done(DeviceId(sign.device), command, sign.at_unix_s)
+                        .map(drop)
+                })
         });
-        if let Err(error) = noted.map_err(WriterError::from).and_then(|()| self.follow()) {
+        if let Err(error) = noted
+            .map_err(WriterError::from)
+            .and_then(|()| self.follow())
+        {
             tracing::error!(%error, "signs of life");
         }
     }
@@ -137,8 +148,9 @@ fn reason(error: &WriterError) -> Reason {
     match error {
         WriterError::Store(StoreError::TokenRefused) => Reason::TokenRefused,
         WriterError::Store(StoreError::NotFound { .. }) => Reason::UnknownDevice,
-        WriterError::Pki(PkiError::BadRequest)
-        | WriterError::Store(StoreError::Exists { .. }) => Reason::BadCertificateRequest,
+        WriterError::Pki(PkiError::BadRequest) | WriterError::Store(StoreError::Exists { .. }) => {
+            Reason::BadCertificateRequest
+        }
         WriterError::Store(_)
         | WriterError::Pki(_)
         | WriterError::Config(_)
@@ -146,6 +158,7 @@ fn reason(error: &WriterError) -> Reason {
         | WriterError::Gallery(_)
         | WriterError::BadSetting { .. }
         | WriterError::BadReference { .. }
+        | WriterError::BadTimetable { .. }
         | WriterError::Io(_)
         | WriterError::Ended => Reason::NotStored,
     }

@@ -28,6 +28,11 @@ pub enum WriterError {
         /// The reference's number.
         reference: u64,
     },
+    /// A timezone table in the configuration is none.
+    BadTimetable {
+        /// Why, in words.
+        why: String,
+    },
     /// A file operation failed.
     Io(std::io::Error),
     /// The writer has ended.
@@ -46,6 +51,7 @@ impl fmt::Display for WriterError {
             Self::BadReference { reference } => {
                 write!(f, "reference {reference} in the store is damaged")
             }
+            Self::BadTimetable { why } => write!(f, "timetables: {why}"),
             Self::Io(error) => error.fmt(f),
             Self::Ended => write!(f, "the writer has ended"),
         }

@@ -88,12 +88,16 @@ impl Snapshots {
             }
             erase::file(&path)?;
         }
-        let reachable = found.filter(|gallery| {
-            store.read().changes_since(gallery.generation()).is_ok()
-        });
+        let reachable =
+            found.filter(|gallery| store.read().changes_since(gallery.generation()).is_ok());
         let gallery = match reachable {
             Some(gallery) => gallery,
-            None => Arc::new(write(store.read(), &self.folder, &self.lineage, self.model)?),
+            None => Arc::new(write(
+                store.read(),
+                &self.folder,
+                &self.lineage,
+                self.model,
+            )?),
         };
         self.hold_reserve(gallery.rows());
         // Withdrawals that a process before this one did not live to erase.
@@ -113,11 +117,13 @@ impl Snapshots {
         self.reserve.release()?;
         let (folder, lineage, model) = (self.folder.clone(), self.lineage, self.model);
         let handle = self.handle.clone();
-        thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
-            let written = write(&reader, &folder, &lineage, model).map(Arc::new);
-            // A writer that has ended will find the file at the next start.
-            let _ = handle.send(Command::SnapshotWritten(written));
-        })?;
+        thread::Builder::new()
+            .name("snapshot".to_owned())
+            .spawn(move || {
+                let written = write(&reader, &folder, &lineage, model).map(Arc::new);
+                // A writer that has ended will find the file at the next start.
+                let _ = handle.send(Command::SnapshotWritten(written));
+            })?;
         self.writing = true;
         Ok(())
     }
@@ -149,8 +155,11 @@ impl Snapshots {
 
     /// Whether nothing withdrawn is left in any file.
     pub(super) fn all_erased(&self) -> bool {
-        self.erase_by.is_none() && self.retired.is_empty() && self.erasing == 0
-            && !self.log_dirty && !self.writing
+        self.erase_by.is_none()
+            && self.retired.is_empty()
+            && self.erasing == 0
+            && !self.log_dirty
+            && !self.writing
     }
 
     /// Writes, erases and empties what is due.
@@ -196,16 +205,21 @@ impl Snapshots {
         let free: Vec<Arc<Gallery>> = free;
         for gallery in free {
             let handle = self.handle.clone();
-            thread::Builder::new().name("eraser".to_owned()).spawn(move || {
-                let _ = handle.send(Command::Erased(erase::retired(gallery)));
-            })?;
+            thread::Builder::new()
+                .name("eraser".to_owned())
+                .spawn(move || {
+                    let _ = handle.send(Command::Erased(erase::retired(gallery)));
+                })?;
             self.erasing += 1;
         }
         Ok(())
     }
 
     fn hold_reserve(&mut self, rows: usize) {
-        match self.reserve.hold(file_len(rows as u64 + RESERVE_ROWS_BEYOND)) {
+        match self
+            .reserve
+            .hold(file_len(rows as u64 + RESERVE_ROWS_BEYOND))
+        {
             Ok(true) => {}
             Ok(false) => tracing::warn!("no room on the disk to set aside for the next snapshot"),
             Err(error) => tracing::warn!(%error, "reserve"),
@@ -223,7 +237,10 @@ impl Snapshots {
     }
 
     fn is_ours(&self, path: &Path) -> bool {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         name.starts_with(&prefix(&self.lineage)) && name.ends_with(SUFFIX)
     }
 }
@@ -231,7 +248,10 @@ impl Snapshots {
 const SUFFIX: &str = ".cgal";
 
 fn prefix(lineage: &[u8; 16]) -> String {
-    let history: String = lineage[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let history: String = lineage[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("gallery-{history}-")
 }
 
@@ -245,12 +265,18 @@ fn write(
     let snapshot = reader.snapshot()?;
     let generation = snapshot.generation()?;
     let rows = snapshot.counts()?.references;
-    let name = format!("{}{generation:016}-{:014}{SUFFIX}", prefix(lineage), unix_ms());
+    let name = format!(
+        "{}{generation:016}-{:014}{SUFFIX}",
+        prefix(lineage),
+        unix_ms()
+    );
     let path = folder.join(name);
-    let mut writer = GalleryWriter::create(&path, model, generation, rows)
-        .map_err(|error| failed(&error))?;
+    let mut writer =
+        GalleryWriter::create(&path, model, generation, rows).map_err(|error| failed(&error))?;
     snapshot.references_each(ReferenceId(0), |reference, person, bytes| {
-        writer.push(&row(reference, person, bytes)?).map_err(|error| failed(&error))
+        writer
+            .push(&row(reference, person, bytes)?)
+            .map_err(|error| failed(&error))
     })?;
     writer.finish().map_err(|error| failed(&error))?;
     Gallery::open(&path).map_err(|error| failed(&error))

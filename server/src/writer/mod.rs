@@ -5,6 +5,7 @@
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
 //! - `carry_out`: what administrators ask for
 //! - `people`: imports and withdrawals
+//! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `devices`: commissioning, renewal, signs of life
 
 mod carry_out;
@@ -13,7 +14,9 @@ mod error;
 mod gallery;
 mod people;
 mod publish;
+mod space;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -33,7 +36,9 @@ use crate::net::ExchangeId;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
+use crate::space::SpaceLink;
 use crate::store::{DataDirectory, ImportId, SettingKey, Store};
+use cardea_space::sync::Snapshot as SpaceSnapshot;
 use cardea_wire::RequestId;
 
 pub use devices::DeviceSign;
@@ -100,6 +105,8 @@ pub enum Command {
     GalleryDamaged,
     /// A snapshot has been written, or not.
     SnapshotWritten(Result<Arc<Gallery>, WriterError>),
+    /// A sync with Space has brought this.
+    SpaceSynced(Arc<SpaceSnapshot>),
     /// A retired snapshot has been erased, or not.
     Erased(Result<(), EraseError>),
     /// Finish and end.
@@ -145,6 +152,7 @@ pub struct Writer {
     directory: DataDirectory,
     audit: AuditReader,
     config: Config,
+    sealer: Sealer,
     pki: SitePki,
     import: Option<(Session, ImportId)>,
     online: Option<Online>,
@@ -154,6 +162,8 @@ pub struct Writer {
 struct Online {
     published: Published,
     snapshots: Snapshots,
+    handle: WriterHandle,
+    space: Option<SpaceLink>,
     /// Answers that wait until a snapshot of this generation is in force.
     waiting: Vec<(u64, Sender<Response>, Response)>,
 }
@@ -177,9 +187,19 @@ impl Writer {
         let data = directory.path();
         let config = Config::read(data).map_err(WriterError::Config)?;
         let store = Store::open(&directory)?;
-        let pki = SitePki::open(data, &Sealer::open(data)?)?;
+        let sealer = Sealer::open(data)?;
+        let pki = SitePki::open(data, &sealer)?;
         let audit = audit.open_reader()?;
-        Ok(Self { store, directory, audit, config, pki, import: None, online: None })
+        Ok(Self {
+            store,
+            directory,
+            audit,
+            config,
+            sealer,
+            pki,
+            import: None,
+            online: None,
+        })
     }
 
     /// The configuration.
@@ -192,6 +212,11 @@ impl Writer {
     /// commissioning codes name it.
     pub fn listens_on(&mut self, address: std::net::SocketAddr) {
         self.config.listen.set_port(address.port());
+    }
+
+    /// Where the server listens in fact: commissioning codes carry its port.
+    pub fn set_listen(&mut self, listen: SocketAddr) {
+        self.config.listen = listen;
     }
 
     /// The site's certificates.
@@ -217,7 +242,13 @@ impl Writer {
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
         let site = published.site();
-        self.online = Some(Online { published, snapshots, waiting: Vec::new() });
+        self.online = Some(Online {
+            published,
+            snapshots,
+            handle: handle.clone(),
+            space: None,
+            waiting: Vec::new(),
+        });
         self.follow()?;
         Ok(site)
     }
@@ -234,7 +265,10 @@ impl Writer {
         if let Some(online) = &mut self.online {
             online.published.set_loops(loops);
         }
-        thread::Builder::new().name("writer".to_owned()).spawn(move || self.run(&commands))
+        self.space_restart().map_err(std::io::Error::other)?;
+        thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || self.run(&commands))
     }
 
     fn run(&mut self, commands: &Receiver<Command>) {
@@ -256,7 +290,11 @@ impl Writer {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Administer { session, request, reply } => {
+            Command::Administer {
+                session,
+                request,
+                reply,
+            } => {
                 self.administer(session, request, reply);
             }
             Command::SessionEnded(session) => self.session_ended(session),
@@ -265,6 +303,11 @@ impl Writer {
             Command::Seen(signs) => self.seen(&signs),
             Command::GalleryDamaged => self.gallery_damaged(),
             Command::SnapshotWritten(written) => self.snapshot_written(written),
+            Command::SpaceSynced(snapshot) => {
+                if let Err(error) = self.space_synced(&snapshot) {
+                    tracing::error!(%error, "a sync with Space could not be stored");
+                }
+            }
             Command::Erased(erased) => {
                 if let Some(online) = &mut self.online {
                     online.snapshots.erased(erased);
@@ -342,11 +385,15 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
+        self.space_tick()?;
         let Some(online) = &mut self.online else {
             return Ok(());
         };
         online.snapshots.tick(&mut self.store, &online.published)?;
-        online.published.site().set_erasure_pending(!online.snapshots.all_erased());
+        online
+            .published
+            .site()
+            .set_erasure_pending(!online.snapshots.all_erased());
         self.follow()
     }
 

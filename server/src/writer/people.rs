@@ -34,8 +34,13 @@ impl Writer {
         if people.len() > ADMIN_PEOPLE_MAX {
             return Err(words("too many people in one request"));
         }
-        let doors: HashMap<_, _> =
-            self.store.read().doors()?.into_iter().map(|door| (door.name, door.id)).collect();
+        let doors: HashMap<_, _> = self
+            .store
+            .read()
+            .doors()?
+            .into_iter()
+            .map(|door| (door.name, door.id))
+            .collect();
         let mut refused = Vec::new();
         let mut parsed = Vec::with_capacity(people.len());
         let mut places = Vec::with_capacity(people.len());
@@ -114,12 +119,21 @@ fn parse(
         return Err("no policy version: nobody is enrolled without consent".to_owned());
     }
     let every_door = person.doors.trim() == "*";
-    let names = if every_door { "" } else { person.doors.as_str() };
+    let names = if every_door {
+        ""
+    } else {
+        person.doors.as_str()
+    };
     let some = names
         .split(';')
         .map(str::trim)
         .filter(|name| !name.is_empty())
-        .map(|name| doors.get(name).copied().ok_or_else(|| "a door does not exist".to_owned()))
+        .map(|name| {
+            doors
+                .get(name)
+                .copied()
+                .ok_or_else(|| "a door does not exist".to_owned())
+        })
         .collect::<Result<_, _>>()?;
     Ok(store::NewPerson {
         external_id: person.external_id.clone(),
@@ -132,12 +146,21 @@ fn parse(
         },
         every_door,
         doors: some,
-        references: person.references.iter().map(|text| reference(text)).collect::<Result<_, _>>()?,
+        references: person
+            .references
+            .iter()
+            .map(|text| reference(text))
+            .collect::<Result<_, _>>()?,
     })
 }
 
 fn reference(text: &str) -> Result<NewReference, String> {
-    let bytes = STANDARD.decode(text).map_err(|_| "a reference is not base64".to_owned())?;
+    let bytes = STANDARD
+        .decode(text)
+        .map_err(|_| "a reference is not base64".to_owned())?;
     let embedding = Embedding::from_le_bytes(&bytes).map_err(|error| error.to_string())?;
-    Ok(NewReference { embedding: Box::new(embedding.to_le_bytes()), quality: None })
+    Ok(NewReference {
+        embedding: Box::new(embedding.to_le_bytes()),
+        quality: None,
+    })
 }

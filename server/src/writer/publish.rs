@@ -13,10 +13,10 @@ use crate::completions::CompletionSender;
 use crate::directory::{Device, Directory, Doors, Person};
 use crate::limits::OVERLAY_ROWS_MAX;
 use crate::site::{Site, unix_ms};
-use crate::store::{
-    Change, DeviceId, Device as StoredDevice, ImportId, PersonEntry, PersonState, Reader,
-};
 use crate::store;
+use crate::store::{
+    Change, Device as StoredDevice, DeviceId, ImportId, PersonEntry, PersonState, Reader,
+};
 use crate::work::Searched;
 
 /// What is in force, and how far it follows the store.
@@ -46,9 +46,17 @@ impl Published {
             put_device(&mut directory, reader, &device)?;
         }
         let generation = gallery.generation();
-        let searched = Searched { view: View::of_snapshot(gallery), threshold };
+        let searched = Searched {
+            view: View::of_snapshot(gallery),
+            threshold,
+        };
         let site = Arc::new(Site::new(searched, directory, answer_deadline));
-        Ok(Self { site, loops: Vec::new(), generation, wanted: None })
+        Ok(Self {
+            site,
+            loops: Vec::new(),
+            generation,
+            wanted: None,
+        })
     }
 
     pub(super) fn site(&self) -> Arc<Site> {
@@ -57,6 +65,11 @@ impl Published {
 
     pub(super) fn set_loops(&mut self, loops: Vec<CompletionSender<Completion>>) {
         self.loops = loops;
+    }
+
+    /// Where completions for the loops go.
+    pub(super) fn loops(&self) -> &[CompletionSender<Completion>] {
+        &self.loops
     }
 
     /// The view in force.
@@ -78,7 +91,9 @@ impl Published {
     pub(super) fn snapshot_is_current(&self, reader: &Reader) -> Result<bool, WriterError> {
         let generation = reader.generation()?;
         let view = self.view();
-        Ok(view.snapshot().is_some_and(|snapshot| snapshot.generation() == generation)
+        Ok(view
+            .snapshot()
+            .is_some_and(|snapshot| snapshot.generation() == generation)
             || (view.withdrawals() == 0 && view.overlay_rows() == 0))
     }
 
@@ -195,7 +210,9 @@ impl Published {
             self.wanted = Some(generation);
         }
         if !withdrawn.is_empty() {
-            view = view.with_withdrawn(withdrawn, generation).map_err(gallery_error)?;
+            view = view
+                .with_withdrawn(withdrawn, generation)
+                .map_err(gallery_error)?;
         }
         if !rows.is_empty() {
             match view.with_enrolled(&rows, generation) {
@@ -213,7 +230,9 @@ impl Published {
 
     fn publish(&self, view: View) {
         let threshold = self.site.searched.load().threshold;
-        self.site.searched.store(Arc::new(Searched { view, threshold }));
+        self.site
+            .searched
+            .store(Arc::new(Searched { view, threshold }));
     }
 
     fn device_changed(&self, reader: &Reader, device: DeviceId) -> Result<(), WriterError> {
@@ -223,7 +242,10 @@ impl Published {
         if let Some(stored) = &stored {
             put_device(&mut directory, reader, stored)?;
         }
-        let gone = before.into_iter().filter(|held| directory.device(held).is_none()).collect();
+        let gone = before
+            .into_iter()
+            .filter(|held| directory.device(held).is_none())
+            .collect();
         drop(directory);
         self.close(gone);
         Ok(())
@@ -254,7 +276,9 @@ impl Published {
 
     fn close(&self, certificates: Vec<[u8; 32]>) {
         for fingerprint in certificates {
-            self.loops.iter().for_each(|done| done.send(Completion::CloseDevice(fingerprint)));
+            self.loops
+                .iter()
+                .for_each(|done| done.send(Completion::CloseDevice(fingerprint)));
         }
     }
 }
@@ -276,9 +300,14 @@ pub(super) fn row(
     person: store::PersonId,
     bytes: &[u8],
 ) -> Result<Row, WriterError> {
-    let embedding = Embedding::from_le_bytes(bytes)
-        .map_err(|_| WriterError::BadReference { reference: reference.0 })?;
-    Ok(Row { reference: ReferenceId(reference.0), person: PersonId(person.0), embedding })
+    let embedding = Embedding::from_le_bytes(bytes).map_err(|_| WriterError::BadReference {
+        reference: reference.0,
+    })?;
+    Ok(Row {
+        reference: ReferenceId(reference.0),
+        person: PersonId(person.0),
+        embedding,
+    })
 }
 
 fn put_person(directory: &mut Directory, entry: &PersonEntry) {
@@ -286,7 +315,10 @@ fn put_person(directory: &mut Directory, entry: &PersonEntry) {
         PersonState::Enrolled => {
             let mut some: Vec<_> = entry.doors.iter().map(|door| door.0).collect();
             some.sort_unstable();
-            Doors { every: entry.every_door, some }
+            Doors {
+                every: entry.every_door,
+                some,
+            }
         }
         PersonState::Invited | PersonState::Suspended => Doors::default(),
     };
@@ -302,9 +334,16 @@ fn put_device(
     let device = Device {
         id: stored.id.0,
         door: stored.door.0,
+        space_door: reader
+            .door(stored.door)?
+            .and_then(|door| door.space_door.map(Into::into)),
         command: command.and_then(|command| {
             let kind = CommandKind::from_code(command.kind)?;
-            Some(Command { kind, id: command.id.0, body: command.body })
+            Some(Command {
+                kind,
+                id: command.id.0,
+                body: command.body,
+            })
         }),
     };
     let now_unix_s = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);

@@ -13,11 +13,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::*;
 use crate::http::Refusal;
-use crate::tls::testkit::{Site, client};
+use crate::tls::testkit::{ClientConfig, ClientConnection, Site, StreamOwned, client};
 use crate::tls::{ServerConfig, Sessions};
 
 /// Longer than anything takes that is not broken.

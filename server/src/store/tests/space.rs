@@ -2,83 +2,89 @@
 
 use super::fixture::{Fixture, NOW};
 use crate::limits::SPACE_BATCH_MAX;
-use crate::store::{SpaceGone, SpaceUser, StoreError};
+use crate::store::{SpaceBatch, StoreError};
 
-const DAY_S: i64 = 86_400;
-
-fn user(external_id: &str, digest: u64) -> SpaceUser {
-    SpaceUser {
-        external_id: external_id.into(),
-        digest,
+fn named(people: &[(&str, u64)]) -> SpaceBatch {
+    SpaceBatch {
+        named: people
+            .iter()
+            .map(|(person, digest)| ((*person).to_owned(), *digest))
+            .collect(),
+        ..SpaceBatch::default()
     }
 }
 
-fn gone(external_id: &str, since_unix_s: i64, held: bool) -> SpaceGone {
-    SpaceGone {
-        external_id: external_id.into(),
-        since_unix_s,
+fn gone(people: &[&str], held: bool) -> SpaceBatch {
+    SpaceBatch {
+        gone: people.iter().map(|person| (*person).to_owned()).collect(),
         held,
+        ..SpaceBatch::default()
     }
+}
+
+fn known(people: &[(&str, u64)]) -> Result<Vec<(String, u64)>, StoreError> {
+    Ok(named(people).named)
+}
+
+fn due(people: &[&str]) -> Result<Vec<String>, StoreError> {
+    Ok(gone(people, false).gone)
 }
 
 #[test]
-fn who_goes_is_due_after_a_day_unless_held_or_back() {
+fn who_goes_is_due_later_unless_held_or_back() {
     let mut fixture = Fixture::new();
     let store = &mut fixture.store;
-    let all = ["a", "B", "c", "d"].map(|id| user(id, u64::MAX));
-    store.space_seen(&all).expect("noted");
-    store.space_gone(&["a".into()], false, NOW).expect("noted");
+    let all = [("a", u64::MAX), ("B", 2), ("c", 3), ("d", 4)];
+    store.space_synced(&named(&all), NOW).expect("noted");
     store
-        .space_gone(&["a".into(), "c".into(), "d".into()], true, NOW + 9)
+        .space_synced(&gone(&["a"], false), NOW)
+        .expect("noted");
+    store
+        .space_synced(&gone(&["a", "c", "d"], true), NOW + 9)
         .expect("noted");
 
     let mut fixture = fixture.reopened();
     let store = &mut fixture.store;
-    assert_eq!(store.read().space_known(), Ok(vec![user("B", u64::MAX)]));
-    let due = |store: &crate::store::Store, held| {
-        store
-            .read()
-            .space_gone_until(NOW + DAY_S, held, 10)
-            .expect("read")
-    };
-    assert_eq!(due(store, false), [gone("a", NOW, false)]);
-    assert_eq!(due(store, true).len(), 3);
-    assert_eq!(store.read().space_gone_until(NOW - 1, true, 10), Ok(vec![]));
-    store.space_seen(&[user("d", 5)]).expect("back");
-    assert_eq!(store.read().space_held(), Ok(1));
-    assert_eq!(store.space_confirm(), Ok(1));
+    assert_eq!(store.read().space_known(), known(&[("B", 2)]));
+    assert_eq!(store.read().space_gone(NOW), due(&[]));
     assert_eq!(
-        due(store, false),
-        [gone("a", NOW, false), gone("c", NOW + 9, false)]
+        store.read().space_gone(NOW + 99),
+        due(&["a"]),
+        "the others are held"
     );
+    assert_eq!(store.read().space_held(), Ok(2));
+    store
+        .space_synced(&named(&[("d", 5)]), NOW + 10)
+        .expect("back");
+    assert_eq!(store.space_release(), Ok(1));
+    assert_eq!(store.read().space_gone(NOW + 9), due(&["a"]));
+    assert_eq!(store.read().space_gone(NOW + 99), due(&["a", "c"]));
     store.space_forget("a").expect("forgotten");
-    store.space_forget("B").expect("still there: not forgotten");
-    assert_eq!(
-        store.read().space_known(),
-        Ok(vec![user("B", u64::MAX), user("d", 5)])
-    );
-    assert_eq!(due(store, true), [gone("c", NOW + 9, false)]);
+    assert_eq!(store.read().space_gone(NOW + 99), due(&["c"]));
+    assert_eq!(store.read().space_known(), known(&[("B", 2), ("d", 5)]));
 }
 
 #[test]
 fn batches_are_bounded() {
     let mut fixture = Fixture::new();
     let store = &mut fixture.store;
-    let many: Vec<_> = (0..=SPACE_BATCH_MAX)
-        .map(|n| user(&format!("u{n}"), 1))
-        .collect();
-    store.space_seen(&many[1..]).expect("at the limit");
-    assert!(matches!(
-        store.space_seen(&many),
-        Err(StoreError::Invalid { .. })
-    ));
-    let ids: Vec<_> = many.into_iter().map(|user| user.external_id).collect();
+    let ids: Vec<_> = (0..=SPACE_BATCH_MAX).map(|n| format!("u{n}")).collect();
+    let all: Vec<_> = ids.iter().map(|id| (id.as_str(), 1)).collect();
     store
-        .space_gone(&ids[1..], true, NOW)
+        .space_synced(&named(&all[1..]), NOW)
         .expect("at the limit");
-    assert!(matches!(
-        store.space_gone(&ids, true, NOW),
-        Err(StoreError::Invalid { .. })
-    ));
-    assert_eq!(store.read().space_held(), Ok(SPACE_BATCH_MAX as u64));
+    let refused = store.space_synced(&named(&all), NOW);
+    assert!(matches!(refused, Err(StoreError::Invalid { .. })));
+    store
+        .space_synced(&named(&all[..1]), NOW)
+        .expect("one more");
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    store
+        .space_synced(&gone(&ids[1..], false), NOW)
+        .expect("at the limit");
+    store
+        .space_synced(&gone(&ids[..1], false), NOW)
+        .expect("one more");
+    let due = store.read().space_gone(NOW + 1).expect("read");
+    assert_eq!(due.len(), SPACE_BATCH_MAX);
 }

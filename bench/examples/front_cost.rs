@@ -1,8 +1,9 @@
 //! What the front end costs: CPU of a kept-alive request and of a handshake, resident memory of an
 //! idle connection, and the slowest of 70 devices that arrive at once.
 //!
-//! `cargo run --release -p cardea --example front_cost` starts a server with an echo service in a
-//! process of its own (this program with `serve`), and measures that process from outside. Both
+//! `cargo run --release -p cardea-bench --example front_cost` starts a server with an echo service
+//! in a process of its own (this program with `serve`), and measures that process from outside.
+//! Name one of `handshakes`, `kept-alive`, `burst` and `idle` to measure only that. Both processes
 //! run wherever the kernel puts them; pin them with `taskset` to compare runs.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -35,7 +36,7 @@ type Stream = StreamOwned<ClientConnection, TcpStream>;
 fn main() -> Result<(), Failure> {
     match std::env::args().nth(1).as_deref() {
         Some("serve") => serve(),
-        _ => measure(),
+        what => measure(what),
     }
 }
 
@@ -186,14 +187,24 @@ impl Drop for Server {
     }
 }
 
-fn measure() -> Result<(), Failure> {
-    handshakes("full handshake and one request", false)?;
-    handshakes("resumed handshake and one request", true)?;
-    for connections in [1, 8, 64] {
-        kept_alive(connections)?;
+fn measure(what: Option<&str>) -> Result<(), Failure> {
+    let all = what.is_none();
+    if all || what == Some("handshakes") {
+        handshakes("full handshake and one request", false)?;
+        handshakes("resumed handshake and one request", true)?;
     }
-    burst()?;
-    idle()
+    if all || what == Some("kept-alive") {
+        for connections in [1, 8, 64] {
+            kept_alive(connections)?;
+        }
+    }
+    if all || what == Some("burst") {
+        burst()?;
+    }
+    if all || what == Some("idle") {
+        idle()?;
+    }
+    Ok(())
 }
 
 /// CPU per connection: accept, handshake, one request, close.
@@ -315,7 +326,8 @@ fn exchange(stream: &mut Stream) -> Result<(), Failure> {
 
 fn ask(stream: &mut Stream) -> Result<(), Failure> {
     let head = format!(
-        "POST /v1/access HTTP/1.1\r\nhost: door\r\ncontent-type: application/octet-stream\r\ncontent-length: {REQUEST_BYTES}\r\n\r\n"
+        "POST /v1/access HTTP/1.1\r\nhost: door\r\ncontent-type: application/octet-stream\r\n\
+         content-length: {REQUEST_BYTES}\r\n\r\n"
     );
     let mut message = head.into_bytes();
     message.resize(message.len() + REQUEST_BYTES, 7);

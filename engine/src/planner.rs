@@ -1,0 +1,172 @@
+//! Chooses which bytes the first pass reads, and says why.
+//!
+//! For rows and probes of a known spectrum, a plane leaves a row undecided if its score exceeds
+//! the threshold less the bound. Both are predicted from the spectrum: scores of non-mated pairs
+//! are about normal with variance `sum of squared eigenvalues`, and a block of dimensions adds to
+//! the bound its share of the variance times the relative residual of its codes. Being wrong costs
+//! time, never an answer; a search also counts what survives and changes its mind.
+
+use crate::DIM;
+use crate::plane::Geometry;
+use std::fmt;
+
+/// Relative residual norm of the best uniform codes of 4 and 2 bits for a normal distribution.
+const RESIDUAL4: f64 = 0.107;
+const RESIDUAL2: f64 = 0.345;
+/// What the probe's own codes add to the bound, about.
+const PROBE_TERM: f64 = 0.012;
+/// Nanoseconds to read one byte in a scan, and to look at one survivor's int8 codes.
+const NS_PER_BYTE: f64 = 0.045;
+const NS_PER_SURVIVOR: f64 = 40.0;
+/// Part of the rows above which int8 alone is faster than a plane before it.
+pub(crate) const SURVIVORS_MAX: f64 = 0.3;
+/// What a plan is made for if nobody says.
+pub(crate) const USUAL_THRESHOLD: f64 = 0.41;
+
+/// The geometries worth having, smallest first.
+const GEOMETRIES: [Geometry; 4] = [
+    Geometry {
+        dims4: 128,
+        dims2: 256,
+    },
+    Geometry {
+        dims4: 128,
+        dims2: 384,
+    },
+    SAFE,
+    Geometry {
+        dims4: 512,
+        dims2: 0,
+    },
+];
+/// Good on every gallery that was tried.
+const SAFE: Geometry = Geometry {
+    dims4: 256,
+    dims2: 256,
+};
+
+/// What a plane is expected to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    geometry: Geometry,
+    /// Threshold it was made for.
+    pub threshold: f64,
+    /// Expected bound on what the codes leave open.
+    pub bound: f64,
+    /// Expected standard deviation of non-mated scores.
+    pub deviation: f64,
+    /// Expected part of the rows that survive.
+    pub survivors: f64,
+}
+
+impl Prediction {
+    pub(crate) fn new(geometry: Geometry, spectrum: &[f32; DIM], threshold: f64) -> Self {
+        let spectrum = spectrum.map(f64::from);
+        let total = spectrum.iter().sum::<f64>().max(1e-9);
+        let (four, rest) = spectrum.split_at(geometry.dims4);
+        let (two, dropped) = rest.split_at(geometry.dims2);
+        let share = |block: &[f64]| block.iter().sum::<f64>() / total;
+        let bound = RESIDUAL4 * share(four) + RESIDUAL2 * share(two) + share(dropped) + PROBE_TERM;
+        let deviation = spectrum.iter().map(|v| v * v).sum::<f64>().sqrt() / total;
+        let survivors = upper_tail((threshold - bound) / deviation.max(1e-9));
+        Self {
+            geometry,
+            threshold,
+            bound,
+            deviation,
+            survivors,
+        }
+    }
+
+    /// True if the plane should be read before int8.
+    pub fn uses_plane(&self) -> bool {
+        self.survivors <= SURVIVORS_MAX
+    }
+
+    fn ns_per_row(&self) -> f64 {
+        self.geometry.row_bytes() as f64 * NS_PER_BYTE + self.survivors * NS_PER_SURVIVOR
+    }
+}
+
+/// The geometry for rows of this spectrum.
+pub(crate) fn choose(spectrum: &[f32; DIM], threshold: f64) -> Geometry {
+    let predictions = GEOMETRIES.map(|geometry| Prediction::new(geometry, spectrum, threshold));
+    let best = predictions
+        .iter()
+        .min_by(|a, b| a.ns_per_row().total_cmp(&b.ns_per_row()));
+    best.map_or(SAFE, |best| best.geometry)
+}
+
+/// Probability that a normal variable exceeds `z` (Abramowitz and Stegun 26.2.17).
+fn upper_tail(z: f64) -> f64 {
+    if z < 0.0 {
+        return 1.0 - upper_tail(-z);
+    }
+    let t = 1.0 / (1.0 + 0.231_641_9 * z);
+    let series = [
+        1.330_274_429,
+        -1.821_255_978,
+        1.781_477_937,
+        -0.356_563_782,
+        0.319_381_530,
+    ];
+    let poly = series.iter().fold(0.0, |sum, c| (sum + c) * t);
+    poly * (-z * z / 2.0).exp() * 0.398_942_280_4
+}
+
+impl fmt::Display for Prediction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Geometry { dims4, dims2 } = self.geometry;
+        let pass = if self.uses_plane() {
+            "reads the plane first"
+        } else {
+            "reads int8 at once"
+        };
+        write!(
+            f,
+            "{pass}: {dims4} dimensions at 4 bits, {dims2} at 2, {} bytes a row; at {:.3} the bound \
+             is about {:.3}, non-mated scores spread by {:.3}, so {:.0} rows in a million survive",
+            self.geometry.row_bytes(),
+            self.threshold,
+            self.bound,
+            self.deviation,
+            self.survivors * 1e6,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spectrum(eigenvalue: impl Fn(f32) -> f32) -> [f32; DIM] {
+        let raw: [f32; DIM] = std::array::from_fn(|i| eigenvalue(i as f32));
+        let total: f32 = raw.iter().sum();
+        raw.map(|v| v / total)
+    }
+
+    #[test]
+    fn small_planes_where_variance_is_gathered_only() {
+        let realistic = spectrum(|i| (i + 5.0).powf(-0.9186));
+        let isotropic = spectrum(|_| 1.0);
+        assert!(choose(&realistic, 0.41).row_bytes() < SAFE.row_bytes());
+        // Dropping a quarter of isotropic dimensions leaves half a unit of score open.
+        assert!(choose(&isotropic, 0.41).dims4 + choose(&isotropic, 0.41).dims2 == DIM);
+        let low = Prediction::new(SAFE, &realistic, 0.1);
+        assert!(!low.uses_plane() && low.to_string().contains("int8"));
+        let usual = Prediction::new(SAFE, &realistic, 0.41);
+        assert!(usual.uses_plane() && usual.survivors < 0.01, "{usual}");
+    }
+
+    #[test]
+    fn the_normal_tail() {
+        for (z, p) in [
+            (0.0, 0.5),
+            (1.0, 0.158_655),
+            (-1.0, 0.841_345),
+            (3.0, 0.001_349_9),
+        ] {
+            assert!((upper_tail(z) - p).abs() < 1e-6);
+        }
+    }
+}
