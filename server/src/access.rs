@@ -17,8 +17,8 @@
 //!          Reply granted + outcome <-- Space says so -------------------------------+
 //!          Reply denied  + outcome <-- it refuses, was not asked, or nobody knows --+
 //! ```
-//! A deadline ends any state with a refusal; in Opening with "outcome unknown". What is recorded as an intent and never gets an
-//! outcome reads "interrupted": nothing was granted.
+//! A deadline ends any state with a refusal; in Opening with "outcome unknown". What is recorded as
+//! an intent and never gets an outcome reads "interrupted": nothing was granted.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -105,6 +105,8 @@ pub enum Command {
     GalleryDamaged,
     /// A snapshot has been written, or not.
     SnapshotWritten(Result<Arc<Gallery>, WriterError>),
+    /// Read the configuration again.
+    Reload,
     /// A sync with Space has brought this.
     SpaceSynced(Arc<SpaceSnapshot>),
     /// A retired snapshot has been erased, or not.
@@ -208,12 +210,6 @@ impl Writer {
         &self.config
     }
 
-    /// Notes the port that the system chose where the configuration leaves it open, so that
-    /// commissioning codes name it.
-    pub fn listens_on(&mut self, address: std::net::SocketAddr) {
-        self.config.listen.set_port(address.port());
-    }
-
     /// Where the server listens in fact: commissioning codes carry its port.
     pub fn set_listen(&mut self, listen: SocketAddr) {
         self.config.listen = listen;
@@ -303,6 +299,7 @@ impl Writer {
             Command::Seen(signs) => self.seen(&signs),
             Command::GalleryDamaged => self.gallery_damaged(),
             Command::SnapshotWritten(written) => self.snapshot_written(written),
+            Command::Reload => self.reload(),
             Command::SpaceSynced(snapshot) => {
                 if let Err(error) = self.space_synced(&snapshot) {
                     tracing::error!(%error, "a sync with Space could not be stored");
@@ -380,6 +377,35 @@ impl Writer {
         }
         if let Err(error) = self.follow() {
             tracing::error!(%error, "publishing");
+        }
+    }
+
+    /// Takes what the configuration says now, but for what only a start can change.
+    fn reload(&mut self) {
+        let read = Config::read(self.directory.path()).map_err(WriterError::Config);
+        let restarted = read.and_then(|config| {
+            let fixed = |config: &Config| {
+                (
+                    config.address,
+                    config.loops,
+                    config.search_threads,
+                    config.kernel.clone(),
+                )
+            };
+            if fixed(&config) != fixed(&self.config) {
+                tracing::warn!("address, loops, search_threads and kernel take a restart");
+            }
+            let listen = self.config.listen;
+            self.config = Config { listen, ..config };
+            if let Some(online) = &self.online {
+                let deadline = Duration::from_millis(self.config.answer_deadline_ms);
+                online.published.site().set_answer_deadline(deadline);
+            }
+            self.space_restart()
+        });
+        match restarted {
+            Ok(()) => tracing::info!("configuration read again"),
+            Err(error) => tracing::error!(%error, "the configuration stays as it was"),
         }
     }
 
