@@ -234,7 +234,8 @@ impl Reader {
     /// A page of at most `limit` people (1,000 at most), after the person `after`.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where `after` was withdrawn meanwhile: begin again; those of a read.
+    /// [`StoreError::NotFound`] where `after` was withdrawn meanwhile: begin again; those of a
+    /// read.
     pub fn people_page(
         &self,
         filter: &PeopleFilter,

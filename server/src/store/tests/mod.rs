@@ -4,6 +4,7 @@ mod backup;
 mod basics;
 mod crash;
 mod damage;
+mod devices;
 mod erase;
 mod fixture;
 mod full_disk;
