@@ -8,6 +8,7 @@ mod avx2;
 mod avx512_vnni;
 mod avx_vnni;
 mod scalar;
+mod tile;
 
 use crate::DIM;
 use crate::int8::{Int8Probe, Int8Rows};
