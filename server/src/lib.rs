@@ -1,1 +1,29 @@
-//! placeholder
+//! Cardea: the server of a face-access system.
+//!
+//! One access request goes `net` -> `tls` -> `http` -> `api` -> `work` -> `access` -> `audit` ->
+//! `net`; ARCHITECTURE.md tells it file by file.
+
+pub mod access;
+pub mod admin;
+pub mod api;
+pub mod audit;
+pub mod authorise;
+pub mod cli;
+pub mod completions;
+pub mod config;
+pub mod directory;
+pub mod error;
+pub mod histograms;
+pub mod http;
+pub mod limits;
+pub mod metrics;
+pub mod net;
+pub mod pki;
+pub mod secrets;
+pub mod serve;
+pub mod site;
+pub mod space;
+pub mod store;
+pub mod tls;
+pub mod work;
+pub mod writer;

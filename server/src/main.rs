@@ -1,2 +1,51 @@
-//! placeholder
-fn main() {}
+//! The `cardea` program; see `cardea --help`.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use cardea::cli::{self, Cli, Command};
+use cardea::config::Config;
+use cardea::serve;
+use cardea_engine::KernelError;
+use clap::Parser as _;
+
+/// The CPU has no AVX2, or not the kernel that was asked for.
+const EXIT_NO_KERNEL: u8 = 78;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("CARDEA_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cardea: {error}");
+            let no_kernel = error.downcast_ref::<KernelError>().is_some();
+            ExitCode::from(if no_kernel { EXIT_NO_KERNEL } else { 1 })
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
+    let data = &cli.data;
+    match cli.command {
+        Command::Init(args) => cli::init::run(data, &args)?,
+        Command::Serve { kernel } => serve::run(data, kernel.as_deref())?,
+        Command::CheckConfig => {
+            print!("{}", Config::read(data)?.to_text());
+        }
+        Command::People(command) => cli::people::run(data, command)?,
+        Command::Device(command) => cli::site::ask(data, &cli::site::device(command)?)?,
+        Command::Door(command) => cli::site::ask(data, &cli::site::door(command))?,
+        Command::Right(command) => cli::site::ask(data, &cli::site::right(command))?,
+        Command::Space(command) => cli::space::run(data, command)?,
+        Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
+        Command::Latency(args) => cli::latency::print(data, &args)?,
+    }
+    Ok(())
+}

@@ -1,1 +1,27 @@
-//! placeholder
+//! What the acceptance tests share: a site in a temporary folder, run by the built programs.
+//!
+//! - `programs`: where the programs are
+//! - `process`: one of them running; it ends with the value that holds it
+//! - `site`: a data directory, commands on it, a server over it
+//! - `admin`: the administration socket, for tests that change much
+//! - `device`: a commissioned device and its requests
+//! - `raw`: a TLS connection over which anything can be sent
+//! - `face`: embeddings of people who do not exist
+//! - `files`: files to import
+//!
+//! Nothing here waits by the clock: whoever waits reads a line or a reply.
+
+pub mod admin;
+pub mod device;
+pub mod face;
+pub mod files;
+pub mod process;
+pub mod programs;
+pub mod raw;
+pub mod site;
+
+pub use admin::Admin;
+pub use device::Device;
+pub use face::{Face, face};
+pub use process::Process;
+pub use site::{Server, Site};

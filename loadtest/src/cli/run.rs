@@ -1,0 +1,204 @@
+//! `loadtest run`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cardea_loadtest::identity::Identity;
+use cardea_loadtest::plan::{Lane, Plan, Segment, Shape};
+use cardea_loadtest::probes::Probes;
+use cardea_loadtest::run::{self, RunError, Setup};
+use cardea_loadtest::summary::Summary;
+use cardea_loadtest::tls;
+use clap::{Args, ValueEnum};
+use rustls::ClientConfig;
+
+use super::output::{Output, ProgressLine, parse_conditions};
+use super::{CliError, check_loopback, named, parse_seconds};
+
+/// How the starts lie in the window.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ShapeArgument {
+    /// Equal gaps.
+    Uniform,
+    /// Exponential gaps.
+    Poisson,
+    /// All devices at the same instant, as many bursts as it takes over the window.
+    Burst,
+    /// Each start anywhere in the window.
+    Window,
+}
+
+/// Send access requests by a plan.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Folder of identities, from `loadtest commission`.
+    #[arg(long)]
+    identities: PathBuf,
+    /// Probes with known answers, from `cardea-synth probes`.
+    #[arg(long)]
+    probes: PathBuf,
+    /// The server; without it, the one that the identities name.
+    #[arg(long)]
+    server: Option<SocketAddr>,
+    /// How the starts lie in the window.
+    #[arg(long, value_enum, default_value = "window")]
+    shape: ShapeArgument,
+    /// Number of requests; without it, one per device.
+    #[arg(long)]
+    requests: Option<usize>,
+    /// Length of the window.
+    #[arg(long, default_value = "10s", value_parser = parse_seconds)]
+    window: f64,
+    /// Number of devices; without it, all identities.
+    #[arg(long)]
+    devices: Option<usize>,
+    /// Lanes and their shares of the devices, e.g. `cold` or `kept-alive=60,resumed=20,cold=20`.
+    #[arg(long, default_value = "kept-alive")]
+    lanes: String,
+    /// A mixed plan as JSON, a list of segments; instead of shape, requests, window and lanes.
+    #[arg(long, conflicts_with_all = ["shape", "requests", "window", "lanes", "devices"])]
+    plan: Option<PathBuf>,
+    /// Seed of the plan.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long after its intended start a request may end.
+    #[arg(long, default_value = "10s", value_parser = parse_seconds)]
+    timeout: f64,
+    /// Conditions, e.g. `p100<=2s,wrong=0,errors=0,refused=0`.
+    #[arg(long, default_value = "")]
+    assert: String,
+    #[command(flatten)]
+    output: Output,
+    /// Aim at another machine.
+    #[arg(long)]
+    yes_really: bool,
+}
+
+impl Run {
+    pub(crate) fn carry_out(self) -> Result<u8, CliError> {
+        let bytes = fs::read(&self.probes).map_err(|error| named(&self.probes, error))?;
+        let probes = Probes::parse(&bytes).map_err(|error| named(&self.probes, error))?;
+        let mut segments = self.segments()?;
+        let wanted = match segments.is_empty() {
+            true => self.devices.unwrap_or(usize::MAX),
+            false => segments.iter().map(|segment| segment.devices).sum(),
+        };
+        let identities =
+            Identity::load_folder(&self.identities, wanted).map_err(CliError::usage)?;
+        if segments.is_empty() {
+            segments = self.segments_of(identities.len())?;
+        }
+        let plan = Plan::new(&segments, probes.count(), self.seed).map_err(CliError::usage)?;
+        let server = self.server_of(&identities)?;
+        check_loopback(server, self.yes_really)?;
+        let conditions = parse_conditions(&self.assert)?;
+        let devices = identities.iter().zip(plan.lanes());
+        let configs: Result<Vec<Arc<ClientConfig>>, _> = devices
+            .map(|(identity, lane)| tls::commissioned(identity, *lane != Lane::Cold))
+            .collect();
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce).map_err(CliError::usage)?;
+        let setup = Setup {
+            server,
+            devices: &configs.map_err(CliError::usage)?,
+            plan: &plan,
+            probes: &probes,
+            timeout: Duration::from_secs_f64(self.timeout),
+            nonce,
+        };
+        let line = ProgressLine::new();
+        let run = run::run(&setup, &mut |progress| line.show(progress)).map_err(run_error)?;
+        line.clear();
+
+        let summary = Summary::new(&run, &probes);
+        self.output.write(&run, &summary, &conditions)
+    }
+
+    /// The segments of the plan's file; none without one.
+    fn segments(&self) -> Result<Vec<Segment>, CliError> {
+        let Some(path) = &self.plan else {
+            return Ok(Vec::new());
+        };
+        let text = fs::read_to_string(path).map_err(|error| named(path, error))?;
+        let segments: Vec<Segment> =
+            serde_json::from_str(&text).map_err(|error| named(path, error))?;
+        if segments.is_empty() {
+            return Err(named(path, "no segment"));
+        }
+        Ok(segments)
+    }
+
+    /// One segment per lane that has devices; requests are shared out as the devices are.
+    fn segments_of(&self, identities: usize) -> Result<Vec<Segment>, CliError> {
+        let devices = self.devices.unwrap_or(identities);
+        if devices > identities || devices == 0 {
+            let text = format!("{devices} devices wanted, {identities} identities found");
+            return Err(CliError::Usage(text));
+        }
+        let shape = match self.shape {
+            ShapeArgument::Uniform => Shape::Uniform,
+            ShapeArgument::Poisson => Shape::Poisson,
+            ShapeArgument::Burst => Shape::Burst,
+            ShapeArgument::Window => Shape::Window,
+        };
+        let requests = self.requests.unwrap_or(devices);
+        let shares = parse_lanes(&self.lanes).map_err(CliError::usage)?;
+        let total: usize = shares.iter().map(|(_, share)| share).sum();
+        let mut segments = Vec::new();
+        let mut share_before = 0;
+        for (lane, share) in shares {
+            let part = |whole: usize| {
+                whole * (share_before + share) / total - whole * share_before / total
+            };
+            segments.push(Segment {
+                shape,
+                requests: part(requests),
+                from_s: 0.0,
+                window_s: self.window,
+                devices: part(devices),
+                lane,
+            });
+            share_before += share;
+        }
+        Ok(segments)
+    }
+
+    fn server_of(&self, identities: &[Identity]) -> Result<SocketAddr, CliError> {
+        let first = identities.first().map(|identity| identity.server);
+        self.server
+            .or(first)
+            .ok_or_else(|| named(&self.identities, "no identity in this folder"))
+    }
+}
+
+fn parse_lanes(text: &str) -> Result<Vec<(Lane, usize)>, String> {
+    let mut shares = Vec::new();
+    for part in text.split(',') {
+        let (name, share) = part.split_once('=').unwrap_or((part, "100"));
+        let lane = Lane::ALL
+            .into_iter()
+            .find(|lane| lane.name() == name.trim());
+        let lane = lane.ok_or_else(|| format!("no lane is called \"{name}\""))?;
+        let share: u16 = share
+            .trim()
+            .parse()
+            .map_err(|_| format!("\"{share}\" is no share of a lane"))?;
+        if share > 0 {
+            shares.push((lane, usize::from(share)));
+        }
+    }
+    if shares.is_empty() {
+        return Err("no lane has a share".to_owned());
+    }
+    Ok(shares)
+}
+
+fn run_error(error: RunError) -> CliError {
+    match error {
+        RunError::TooFewDevices { .. } => CliError::usage(error),
+        RunError::Io(_) | RunError::Prepare { .. } => CliError::not_served(error),
+    }
+}

@@ -1,0 +1,336 @@
+//! The threads that talk to Space, and the one handle to them.
+//!
+//! ```text
+//!   open() ──bounded queue──> openers, one kept-alive connection each ──> Event::Opened
+//!   monitor: GetInfo, every 10 s or with back-off ──> Event::StatusChanged
+//!   syncer: pages, every `sync_period` and on demand ──> Event::Synced / SyncFailed
+//! ```
+//!
+//! [`SpaceClient::open`] never blocks: a full queue, or a Space that is not Connected, is refused
+//! at once. Whatever it takes ends in exactly one [`Event::Opened`], at the latest a little after
+//! its deadline. Events are handed to a function given at the start, on the client's threads: it
+//! must only pass them on.
+//!
+//! An open is sent at most once. When a kept-alive connection turns out to be closed before the
+//! first byte, another is made; from the first byte on there is no second try, whatever happens.
+
+mod caller;
+mod monitor;
+mod opener;
+mod syncer;
+
+pub use opener::{Completion, OpenRequest, Outcome, judge};
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::limits::{CONNECTIONS_MAX, OPEN_QUEUE_MAX};
+use crate::status::{Connection, Now, Status, Watch};
+use crate::sync::{Snapshot, SyncOptions};
+use crate::transport::Endpoint;
+
+/// How to talk to Space.
+#[derive(Debug)]
+pub struct ClientConfig {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Connections for opening doors, 1..=[`CONNECTIONS_MAX`]. Each is a thread. With Space
+    /// answering in 150 ms, 32 of them open 70 doors in half a second.
+    pub connections: usize,
+    /// Opens that may wait for a connection, 1..=[`OPEN_QUEUE_MAX`].
+    pub queue: usize,
+    /// From the end of one sync to the start of the next.
+    pub sync_period: Duration,
+    /// How to sync.
+    pub sync: SyncOptions,
+    /// Spreads the probes of many servers.
+    pub seed: u64,
+}
+
+impl ClientConfig {
+    /// 32 connections, 1,024 waiting opens, a sync every 60 s.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, seed: u64) -> Self {
+        Self {
+            endpoint,
+            connections: 32,
+            queue: 1_024,
+            sync_period: Duration::from_secs(60),
+            sync: SyncOptions::default(),
+            seed,
+        }
+    }
+}
+
+/// What the client has to say.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An open has ended.
+    Opened(Completion),
+    /// The status is another one than before.
+    StatusChanged(Status),
+    /// A sync read the whole site.
+    Synced(Arc<Snapshot>),
+    /// A sync came to nothing, in words; what was known stays.
+    SyncFailed(String),
+}
+
+/// Where events go.
+pub type Notify = dyn Fn(Event) + Send + Sync;
+
+/// Why an open was not even taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenRefused {
+    /// Space is not Connected.
+    Unavailable(Connection),
+    /// As many opens wait as may.
+    QueueFull,
+    /// The client is being stopped.
+    Stopping,
+}
+
+impl fmt::Display for OpenRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(connection) => {
+                write!(f, "access control unavailable: Space is {connection}")
+            }
+            Self::QueueFull => f.write_str("too many doors are waiting to be opened"),
+            Self::Stopping => f.write_str("the connection to Space is being stopped"),
+        }
+    }
+}
+
+/// Why a client cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A number in the configuration is out of its range.
+    Config(&'static str),
+    /// The system gives no more threads.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(what) => write!(f, "{what} is out of range"),
+            Self::Thread(error) => write!(f, "no thread for Space: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What all threads share.
+struct Shared {
+    endpoint: Endpoint,
+    notify: Arc<Notify>,
+    watch: Mutex<Watch>,
+    /// The connection in `watch`, for those who must not wait.
+    connection: AtomicU8,
+    stopping: AtomicBool,
+    wake_monitor: Sender<()>,
+    wake_syncer: Sender<()>,
+    started: Instant,
+}
+
+impl Shared {
+    fn now(&self) -> Now {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let unix_s = since_1970.map_or(0, |since| since.as_secs().cast_signed());
+        Now {
+            monotonic: self.started.elapsed(),
+            unix_s,
+        }
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connection(&self) -> Connection {
+        match self.connection.load(Ordering::Acquire) {
+            1 => Connection::Connected,
+            2 => Connection::Unauthorized,
+            3 => Connection::Disconnected,
+            _ => Connection::NoStatus,
+        }
+    }
+
+    fn set_connection(&self, connection: Connection) {
+        let number = match connection {
+            Connection::NoStatus => 0,
+            Connection::Connected => 1,
+            Connection::Unauthorized => 2,
+            Connection::Disconnected => 3,
+        };
+        self.connection.store(number, Ordering::Release);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Something went wrong beside the monitor: it should look.
+    fn suspect(&self) {
+        let now = self.now();
+        self.watch().suspect(now);
+        wake(&self.wake_monitor);
+    }
+}
+
+/// A wake-up that is already waiting is enough.
+fn wake(sender: &Sender<()>) {
+    let _ = sender.try_send(());
+}
+
+/// The handle. Dropping it stops the client: what waits is completed as not sent, what is under
+/// way comes to its end, and after that nothing but these completions is notified.
+pub struct SpaceClient {
+    shared: Arc<Shared>,
+    queue: Option<Sender<opener::Job>>,
+    openers: Vec<JoinHandle<()>>,
+}
+
+impl SpaceClient {
+    /// Starts the threads. The first probe begins at once, the first sync when it was answered.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(config: ClientConfig, notify: Arc<Notify>) -> Result<Self, StartError> {
+        if !(1..=CONNECTIONS_MAX).contains(&config.connections) {
+            return Err(StartError::Config("connections"));
+        }
+        if !(1..=OPEN_QUEUE_MAX).contains(&config.queue) {
+            return Err(StartError::Config("queue"));
+        }
+        if !config.sync.is_valid() {
+            return Err(StartError::Config("sync"));
+        }
+        let (wake_monitor, monitor_woken) = bounded(1);
+        let (wake_syncer, syncer_woken) = bounded(1);
+        let (queue, jobs) = bounded(config.queue);
+        let begin = Now {
+            monotonic: Duration::ZERO,
+            unix_s: 0,
+        };
+        let shared = Arc::new(Shared {
+            endpoint: config.endpoint,
+            notify,
+            watch: Mutex::new(Watch::new(begin, config.seed)),
+            connection: AtomicU8::new(0),
+            stopping: AtomicBool::new(false),
+            wake_monitor,
+            wake_syncer,
+            started: Instant::now(),
+        });
+        let mut client = Self {
+            shared,
+            queue: Some(queue),
+            openers: Vec::new(),
+        };
+        client.spawn_all(
+            config.connections,
+            config.sync_period,
+            config.sync,
+            jobs,
+            monitor_woken,
+            syncer_woken,
+        )?;
+        Ok(client)
+    }
+
+    /// Takes an open, to be completed by [`Event::Opened`]. Does not wait for anything.
+    ///
+    /// # Errors
+    /// [`OpenRefused`]: nothing was taken, nothing will be sent, no event will come.
+    pub fn open(&self, request: OpenRequest) -> Result<(), OpenRefused> {
+        let connection = self.shared.connection();
+        if connection != Connection::Connected {
+            return Err(OpenRefused::Unavailable(connection));
+        }
+        let Some(queue) = &self.queue else {
+            return Err(OpenRefused::Stopping);
+        };
+        let job = opener::Job {
+            request,
+            taken: Instant::now(),
+        };
+        queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => OpenRefused::QueueFull,
+            TrySendError::Disconnected(_) => OpenRefused::Stopping,
+        })
+    }
+
+    /// The status now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.watch().status().clone()
+    }
+
+    /// Starts a sync now, unless one is running; then another follows it.
+    pub fn sync_now(&self) {
+        wake(&self.shared.wake_syncer);
+    }
+
+    /// Stops taking opens, completes those that wait as not sent, and waits for those under way,
+    /// each of which ends by its deadline.
+    pub fn stop(mut self) {
+        self.begin_stop();
+        for opener in self.openers.drain(..) {
+            // A panic in an opener was reported by the panic hook; there is nothing left to end.
+            let _ = opener.join();
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.queue = None;
+        wake(&self.shared.wake_monitor);
+        wake(&self.shared.wake_syncer);
+    }
+
+    fn spawn_all(
+        &mut self,
+        connections: usize,
+        sync_period: Duration,
+        sync: SyncOptions,
+        jobs: Receiver<opener::Job>,
+        monitor_woken: Receiver<()>,
+        syncer_woken: Receiver<()>,
+    ) -> Result<(), StartError> {
+        for number in 0..connections {
+            let (shared, jobs) = (Arc::clone(&self.shared), jobs.clone());
+            let run = move || opener::run(&shared, &jobs);
+            self.openers
+                .push(spawn(format!("space-open-{number}"), run)?);
+        }
+        let shared = Arc::clone(&self.shared);
+        spawn("space-monitor".into(), move || {
+            monitor::run(&shared, &monitor_woken)
+        })?;
+        let shared = Arc::clone(&self.shared);
+        spawn("space-sync".into(), move || {
+            syncer::run(&shared, &syncer_woken, sync_period, sync);
+        })?;
+        Ok(())
+    }
+}
+
+impl Drop for SpaceClient {
+    fn drop(&mut self) {
+        self.begin_stop();
+    }
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map_err(StartError::Thread)
+}

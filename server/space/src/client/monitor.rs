@@ -1,0 +1,83 @@
+//! The thread that asks `GetInfo`, and so knows the status.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+
+use super::caller::Caller;
+use super::{Event, Shared, wake};
+use crate::limits::PROBE_TIME_MAX;
+use crate::message::Request;
+use crate::message::reply::{self, Reply};
+use crate::status::{Connection, Probe};
+use crate::transport::CallError;
+
+const UNAUTHORIZED: u16 = 401;
+
+pub(super) fn run(shared: &Arc<Shared>, woken: &Receiver<()>) {
+    let mut caller = Caller::default();
+    loop {
+        wait(shared, woken);
+        if shared.is_stopping() {
+            return;
+        }
+        shared.endpoint.resolve();
+        let outcome = probe(shared, &mut caller);
+        if shared.is_stopping() {
+            return;
+        }
+        let now = shared.now();
+        let mut watch = shared.watch();
+        let changed = watch.probed(outcome, now);
+        let status = watch.status().clone();
+        drop(watch);
+        if changed {
+            shared.set_connection(status.connection);
+            tracing::info!(
+                status = %status.connection, why = status.why, "the status of Space changed"
+            );
+            if status.connection == Connection::Connected {
+                wake(&shared.wake_syncer);
+            }
+            (shared.notify)(Event::StatusChanged(status));
+        }
+    }
+}
+
+/// Until the next probe is due, or the client stops.
+fn wait(shared: &Shared, woken: &Receiver<()>) {
+    loop {
+        let due = shared.watch().next_probe();
+        let left = due.saturating_sub(shared.started.elapsed());
+        // Whatever wakes this, the loop looks whether a probe is due now.
+        if left.is_zero() || shared.is_stopping() {
+            return;
+        }
+        let _ = woken.recv_timeout(left);
+    }
+}
+
+fn probe(shared: &Shared, caller: &mut Caller) -> Probe {
+    let began = Instant::now();
+    let request = Request::GetInfo;
+    let body = caller.call(&shared.endpoint, &request, began + PROBE_TIME_MAX, &|| true);
+    let round_trip = began.elapsed();
+    let body = match body {
+        Ok(body) => body,
+        Err(CallError::Status(UNAUTHORIZED)) => return Probe::Unauthorized,
+        Err(error) => return Probe::Failed(error.to_string()),
+    };
+    match reply::read(&request, &body) {
+        Ok(Reply::Info(info)) => {
+            let unix_s = shared.now().unix_s;
+            let offset_s = info.date_time.and_then(|shown| shown.offset_from(unix_s));
+            Probe::Answered {
+                round_trip,
+                offset_s,
+            }
+        }
+        Ok(_) => Probe::Failed("no answer to GetInfo".into()),
+        Err(error) => Probe::Failed(error.to_string()),
+    }
+}

@@ -1,0 +1,74 @@
+//! The thread that reads the whole site again and again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+
+use super::caller::Caller;
+use super::{Event, Shared};
+use crate::limits::{PAGE_TIME_MAX, SYNC_TIME_MAX};
+use crate::status::Connection;
+use crate::sync::{Plan, Progress, Snapshot, SyncOptions};
+
+/// A failed sync is tried again after this time, or after the period where that is shorter.
+const RETRY_WAIT: Duration = Duration::from_secs(10);
+
+pub(super) fn run(
+    shared: &Arc<Shared>,
+    woken: &Receiver<()>,
+    period: Duration,
+    options: SyncOptions,
+) {
+    let mut wait = period;
+    loop {
+        let _ = woken.recv_timeout(wait);
+        if shared.is_stopping() {
+            return;
+        }
+        // While Space is away the monitor finds out when it is back, and wakes this.
+        if shared.connection() != Connection::Connected {
+            wait = period;
+            continue;
+        }
+        let began = Instant::now();
+        let outcome = sync(shared, options, began + SYNC_TIME_MAX);
+        if shared.is_stopping() {
+            return;
+        }
+        wait = match outcome {
+            Ok(snapshot) => {
+                tracing::info!(
+                    people = snapshot.people.len(),
+                    doors = snapshot.doors.len(),
+                    took_ms = began.elapsed().as_millis(),
+                    "synced with Space"
+                );
+                (shared.notify)(Event::Synced(Arc::from(snapshot)));
+                period
+            }
+            Err(why) => {
+                tracing::warn!(why, "the sync with Space failed, what was known stays");
+                shared.suspect();
+                (shared.notify)(Event::SyncFailed(why));
+                period.min(RETRY_WAIT)
+            }
+        };
+    }
+}
+
+fn sync(shared: &Shared, options: SyncOptions, deadline: Instant) -> Result<Box<Snapshot>, String> {
+    let mut caller = Caller::default();
+    let mut plan = Plan::new(options);
+    loop {
+        let page_deadline = deadline.min(Instant::now() + PAGE_TIME_MAX);
+        let request = plan.request();
+        let go_on = || !shared.is_stopping();
+        let body = caller.call(&shared.endpoint, request, page_deadline, &go_on);
+        let body = body.map_err(|error| format!("{}: {error}", request.name()))?;
+        match plan.accept(&body).map_err(|error| error.to_string())? {
+            Progress::More(more) => plan = *more,
+            Progress::Done(snapshot) => return Ok(snapshot),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The requests and replies of the administration socket.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::space::SpaceSetup;
+
+/// A request: one line. An import is the requests `import_begin`, `import_add`.., `import_commit`
+/// on one connection; a connection that ends before the commit takes it all back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Request {
+    /// Begins an import.
+    ImportBegin,
+    /// Stages people; nothing is visible yet.
+    ImportAdd {
+        /// At most `ADMIN_PEOPLE_MAX`.
+        people: Vec<NewPerson>,
+    },
+    /// Makes the import durable and in force.
+    ImportCommit,
+    /// A page of people, by external id.
+    PeopleList {
+        /// Begin after this external id.
+        after: Option<String>,
+        /// Only names and external ids that begin so.
+        search: Option<String>,
+        /// At most this many.
+        limit: u32,
+    },
+    /// One person.
+    PersonShow {
+        /// The site's own name for the person.
+        external_id: String,
+    },
+    /// Withdraws a person: out of force and deleted from the store; erased within the period.
+    PersonWithdraw {
+        /// The site's own name for the person.
+        external_id: String,
+    },
+    /// Adds devices, each with a one-time commissioning code.
+    DeviceAdd {
+        /// Names and doors.
+        devices: Vec<NewDevice>,
+    },
+    /// All devices.
+    DeviceList,
+    /// Removes a device: its certificate is refused from here on.
+    DeviceRemove {
+        /// The device's name.
+        name: String,
+    },
+    /// Adds doors.
+    DoorAdd {
+        /// Their names.
+        names: Vec<String>,
+        /// Space's name for a single one.
+        space_door: Option<String>,
+    },
+    /// All doors.
+    DoorList,
+    /// Gives a person a right.
+    RightGrant {
+        /// The site's own name for the person.
+        external_id: String,
+        /// The door's name; none means every door.
+        door: Option<String>,
+    },
+    /// Takes a right from a person.
+    RightRevoke {
+        /// The site's own name for the person.
+        external_id: String,
+        /// The door's name; none means the right at every door.
+        door: Option<String>,
+    },
+    /// Sets Space up; a key that is left empty is kept, or made.
+    SpaceSet {
+        /// How it is reached.
+        setup: SpaceSetup,
+    },
+    /// Takes Space's set-up away.
+    SpaceRemove,
+    /// How Space is.
+    SpaceStatus,
+    /// Begins a sync.
+    SpaceSync,
+    /// Space's doors.
+    SpaceDoors,
+    /// Makes one of the two keys anew.
+    SpaceRotateKey {
+        /// Which.
+        key: SpaceKey,
+    },
+    /// Agrees that people who are gone from Space may be erased.
+    SpaceRelease,
+    /// The newest access attempts.
+    AuditTail {
+        /// At most this many.
+        count: u32,
+    },
+}
+
+/// One of the two keys between this server and Space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum SpaceKey {
+    /// This server's key to Space.
+    Ship,
+    /// Space's key to this server.
+    Face,
+}
+
+/// A person to enrol.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewPerson {
+    /// The site's own name for the person.
+    pub external_id: String,
+    /// The person's name.
+    pub name: String,
+    /// `*` or door names separated by `;`; empty for none.
+    #[serde(default)]
+    pub doors: String,
+    /// Version of the privacy policy that the person consented to.
+    pub policy_version: String,
+    /// When, RFC 3339.
+    pub consented_at: String,
+    /// References: base64 of 512 little-endian f32 each.
+    pub references: Vec<String>,
+}
+
+/// A device to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDevice {
+    /// Its name.
+    pub name: String,
+    /// Its door's name.
+    pub door: String,
+}
+
+/// A reply: one line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Response {
+    /// Done, durable and in force.
+    Done {
+        /// In words, for the operator.
+        text: String,
+    },
+    /// Not done.
+    Error {
+        /// Why, in words.
+        text: String,
+    },
+    /// People staged by an `import_add`, but for these.
+    Staged {
+        /// People that were refused.
+        refused: Vec<Refused>,
+    },
+    /// Rows to show: a table.
+    Table {
+        /// Column heads.
+        columns: Vec<String>,
+        /// Cells, as many a row as there are columns.
+        rows: Vec<Vec<String>>,
+    },
+}
+
+/// A person that an import cannot take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Place in the request's list.
+    pub index: usize,
+    /// Why, in words.
+    pub why: String,
+}

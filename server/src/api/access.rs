@@ -1,0 +1,416 @@
+//! An access request on a loop: what the state machine asks for is done here.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use cardea_engine::{Embedding, EmbeddingError};
+use cardea_space::client::{Completion as OpenCompletion, OpenRequest, Outcome};
+use cardea_space::ext_id::ExtId;
+use cardea_wire::{AccessRequest, Decision, EncodedEmbedding, Kind, PadResult, Reason, Reply};
+use slab::Slab;
+
+use super::device::command_for;
+use super::refusal::{refuse, response};
+use super::{Api, name_of};
+use crate::access::{Action, Attempt, micros};
+use crate::audit::Recorded;
+use crate::authorise::Authority;
+use crate::histograms::{Stage, Timings, Worst};
+use crate::limits::{ATTEMPTS_IN_FLIGHT_MAX, ATTEMPTS_PER_DEVICE_MAX};
+use crate::net::{ExchangeId, Peer, Replies, Request, RequestTimes};
+use crate::site::moment;
+use crate::work::{Probe, SearchDone, Waiting};
+
+/// Where an exchange of an access request stands.
+pub(super) enum Exchange {
+    /// The attempt is on its way.
+    InFlight(u64),
+    /// The reply is with the front end since then.
+    Sending {
+        request: Worst,
+        first_byte: Instant,
+        made: Instant,
+    },
+}
+
+/// The attempts of a loop that are taken and not answered.
+pub(super) struct Attempts {
+    in_flight: Slab<InFlight>,
+    loop_number: u16,
+    serial: u32,
+    by_device: HashMap<u64, u32>,
+    /// In the order of their deadlines: they all have the same time.
+    deadlines: VecDeque<(Instant, u64)>,
+}
+
+struct InFlight {
+    attempt: Attempt,
+    exchange: ExchangeId,
+    serial: u32,
+    times: RequestTimes,
+    command_done: u32,
+}
+
+/// The loop whose attempt a ticket names.
+pub(crate) fn loop_of(ticket: u64) -> u16 {
+    (ticket >> 16) as u16
+}
+
+const _: () = assert!(
+    ATTEMPTS_IN_FLIGHT_MAX <= 1 << 16,
+    "a ticket has 16 bits for the place"
+);
+
+impl Attempts {
+    pub(super) fn new(loop_number: u16) -> Self {
+        Self {
+            in_flight: Slab::new(),
+            loop_number,
+            serial: 0,
+            by_device: HashMap::new(),
+            deadlines: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.front().map(|(deadline, _)| *deadline)
+    }
+
+    fn has_room(&self, device: u64) -> Result<(), Reason> {
+        let of_device = self.by_device.get(&device).copied().unwrap_or(0);
+        if of_device >= ATTEMPTS_PER_DEVICE_MAX {
+            Err(Reason::DeviceBudget)
+        } else if self.in_flight.len() >= ATTEMPTS_IN_FLIGHT_MAX {
+            Err(Reason::Overloaded)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Takes an attempt; its ticket never names another one of this loop.
+    fn take(&mut self, mut in_flight: InFlight, deadline: Instant) -> u64 {
+        self.serial = self.serial.wrapping_add(1);
+        in_flight.serial = self.serial;
+        *self
+            .by_device
+            .entry(in_flight.attempt.device().id)
+            .or_insert(0) += 1;
+        let key = self.in_flight.insert(in_flight);
+        let ticket = u64::from(self.serial) << 32 | u64::from(self.loop_number) << 16 | key as u64;
+        self.deadlines.push_back((deadline, ticket));
+        ticket
+    }
+
+    fn find(&mut self, ticket: u64) -> Option<&mut InFlight> {
+        let (key, serial) = (ticket as u16 as usize, (ticket >> 32) as u32);
+        self.in_flight
+            .get_mut(key)
+            .filter(|in_flight| in_flight.serial == serial)
+    }
+
+    fn end(&mut self, ticket: u64) -> Option<InFlight> {
+        self.find(ticket)?;
+        let ended = self.in_flight.remove(ticket as u16 as usize);
+        let device = ended.attempt.device().id;
+        if let Some(count) = self.by_device.get_mut(&device) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_device.remove(&device);
+            }
+        }
+        Some(ended)
+    }
+
+    /// Takes the next attempt whose deadline has passed.
+    fn due(&mut self, now: Instant) -> Option<u64> {
+        while let Some((deadline, ticket)) = self.deadlines.front().copied() {
+            if deadline > now {
+                return None;
+            }
+            self.deadlines.pop_front();
+            if self.find(ticket).is_some() {
+                return Some(ticket);
+            }
+        }
+        None
+    }
+
+    /// Forgets the deadlines of attempts that have ended, from the oldest on.
+    fn trim(&mut self) {
+        while let Some((_, ticket)) = self.deadlines.front().copied() {
+            if self.find(ticket).is_some() {
+                return;
+            }
+            self.deadlines.pop_front();
+        }
+    }
+}
+
+impl Api {
+    /// An access request has come.
+    pub(super) fn access(
+        &mut self,
+        id: ExchangeId,
+        peer: &Peer,
+        request: &Request,
+        now: Instant,
+        replies: &mut Replies,
+    ) {
+        if let Err(reason) = self.take_on(id, peer, request, now, replies) {
+            self.interval.counts.answer(reason);
+            replies.push(id, refuse(name_of(&request.body, Kind::Access), reason));
+        }
+    }
+
+    fn take_on(
+        &mut self,
+        id: ExchangeId,
+        peer: &Peer,
+        request: &Request,
+        now: Instant,
+        replies: &mut Replies,
+    ) -> Result<(), Reason> {
+        let device = self.device(peer)?;
+        let message = AccessRequest::parse(&request.body).map_err(|error| error.reason())?;
+        if message.model != self.site.model.0 {
+            return Err(Reason::UnknownModel);
+        }
+        let embedding = parse_embedding(message.embedding)?;
+        if self.site.is_stopping() {
+            return Err(Reason::Stopping);
+        }
+        self.attempts.has_room(device.id)?;
+        self.seen
+            .note(&device, peer, message.firmware, message.command_done);
+
+        let complete = request.times.complete;
+        let deadline = complete + self.site.answer_deadline;
+        let pad_failed = message.pad == PadResult::Failed;
+        let (attempt, action) = Attempt::begin(
+            device,
+            message.request_id,
+            pad_failed,
+            complete,
+            moment(now),
+        );
+        let in_flight = InFlight {
+            attempt,
+            exchange: id,
+            serial: 0,
+            times: request.times,
+            command_done: message.command_done,
+        };
+        let ticket = self.attempts.take(in_flight, deadline);
+        self.exchanges.insert(id, Exchange::InFlight(ticket));
+        if action == Action::Search {
+            let done = self.done.clone();
+            let waiting = Waiting {
+                queued: now,
+                deadline,
+                ticket,
+                done,
+            };
+            if self.work.submit(Probe { embedding, waiting }).is_err() {
+                self.refuse_attempt(ticket, Reason::Overloaded, now, replies);
+            }
+        } else {
+            self.act(ticket, action, now, replies);
+        }
+        Ok(())
+    }
+
+    /// A search has ended.
+    pub(super) fn searched(&mut self, done: SearchDone, now: Instant, replies: &mut Replies) {
+        let Some(in_flight) = self.attempts.find(done.ticket) else {
+            return;
+        };
+        let (directory, authoriser) = (self.site.directory(), self.site.authoriser());
+        let authority = Authority {
+            directory: &directory,
+            authoriser: &authoriser,
+        };
+        let at = moment(now);
+        let action =
+            in_flight
+                .attempt
+                .searched(&done.end, done.queue_us, done.search_us, &authority, at);
+        drop(directory);
+        self.act(done.ticket, action, now, replies);
+    }
+
+    /// The audit has answered. An attempt that has ended meanwhile keeps an intent without an
+    /// outcome, which reads "interrupted".
+    pub(super) fn recorded(
+        &mut self,
+        ticket: u64,
+        recorded: &Recorded,
+        now: Instant,
+        replies: &mut Replies,
+    ) {
+        let Some(in_flight) = self.attempts.find(ticket) else {
+            return;
+        };
+        let (directory, authoriser) = (self.site.directory(), self.site.authoriser());
+        let authority = Authority {
+            directory: &directory,
+            authoriser: &authoriser,
+        };
+        let action = in_flight
+            .attempt
+            .recorded(recorded, &authority, moment(now));
+        drop(directory);
+        self.act(ticket, action, now, replies);
+    }
+
+    /// Space has answered for a door, or it will not.
+    pub(super) fn opened(&mut self, done: &OpenCompletion, now: Instant, replies: &mut Replies) {
+        if let Some(in_flight) = self.attempts.find(done.ticket) {
+            let action = in_flight.attempt.opened(&done.outcome, moment(now));
+            self.act(done.ticket, action, now, replies);
+        }
+    }
+
+    /// Hands a door to Space. What cannot be handed over was not sent.
+    fn open(&mut self, ticket: u64, door: ExtId, person: u64, now: Instant, replies: &mut Replies) {
+        let Some(in_flight) = self.attempts.find(ticket) else {
+            return;
+        };
+        let device = Arc::clone(in_flight.attempt.device());
+        let deadline = in_flight.times.complete + self.site.answer_deadline;
+        let site = Arc::clone(&self.site);
+        let request = OpenRequest {
+            ticket,
+            door,
+            door_name: None,
+            deadline,
+            may_send: Box::new(move || site.still_permits(person, &device)),
+        };
+        if let Err(why) = self.site.open(request) {
+            let outcome = Outcome::NotSent(why);
+            let action = in_flight.attempt.opened(&outcome, moment(now));
+            self.act(ticket, action, now, replies);
+        }
+    }
+
+    pub(super) fn expire_attempts(&mut self, now: Instant, replies: &mut Replies) {
+        while let Some(ticket) = self.attempts.due(now) {
+            if let Some(in_flight) = self.attempts.find(ticket) {
+                let action = in_flight.attempt.late(moment(now));
+                self.act(ticket, action, now, replies);
+            }
+        }
+    }
+
+    fn refuse_attempt(&mut self, ticket: u64, reason: Reason, now: Instant, to: &mut Replies) {
+        if let Some(in_flight) = self.attempts.find(ticket) {
+            let action = in_flight.attempt.refuse(reason, now);
+            self.act(ticket, action, now, to);
+        }
+    }
+
+    /// Does what the state machine asks for.
+    fn act(&mut self, ticket: u64, action: Action, now: Instant, replies: &mut Replies) {
+        match action {
+            Action::Search => unreachable!("asked for once, when the attempt is taken on"),
+            Action::Record(record) => {
+                if self.audit.begin(record, ticket).is_err() {
+                    self.refuse_attempt(ticket, Reason::NotRecorded, now, replies);
+                }
+            }
+            Action::Open { door, person } => self.open(ticket, door, person, now, replies),
+            Action::Reply { reply, outcome } => {
+                // An outcome that finds no room leaves the record "interrupted": nothing opens twice.
+                if let Some((sequence, outcome)) = outcome
+                    && self.audit.outcome(sequence, outcome, None).is_err()
+                {
+                    self.interval.counts.add("audit_outcomes_lost", 1);
+                }
+                self.reply(ticket, reply, now, replies);
+            }
+        }
+    }
+
+    fn reply(&mut self, ticket: u64, mut reply: Reply, now: Instant, replies: &mut Replies) {
+        let Some(ended) = self.attempts.end(ticket) else {
+            return;
+        };
+        self.attempts.trim();
+        self.interval.counts.answer(match reply.decision {
+            Decision::Granted => Reason::None,
+            Decision::Denied | Decision::Refused | Decision::Served => reply.reason,
+        });
+        let device = ended.attempt.device();
+        let mut timings: Timings = ended.attempt.timings();
+        if let Some(us) = ended.times.handshake_us {
+            timings.set(Stage::Handshake, us);
+        }
+        timings.set(
+            Stage::Receive,
+            micros(ended.times.complete, ended.times.first_byte),
+        );
+        reply.command = command_for(device, ended.command_done);
+        let request = Worst {
+            request_id: ended.attempt.request_id(),
+            device: device.id,
+            timings,
+        };
+        let first_byte = ended.times.first_byte;
+        if self.exchanges.remove(&ended.exchange).is_none() {
+            // The device has gone while Space was asked: the audit knows, nobody waits.
+            return;
+        }
+        let sending = Exchange::Sending {
+            request,
+            first_byte,
+            made: now,
+        };
+        self.exchanges.insert(ended.exchange, sending);
+        replies.push(ended.exchange, response(&reply));
+    }
+
+    /// The reply's last byte is with the kernel: the request is complete and counts.
+    pub(super) fn reply_sent(&mut self, id: ExchangeId, now: Instant) {
+        if let Some(Exchange::Sending {
+            mut request,
+            first_byte,
+            made,
+        }) = self.exchanges.remove(&id)
+        {
+            request.timings.set(Stage::Send, micros(now, made));
+            request.timings.set(Stage::Total, micros(now, first_byte));
+            self.interval.histograms.record(&request);
+        }
+    }
+
+    /// The device has gone: nothing is granted to it any more. A door that Space may have been
+    /// asked to open still gets its outcome in the audit.
+    pub(super) fn peer_gone(&mut self, id: ExchangeId) {
+        if let Some(Exchange::InFlight(ticket)) = self.exchanges.remove(&id) {
+            self.interval.counts.add("access_devices_gone", 1);
+            if self
+                .attempts
+                .find(ticket)
+                .is_some_and(|gone| gone.attempt.is_opening())
+            {
+                return;
+            }
+            self.attempts.end(ticket);
+            self.attempts.trim();
+        }
+    }
+}
+
+fn parse_embedding(encoded: EncodedEmbedding<'_>) -> Result<Embedding, Reason> {
+    let parsed = match encoded {
+        EncodedEmbedding::F32(bytes) => Embedding::from_le_bytes(bytes),
+        EncodedEmbedding::Int8 { scale, codes } => {
+            Embedding::from_codes(&codes.map(|code| code as i8), scale)
+        }
+    };
+    parsed.map_err(|error| match error {
+        EmbeddingError::NotFinite { .. } => Reason::NotFinite,
+        EmbeddingError::Norm { .. } | EmbeddingError::Scale { .. } => Reason::NotUnit,
+        EmbeddingError::Length { .. } | EmbeddingError::Code { .. } => Reason::Malformed,
+    })
+}

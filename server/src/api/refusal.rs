@@ -1,0 +1,59 @@
+//! The HTTP status of each reason, and replies as responses.
+
+use cardea_wire::{CONTENT_TYPE, Decision, Kind, Reason, Reply, RequestId};
+
+use crate::net::Response;
+
+/// A reply as a response: 200 for whatever was served, else the reason's status.
+pub(super) fn response(reply: &Reply) -> Response {
+    let status = match reply.decision {
+        Decision::Denied | Decision::Granted | Decision::Served => 200,
+        Decision::Refused => status(reply.reason),
+    };
+    Response::new(status, CONTENT_TYPE, reply.to_bytes())
+}
+
+/// A refusal.
+pub(crate) fn refuse((kind, request_id): (Kind, RequestId), reason: Reason) -> Response {
+    response(&Reply::new(kind, request_id, Decision::Refused, reason))
+}
+
+/// The status that a refusal for this reason carries; PROTOCOL.md has the same table.
+fn status(reason: Reason) -> u16 {
+    match reason {
+        Reason::Malformed
+        | Reason::UnknownVersion
+        | Reason::BadDimension
+        | Reason::BadLength
+        | Reason::UnknownEncoding => 400,
+        Reason::NoCertificate => 401,
+        Reason::UnknownDevice | Reason::TokenRefused => 403,
+        Reason::UnknownModel => 409,
+        Reason::NotFinite | Reason::NotUnit | Reason::BadCertificateRequest => 422,
+        Reason::DeviceBudget => 429,
+        Reason::Overloaded
+        | Reason::NotRecorded
+        | Reason::GalleryUnavailable
+        | Reason::Stopping
+        | Reason::NotStored => 503,
+        Reason::DeadlinePassed => 504,
+        // Denials are answers, not refusals.
+        Reason::None
+        | Reason::NoMatch
+        | Reason::NoRight
+        | Reason::PadFailed
+        | Reason::Withdrawn
+        | Reason::Banned
+        | Reason::NotYetActive
+        | Reason::Expired
+        | Reason::OutsidePeriod
+        | Reason::OutsideTimezone
+        | Reason::TimezoneNotDescribed
+        | Reason::NotInSpace
+        | Reason::SpaceUnavailable
+        | Reason::SpaceRefused
+        | Reason::OutcomeUnknown
+        | Reason::NoConsent
+        | Reason::Interrupted => 200,
+    }
+}

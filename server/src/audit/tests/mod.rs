@@ -1,0 +1,5 @@
+//! Tests of the audit as a whole.
+
+mod basics;
+mod fixture;
+mod measure;

@@ -1,0 +1,269 @@
+//! The command line.
+
+pub mod init;
+pub mod latency;
+pub mod people;
+pub mod people_file;
+pub mod site;
+pub mod space;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::admin::message::SpaceKey;
+
+/// The server of a face-access system.
+#[derive(Debug, Parser)]
+#[command(name = "cardea", version, about)]
+pub struct Cli {
+    /// The site's data directory.
+    #[arg(long, global = true, default_value = "/var/lib/cardea")]
+    pub data: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Makes a new site: data directory, certificates, configuration.
+    Init(InitArgs),
+    /// Runs the server until SIGTERM.
+    Serve {
+        /// Kernel tier instead of the configured one: scalar, avx2, avx-vnni, avx512-vnni.
+        #[arg(long)]
+        kernel: Option<String>,
+    },
+    /// Checks the configuration and says what it means.
+    CheckConfig,
+    /// Imports, lists, shows and withdraws people.
+    #[command(subcommand)]
+    People(PeopleCommand),
+    /// Adds, lists and removes devices.
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Adds and lists doors.
+    #[command(subcommand)]
+    Door(DoorCommand),
+    /// Grants and revokes the rights of people at doors.
+    #[command(subcommand)]
+    Right(RightCommand),
+    /// Connects Salto Space.
+    #[command(subcommand)]
+    Space(SpaceCommand),
+    /// Shows access attempts.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Prints percentiles per stage and the worst requests from the latency logs.
+    Latency(LatencyArgs),
+}
+
+/// `cardea init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The server's address as devices reach it; it must not change later.
+    #[arg(long)]
+    pub ip: IpAddr,
+    /// Where to listen; by default port 443 of every address.
+    #[arg(long)]
+    pub listen: Option<SocketAddr>,
+    /// The site's name.
+    #[arg(long, default_value = "Cardea")]
+    pub site: String,
+    /// The face model of this site's devices, 32 hexadecimal digits.
+    #[arg(long, default_value = "00000000000000000000000000000001")]
+    pub model: String,
+    /// Decision threshold, a comparison score.
+    #[arg(long, default_value_t = 0.5, value_parser = parse_threshold)]
+    pub threshold: f32,
+}
+
+fn parse_threshold(text: &str) -> Result<f32, String> {
+    let score: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    cardea_engine::Threshold::new(score)
+        .map(|threshold| threshold.value())
+        .map_err(|error| error.to_string())
+}
+
+/// `cardea people ..`.
+#[derive(Debug, Subcommand)]
+pub enum PeopleCommand {
+    /// Imports JSON Lines, or a CSV beside an .npy of embeddings.
+    Import {
+        /// The file of people.
+        file: PathBuf,
+        /// The .npy that belongs to a CSV.
+        #[arg(long)]
+        embeddings: Option<PathBuf>,
+        /// Take the good rows of a file with bad ones; otherwise a bad row refuses the file.
+        #[arg(long)]
+        skip_bad: bool,
+    },
+    /// Lists people by external id.
+    List {
+        /// Only names and external ids that begin so.
+        #[arg(long)]
+        search: Option<String>,
+        /// Begin after this external id.
+        #[arg(long)]
+        after: Option<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Shows one person.
+    Show {
+        /// The site's own name for the person.
+        external_id: String,
+    },
+    /// Withdraws a person: denied at once, erased within the period.
+    Withdraw {
+        /// The site's own name for the person.
+        external_id: String,
+    },
+}
+
+/// `cardea device ..`.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Adds a device and prints its commissioning code; or many from a file.
+    Add {
+        /// The device's name.
+        #[arg(required_unless_present = "file")]
+        name: Option<String>,
+        /// The door it stands at.
+        #[arg(long, required_unless_present = "file")]
+        door: Option<String>,
+        /// A CSV with the columns name and door, instead of one name.
+        #[arg(long, conflicts_with_all = ["name", "door"])]
+        file: Option<PathBuf>,
+    },
+    /// Lists devices.
+    List,
+    /// Removes a device; its certificate is refused from here on.
+    Remove {
+        /// The device's name.
+        name: String,
+    },
+}
+
+/// `cardea door ..`.
+#[derive(Debug, Subcommand)]
+pub enum DoorCommand {
+    /// Adds doors.
+    Add {
+        /// Their names.
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Space's name for the door (`ExtDoorID`), for a single one.
+        #[arg(long)]
+        space_door: Option<String>,
+    },
+    /// Lists doors.
+    List,
+}
+
+/// `cardea right ..`.
+#[derive(Debug, Subcommand)]
+pub enum RightCommand {
+    /// Lets a person pass a door.
+    Grant(RightArgs),
+    /// Takes that right back.
+    Revoke(RightArgs),
+}
+
+/// A person and a door.
+#[derive(Debug, Args)]
+pub struct RightArgs {
+    /// The site's own name for the person.
+    pub external_id: String,
+    /// The door's name.
+    #[arg(required_unless_present = "every_door")]
+    pub door: Option<String>,
+    /// Every door of the site, also those added later.
+    #[arg(long, conflicts_with = "door")]
+    pub every_door: bool,
+}
+
+/// `cardea space ..`.
+#[derive(Debug, Subcommand)]
+pub enum SpaceCommand {
+    /// Says how Space is reached; prints both keys. A running server uses it at once.
+    Set(SpaceArgs),
+    /// Takes the set-up away: the store's own rights decide again.
+    Remove,
+    /// How Space is, since when, and why.
+    Status,
+    /// Begins a sync now.
+    Sync,
+    /// Lists Space's doors.
+    Doors,
+    /// Shows the fingerprint of the certificate that Space has; believes and sends nothing.
+    Fingerprint {
+        /// Space's host name or address.
+        host: String,
+        /// Port of its web service.
+        #[arg(default_value_t = 8100)]
+        port: u16,
+    },
+    /// Makes a key anew; the old one is refused from then on.
+    RotateKey {
+        /// Which.
+        key: SpaceKey,
+    },
+    /// Agrees to erase people who are gone from Space, when many went at once.
+    Release,
+}
+
+/// How Space is reached.
+#[derive(Debug, Args)]
+pub struct SpaceArgs {
+    /// Space's host name or address.
+    #[arg(long)]
+    pub host: String,
+    /// Port of its web service.
+    #[arg(long, default_value_t = 8100)]
+    pub port: u16,
+    /// SHA-256 of Space's certificate; `cardea space fingerprint` shows it.
+    #[arg(long, conflicts_with_all = ["ca", "tcp"])]
+    pub fingerprint: Option<String>,
+    /// A PEM file of authorities that issue Space's certificate.
+    #[arg(long, conflicts_with = "tcp")]
+    pub ca: Option<PathBuf>,
+    /// SHIP over TCP, for older sites: neither key nor encryption.
+    #[arg(long)]
+    pub tcp: bool,
+    /// Which GPF field holds a person's e-mail address, 1 to 5.
+    #[arg(long)]
+    pub email_field: Option<u8>,
+    /// A file with the SHIP key, where it is not to be made here.
+    #[arg(long)]
+    pub ship_key_file: Option<PathBuf>,
+}
+
+/// `cardea audit ..`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// The newest attempts.
+    Tail {
+        /// At most this many.
+        #[arg(short = 'n', long, default_value_t = 20)]
+        count: u32,
+    },
+}
+
+/// `cardea latency`.
+#[derive(Debug, Args)]
+pub struct LatencyArgs {
+    /// A log file or a folder of them; by default the site's own.
+    pub path: Option<PathBuf>,
+    /// Only intervals that begin at or after this time, Unix seconds.
+    #[arg(long, default_value_t = 0.0)]
+    pub from: f64,
+    /// Only intervals that begin before this time, Unix seconds.
+    #[arg(long, default_value_t = f64::MAX)]
+    pub to: f64,
+}

@@ -1,0 +1,230 @@
+//! Every bound of the server, with its unit in its name; relations between them are checked below.
+
+use std::time::Duration;
+
+// -- front end: connections, handshakes, heads, bodies, deadlines (net, tls, http) --
+
+/// The longest head of a request, its empty line included.
+pub const HEAD_BYTES_MAX: usize = 8_192;
+/// Header lines in one request.
+pub const HEADERS_MAX: usize = 48;
+/// The longest target (path and query) of a request.
+pub const TARGET_BYTES_MAX: usize = 2_048;
+/// The longest body of a request.
+pub const BODY_BYTES_MAX: usize = 16_384;
+/// The longest body of a response; longer is a fault of ours and answered 500.
+pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
+
+/// Ciphertext kept for one connection whose last record is not whole yet.
+pub const TLS_PENDING_BYTES_MAX: usize = 18_432;
+/// The same while the handshake runs: two certificates and their signatures fit several times.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 12_288;
+/// Where a loop reads ciphertext to, one buffer for all its connections.
+pub const READ_BUFFER_BYTES: usize = TLS_PENDING_BYTES_MAX + 16_384;
+/// Reads of one connection in one turn of the loop; the others come first after that.
+pub const READS_PER_TURN: usize = 2;
+/// How long one turn of the loop may serve peers without a certificate: what a device waits for
+/// strangers, at most, and one step of one stranger more.
+pub const STRANGERS_TURN: Duration = Duration::from_millis(2);
+/// The same for unfinished handshakes.
+pub const HANDSHAKES_TURN: Duration = Duration::from_millis(2);
+/// Connections accepted in one turn of the loop.
+pub const ACCEPTS_PER_TURN: usize = 64;
+/// Events taken from the kernel in one turn of the loop.
+pub const EVENTS_PER_TURN: usize = 1_024;
+/// Connections the kernel keeps for us until we accept them.
+pub const BACKLOG: i32 = 4_096;
+/// What the kernel may hold of unsent bytes for one connection; it doubles the number itself.
+pub const SEND_BUFFER_BYTES: usize = 131_072;
+/// Scratch buffers of a loop that grew past this are given back.
+pub const SCRATCH_BYTES_KEPT: usize = 65_536;
+
+/// Connections of one loop.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Unfinished handshakes of one loop; past it the stalest is dropped.
+pub const HANDSHAKES_MAX: usize = 4_096;
+/// Connections of one address (of one /64 for IPv6).
+pub const ADDRESS_CONNECTIONS_MAX: usize = 2_048;
+/// Unfinished handshakes of one address.
+pub const ADDRESS_HANDSHAKES_MAX: usize = 1_024;
+/// Requests in flight of one address.
+pub const ADDRESS_REQUESTS_MAX: usize = 1_024;
+/// Connections that carry one device's certificate; past it the oldest is closed.
+pub const DEVICE_CONNECTIONS_MAX: usize = 4;
+/// Requests in flight of one loop.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 4_096;
+/// Bytes that a loop holds for peers: unfinished records, heads and bodies, unsent responses.
+pub const BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
+/// Connections looked at to find one to close when a cap is reached.
+pub const EVICTION_TRIES: usize = 16;
+
+/// From accept to the end of the handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the first byte of a head to its last.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the last byte of a head to the last of its body.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// From a whole request to its answer: beyond every deadline of the access path.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// From an answer to the moment its last byte went to the kernel.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between requests of a device: devices stay connected.
+pub const IDLE_DEVICE_TIMEOUT: Duration = Duration::from_secs(600);
+/// Between requests of a peer without a certificate.
+pub const IDLE_STRANGER_TIMEOUT: Duration = Duration::from_secs(30);
+/// From our last byte to the peer's end of the connection.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+/// From the wish to stop to the last connection's end.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause after accept failed for want of descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Far deadlines are looked at this often, so that the heap stays small.
+pub const DEADLINE_HORIZON: Duration = Duration::from_secs(10);
+
+const _: () = assert!(BODY_BYTES_MAX >= cardea_wire::limits::REQUEST_BYTES_MAX);
+const _: () = assert!(RESPONSE_BYTES_MAX >= cardea_wire::limits::REPLY_BYTES_MAX);
+const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+// A TLS 1.3 record: header, largest plaintext and largest expansion.
+const _: () = assert!(TLS_PENDING_BYTES_MAX >= 5 + 16_384 + 256);
+const _: () = assert!(TLS_HANDSHAKE_BYTES_MAX <= TLS_PENDING_BYTES_MAX);
+const _: () = assert!(READ_BUFFER_BYTES > TLS_PENDING_BYTES_MAX);
+const _: () = assert!(HANDSHAKES_MAX <= CONNECTIONS_MAX);
+const _: () = assert!(BYTES_IN_FLIGHT_MAX > HEAD_BYTES_MAX + BODY_BYTES_MAX + RESPONSE_BYTES_MAX);
+
+// -- store and audit: batches, pages, retention (store, audit) --
+
+/// An embedding as 512 little-endian f32.
+pub const EMBEDDING_BYTES: usize = 2_048;
+/// References of one person.
+pub const PERSON_REFERENCES_MAX: usize = 16;
+/// The longest external id of a person.
+pub const EXTERNAL_ID_BYTES_MAX: usize = 128;
+/// The longest name of a person.
+pub const PERSON_NAME_BYTES_MAX: usize = 256;
+/// The longest e-mail address (RFC 5321).
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// The longest version of a privacy policy.
+pub const POLICY_VERSION_BYTES_MAX: usize = 64;
+/// The longest name of a door; a commissioning code carries it.
+pub const DOOR_NAME_BYTES_MAX: usize = cardea_wire::limits::DOOR_NAME_BYTES_MAX;
+/// The longest door id of the access control system.
+pub const SPACE_DOOR_ID_BYTES_MAX: usize = 128;
+/// The longest name of a device.
+pub const DEVICE_NAME_BYTES_MAX: usize = 64;
+/// The longest address of a device as text: IPv6 with zone and port.
+pub const DEVICE_ADDRESS_BYTES_MAX: usize = 80;
+/// The longest payload of a command, without its four bytes of identifier on the wire.
+pub const COMMAND_BODY_BYTES_MAX: usize = cardea_wire::limits::COMMAND_BYTES_MAX - 4;
+/// Commands that wait for one device.
+pub const COMMANDS_WAITING_MAX: u64 = 16;
+/// Commands done that are kept for one device.
+pub const COMMANDS_DONE_MAX: u64 = 32;
+/// The longest key of a setting.
+pub const SETTING_KEY_BYTES_MAX: usize = 64;
+/// The longest value of a setting; certificates and sealed keys are settings.
+pub const SETTING_VALUE_BYTES_MAX: usize = 65_536;
+/// People in one batch of an import: a transaction of a few milliseconds.
+pub const IMPORT_BATCH_MAX: usize = 256;
+/// People removed by one transaction when an import is aborted.
+pub const IMPORT_SWEEP_MAX: usize = 256;
+/// Doors that one person of an import, or an enrolment, names.
+pub const PERSON_DOORS_MAX: usize = 1_024;
+/// Rows of one page of people, references, changes or audit records.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+/// Devices in one batch of last-seen times.
+pub const DEVICES_SEEN_MAX: usize = 10_000;
+/// Changes kept for those who follow; who is further behind starts from the store.
+pub const CHANGES_KEPT_MAX: u64 = 200_000;
+/// Changes trimmed in one transaction once there are too many.
+pub const CHANGES_TRIM_MAX: u64 = 1_000;
+/// The store's page, bytes: three embeddings fit.
+pub const STORE_PAGE_BYTES: u32 = 8_192;
+/// The audit's page, bytes.
+pub const AUDIT_PAGE_BYTES: u32 = 4_096;
+/// Page cache of each connection, KiB.
+pub const STORE_CACHE_KIB: u32 = 8_192;
+/// Rows written between two checkpoints of the write-ahead log.
+pub const CHECKPOINT_ROWS: u64 = 1_000;
+/// The write-ahead log in use, bytes, at which the writer itself checkpoints.
+pub const LOG_BYTES_MAX: u64 = 64 << 20;
+/// The write-ahead log, bytes, past which an import waits: a reader keeps it from being emptied.
+pub const LOG_BULK_BYTES_MAX: u64 = 1 << 30;
+/// How long a connection waits for another's lock, milliseconds.
+pub const LOCK_WAIT_MS: u64 = 2_000;
+/// How long emptying the log waits for readers, milliseconds.
+pub const ERASE_WAIT_MS: u64 = 50;
+/// Prepared statements kept by a connection.
+pub const STATEMENTS_MAX: usize = 96;
+/// Records and outcomes that wait for the audit's thread; past it a record is refused at once.
+pub const AUDIT_QUEUE_MAX: usize = 16_384;
+/// Room in the audit's queue beyond that, for outcomes only.
+pub const AUDIT_OUTCOME_ROOM: usize = 16_384;
+/// How long the audit waits before it tries to write held outcomes again, milliseconds.
+pub const AUDIT_RETRY_MS: u64 = 1_000;
+/// Records looked at for one page of the audit.
+pub const AUDIT_SCAN_ROWS_MAX: usize = 100_000;
+/// Records and outcomes of one transaction.
+pub const AUDIT_BATCH_MAX: usize = 1_024;
+/// Outcomes held in memory while they cannot be written.
+pub const AUDIT_OUTCOMES_HELD_MAX: usize = 16_384;
+/// How long a (device, request id) answers repeats, microseconds.
+pub const AUDIT_REPEAT_WINDOW_US: i64 = 3_600 * 1_000_000;
+/// Request ids remembered within the window; past it attempts are refused, never unrecorded.
+pub const AUDIT_REPEATS_MAX: usize = 4_000_000;
+/// Records older than the window, in a row, that end the look back at start: the clock may step.
+pub const AUDIT_LOOK_BACK_ROWS: usize = 1_000;
+/// Records removed by one transaction of pruning.
+pub const AUDIT_PRUNE_ROWS: usize = 500;
+/// Default retention of the audit, days.
+pub const AUDIT_RETENTION_DAYS: u32 = 90;
+/// The longest actor, action or subject of an administrative change.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 256;
+
+// -- access: queue, batch, deadlines of an attempt (work, access, api) --
+
+/// The longest that a site may let a device wait, in ms: the promise of the requirements.
+pub const ANSWER_DEADLINE_MS_MAX: u64 = 2_000;
+/// Event loops.
+pub const LOOPS_MAX: usize = 16;
+/// Threads of a search.
+pub const SEARCH_THREADS_MAX: usize = 64;
+/// Probes that wait for a search, over all loops. 2,048 at 1 ms each is past any deadline.
+pub const PROBES_QUEUED_MAX: usize = 2_048;
+/// Probes searched in one pass.
+pub const PROBES_IN_BATCH_MAX: usize = 64;
+/// Access requests of one loop in flight: taken and not answered.
+pub const ATTEMPTS_IN_FLIGHT_MAX: usize = 8_192;
+/// Access requests of one device in flight.
+pub const ATTEMPTS_PER_DEVICE_MAX: u32 = 4;
+/// Commissionings, renewals and heartbeats that wait for the writer.
+pub const WRITER_QUEUED_MAX: usize = 1_024;
+/// Rows that changes may put beside the snapshot before a new one is written.
+pub const OVERLAY_ROWS_MAX: usize = 4_096;
+/// People of one line on the administration socket.
+pub const ADMIN_PEOPLE_MAX: usize = 64;
+/// Bytes of one line on the administration socket: 64 people with 16 references of 2,732
+/// characters each, and room for their names.
+pub const ADMIN_LINE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Connections to the administration socket at once.
+pub const ADMIN_CONNECTIONS_MAX: usize = 8;
+/// People of Space's noted in one transaction.
+pub const SPACE_BATCH_MAX: usize = 1_000;
+/// Sessions that devices may resume, over all loops: more than a site has devices.
+pub const SESSIONS_MAX: usize = 16_384;
+/// Worst requests kept for each interval of the latency log.
+pub const WORST_KEPT: usize = 10;
+
+/// Signs of life that a loop holds for the writer.
+pub const SIGNS_HELD_MAX: usize = 10_000;
+
+const _: () = assert!(EMBEDDING_BYTES == cardea_wire::limits::EMBEDDING_F32_BYTES);
+const _: () = assert!(
+    3 * (EMBEDDING_BYTES + 16) < STORE_PAGE_BYTES as usize,
+    "an embedding lies within one page, so that overwriting it is in place"
+);
+const _: () = assert!(LOG_BYTES_MAX < LOG_BULK_BYTES_MAX);
+const _: () = assert!(IMPORT_BATCH_MAX <= PAGE_ROWS_MAX && CHANGES_TRIM_MAX < CHANGES_KEPT_MAX);
+const _: () = assert!(AUDIT_BATCH_MAX <= AUDIT_QUEUE_MAX);
+const _: () = assert!(PROBES_IN_BATCH_MAX <= PROBES_QUEUED_MAX);
+const _: () = assert!(PROBES_IN_BATCH_MAX <= cardea_engine::limits::PROBES_MAX);
+const _: () = assert!(ADMIN_PEOPLE_MAX <= IMPORT_BATCH_MAX && SIGNS_HELD_MAX <= DEVICES_SEEN_MAX);

@@ -1,0 +1,83 @@
+//! The caps and timeouts that one loop runs under. The defaults are those of `limits.rs`.
+
+use std::time::Duration;
+
+use crate::limits;
+
+/// Caps of one loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections.
+    pub connections: usize,
+    /// Unfinished handshakes.
+    pub handshakes: usize,
+    /// Connections of one address (of one /64 for IPv6).
+    pub address_connections: usize,
+    /// Unfinished handshakes of one address.
+    pub address_handshakes: usize,
+    /// Requests in flight of one address.
+    pub address_requests: usize,
+    /// Connections with one certificate.
+    pub device_connections: usize,
+    /// Requests in flight.
+    pub requests: usize,
+    /// Bytes held for peers.
+    pub bytes: usize,
+    /// How long each phase of a connection may take.
+    pub timeouts: Timeouts,
+}
+
+/// How long each phase of a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From accept to the end of the handshake.
+    pub handshake: Duration,
+    /// From the first byte of a head to its last.
+    pub head: Duration,
+    /// From the last byte of a head to the last of its body.
+    pub body: Duration,
+    /// From a whole request to its answer.
+    pub answer: Duration,
+    /// From an answer to the moment its last byte went to the kernel.
+    pub write: Duration,
+    /// Between requests, for a peer with a certificate.
+    pub idle_device: Duration,
+    /// Between requests, for a peer without.
+    pub idle_stranger: Duration,
+    /// From our last byte to the peer's end of the connection.
+    pub linger: Duration,
+    /// From the wish to stop to the last connection's end.
+    pub stop: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            connections: limits::CONNECTIONS_MAX,
+            handshakes: limits::HANDSHAKES_MAX,
+            address_connections: limits::ADDRESS_CONNECTIONS_MAX,
+            address_handshakes: limits::ADDRESS_HANDSHAKES_MAX,
+            address_requests: limits::ADDRESS_REQUESTS_MAX,
+            device_connections: limits::DEVICE_CONNECTIONS_MAX,
+            requests: limits::REQUESTS_IN_FLIGHT_MAX,
+            bytes: limits::BYTES_IN_FLIGHT_MAX,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            handshake: limits::HANDSHAKE_TIMEOUT,
+            head: limits::HEAD_TIMEOUT,
+            body: limits::BODY_TIMEOUT,
+            answer: limits::ANSWER_TIMEOUT,
+            write: limits::WRITE_TIMEOUT,
+            idle_device: limits::IDLE_DEVICE_TIMEOUT,
+            idle_stranger: limits::IDLE_STRANGER_TIMEOUT,
+            linger: limits::LINGER_TIMEOUT,
+            stop: limits::STOP_TIMEOUT,
+        }
+    }
+}

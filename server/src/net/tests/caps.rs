@@ -1,0 +1,181 @@
+use super::*;
+use crate::limits::BODY_BYTES_MAX;
+
+#[test]
+fn the_oldest_stranger_makes_room_and_devices_stay() {
+    let bounds = Bounds {
+        connections: 4,
+        ..patient()
+    };
+    let server = Server::bounded(bounds);
+    let mut devices = [server.device().greeted(), server.device().greeted()];
+    let mut old = server.stranger().greeted();
+    let mut young = server.stranger().greeted();
+    let mut newcomer = server.stranger();
+    assert_eq!(newcomer.ask("/echo", b"in").body, b"in");
+    assert!(old.is_closed());
+    assert_eq!(young.ask("/echo", b"stay").body, b"stay");
+    for device in &mut devices {
+        assert_eq!(device.ask("/echo", b"stay").body, b"stay");
+    }
+    let mut third = server.device().greeted();
+    assert!(young.is_closed());
+    // A stranger whose request is with the service keeps its place.
+    newcomer.send(&post("/later", b""));
+    while !matches!(server.told(), Told::Asked(_, target) if target == "/later") {}
+    let mut refused = server.stranger();
+    assert!(refused.is_closed());
+    assert_eq!(third.ask("/echo", b"in").body, b"in");
+    let counters = server.counters.clone();
+    drop((newcomer, devices, third));
+    server.wait_for(Counter::Connections, 0);
+    assert_eq!(counters.value(Counter::EvictedStrangers), 2);
+    assert_eq!(counters.value(Counter::ConnectionsRefused), 1);
+}
+
+#[test]
+fn the_stalest_handshake_makes_room() {
+    let bounds = Bounds {
+        handshakes: 3,
+        ..patient()
+    };
+    let server = Server::bounded(bounds);
+    let stale: Vec<TcpStream> = (0..10).map(|_| server.raw()).collect();
+    server.wait_for(Counter::Accepted, 10);
+    server.wait_for(Counter::Handshakes, 3);
+    assert_eq!(server.stranger().ask("/echo", b"in").body, b"in");
+    let counters = server.counters.clone();
+    drop(stale);
+    server.stop();
+    assert_eq!(counters.value(Counter::EvictedHandshakes), 8);
+}
+
+#[test]
+fn an_address_cannot_have_more_than_its_share() {
+    let bounds = Bounds {
+        address_connections: 3,
+        ..patient()
+    };
+    let server = Server::bounded(bounds);
+    let mut kept = server.stranger().greeted();
+    let stale = [server.raw(), server.raw()];
+    server.wait_for(Counter::Handshakes, 2);
+    assert!(server.stranger().is_closed());
+    assert_eq!(kept.ask("/echo", b"hello").body, b"hello");
+    drop(stale);
+    server.wait_for(Counter::Connections, 1);
+    let mut more = [server.stranger().greeted(), server.stranger().greeted()];
+    assert!(server.stranger().is_closed());
+    assert_eq!(more[1].ask("/echo", b"hello").body, b"hello");
+    drop(more);
+    server.wait_for(Counter::Connections, 1);
+    assert_eq!(server.stranger().ask("/echo", b"again").body, b"again");
+    let counters = server.counters.clone();
+    drop(kept);
+    server.stop();
+    assert_eq!(counters.value(Counter::AddressConnections), 2);
+}
+
+#[test]
+fn an_address_cannot_have_all_handshakes() {
+    let bounds = Bounds {
+        address_handshakes: 2,
+        ..patient()
+    };
+    let server = Server::bounded(bounds);
+    let stale = [server.raw(), server.raw()];
+    server.wait_for(Counter::Handshakes, 2);
+    assert!(server.stranger().is_closed());
+    let counters = server.counters.clone();
+    drop(stale);
+    server.stop();
+    assert_eq!(counters.value(Counter::AddressHandshakes), 1);
+}
+
+#[test]
+fn a_device_with_too_many_connections_loses_its_oldest() {
+    let bounds = Bounds {
+        device_connections: 2,
+        ..patient()
+    };
+    let server = Server::bounded(bounds);
+    let peer = server.site.peer(Some(&server.site.device()));
+    let connect = || Client::connect(server.address, &peer).greeted();
+    let mut other = server.device().greeted();
+    let (mut first, mut second) = (connect(), connect());
+    assert_eq!(first.ask("/echo", b"1").body, b"1");
+    let mut third = connect();
+    assert_eq!(third.ask("/echo", b"3").body, b"3");
+    assert!(first.is_closed_politely());
+    assert_eq!(second.ask("/echo", b"2").body, b"2");
+    assert_eq!(other.ask("/echo", b"o").body, b"o");
+    let counters = server.counters.clone();
+    drop((first, second, third, other));
+    server.stop();
+    assert_eq!(counters.value(Counter::EvictedDevices), 1);
+}
+
+#[test]
+fn requests_past_the_cap_are_refused_at_once_and_the_connection_stays() {
+    for (requests, address_requests) in [(2, 9), (9, 2)] {
+        let bounds = Bounds {
+            requests,
+            address_requests,
+            ..patient()
+        };
+        let server = Server::bounded(bounds);
+        let mut waiting = [server.stranger(), server.stranger()];
+        let ids = waiting.each_mut().map(|client| {
+            client.send(&post("/later", b""));
+            server.asked()
+        });
+        let mut third = server.stranger();
+        for _ in 0..3 {
+            let answer = third.ask("/echo", b"hello");
+            assert_eq!(answer.status, 503);
+            assert!(answer.head.contains("retry-after"));
+        }
+        server.answer(ids[0], Response::text(200, "done"));
+        assert_eq!(waiting[0].answer().body, b"done");
+        assert_eq!(third.ask("/echo", b"hello").status, 200);
+        let counters = server.counters.clone();
+        server.answer(ids[1], Response::text(200, "done"));
+        assert_eq!(waiting[1].answer().body, b"done");
+        assert_eq!(counters.refused(Refusal::Overloaded), 3);
+    }
+}
+
+#[test]
+fn bytes_past_the_cap_are_refused() {
+    let bounds = Bounds {
+        bytes: 3 * BODY_BYTES_MAX,
+        ..patient()
+    };
+    let server = Server::bounded(bounds);
+    let message = post("/echo", &[7; BODY_BYTES_MAX]);
+    let mut clients: Vec<Client> = (0..8).map(|_| server.stranger().greeted()).collect();
+    for client in &mut clients {
+        client.send(&message[..message.len() - 1]);
+    }
+    server.wait_for(Counter::BytesInFlight, {
+        // Those that were let in hold what they sent, and nobody holds more than the cap.
+        let give_up = Instant::now() + PATIENCE;
+        while server.counters.refused(Refusal::OutOfBuffers) < 4 {
+            assert!(Instant::now() < give_up, "nobody is refused");
+            std::thread::yield_now();
+        }
+        server.counters.value(Counter::BytesInFlight)
+    });
+    assert!(server.counters.value(Counter::BytesInFlight) <= 3 * BODY_BYTES_MAX as u64);
+    let mut served = 0;
+    for client in &mut clients {
+        // Who was refused finds the connection closing under it.
+        let _ = client.stream.write_all(&message[message.len() - 1..]);
+        let status = client.answer().status;
+        assert!(status == 200 || status == 503, "{status}");
+        served += usize::from(status == 200);
+    }
+    assert!((1..=3).contains(&served), "{served}");
+    drop(clients);
+    server.stop();
+}

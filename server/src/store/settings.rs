@@ -1,0 +1,104 @@
+//! The site's settings: small values by name, some of them sealed before they come here.
+
+use rusqlite::OptionalExtension as _;
+
+use super::Store;
+use super::changes::{Change, publish};
+use super::error::StoreError;
+use super::reader::Reader;
+use crate::limits::{SETTING_KEY_BYTES_MAX, SETTING_VALUE_BYTES_MAX};
+
+/// The name of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SettingKey(pub &'static str);
+
+impl SettingKey {
+    /// 16 bytes that name the site.
+    pub const SITE_ID: Self = Self("site.id");
+    /// The company in charge, as people see it.
+    pub const COMPANY: Self = Self("site.company");
+    /// The version of the privacy policy in force.
+    pub const POLICY_VERSION: Self = Self("site.policy_version");
+    /// 16 bytes that name the face model of every embedding here.
+    pub const MODEL_ID: Self = Self("model.id");
+    /// The decision threshold: f32, then as u64 the number of people it was set for, then as f32
+    /// the FPIR it was set for; little-endian.
+    pub const DECISION_THRESHOLD: Self = Self("decision.threshold");
+    /// How Space is reached, with both keys: JSON, sealed.
+    pub const SPACE_SEALED: Self = Self("space.sealed");
+}
+
+impl Store {
+    /// Sets a value; returns the new generation.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] past a limit; those of a write.
+    pub fn setting_set(&mut self, key: SettingKey, value: &[u8]) -> Result<u64, StoreError> {
+        self.settings_set(&[(key, value)])
+    }
+
+    /// Sets several values at once; returns the new generation.
+    ///
+    /// # Errors
+    /// As [`Store::setting_set`].
+    pub fn settings_set(&mut self, settings: &[(SettingKey, &[u8])]) -> Result<u64, StoreError> {
+        for (key, value) in settings {
+            checked_setting(*key, value)?;
+        }
+        self.change(settings.len(), |db| {
+            let mut insert = db.prepare_cached(
+                "INSERT INTO settings(key, value) VALUES (?1, ?2)
+                 ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+            )?;
+            for (key, value) in settings {
+                insert.execute((key.0, value))?;
+            }
+            publish(db, &[Change::Settings])
+        })
+    }
+
+    /// Removes a value; returns the new generation.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn setting_remove(&mut self, key: SettingKey) -> Result<u64, StoreError> {
+        self.change(1, |db| {
+            db.prepare_cached("DELETE FROM settings WHERE key = ?1")?
+                .execute([key.0])?;
+            publish(db, &[Change::Settings])
+        })
+    }
+}
+
+impl Reader {
+    /// A value, if it is set.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn setting(&self, key: SettingKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let value = self
+            .db
+            .prepare_cached("SELECT value FROM settings WHERE key = ?1")?
+            .query_row([key.0], |row| row.get(0))
+            .optional()?;
+        Ok(value)
+    }
+}
+
+fn checked_setting(key: SettingKey, value: &[u8]) -> Result<(), StoreError> {
+    let max = SETTING_KEY_BYTES_MAX;
+    if key.0.is_empty() || key.0.len() > max {
+        return Err(StoreError::Invalid {
+            field: "setting key",
+            max,
+        });
+    }
+    let max = SETTING_VALUE_BYTES_MAX;
+    if value.len() > max {
+        return Err(StoreError::Invalid {
+            field: "setting value",
+            max,
+        });
+    }
+    Ok(())
+}

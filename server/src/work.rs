@@ -1,0 +1,221 @@
+//! The bounded queue of probes and the thread that searches them.
+//!
+//! The thread takes whatever waits, up to a batch, and searches it in one pass over one view; a
+//! lone probe never waits for company. What cannot be searched before its deadline is refused:
+//! at the door if the queue's length says so, at the latest when its turn comes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use cardea_engine::{Embedding, Searcher, Threshold, View};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::access::{SearchEnd, micros};
+use crate::completions::CompletionSender;
+use crate::limits::{PROBES_IN_BATCH_MAX, PROBES_QUEUED_MAX};
+
+/// What is searched: the view in force and the decision threshold, published by the writer.
+pub struct Searched {
+    /// Everyone enrolled.
+    pub view: View,
+    /// At or above it is a match.
+    pub threshold: Threshold,
+}
+
+/// A probe, and who waits for its result.
+pub struct Probe<T> {
+    /// The probe.
+    pub embedding: Embedding,
+    /// Who waits.
+    pub waiting: Waiting<T>,
+}
+
+/// Who waits for a result.
+pub struct Waiting<T> {
+    /// When the probe came.
+    pub queued: Instant,
+    /// When an answer is of no use any more.
+    pub deadline: Instant,
+    /// The asker's own name for it.
+    pub ticket: u64,
+    /// Where the result goes.
+    pub done: CompletionSender<T>,
+}
+
+/// A search's result.
+pub struct SearchDone {
+    /// The asker's own name for the probe.
+    pub ticket: u64,
+    /// How it ended.
+    pub end: SearchEnd,
+    /// How long it waited.
+    pub queue_us: u32,
+    /// How long its batch was searched.
+    pub search_us: u32,
+}
+
+/// The queue's entrance.
+pub struct WorkQueue<T> {
+    sender: Sender<Probe<T>>,
+    pace: Arc<Pace>,
+}
+
+impl<T> Clone for WorkQueue<T> {
+    fn clone(&self) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            pace: Arc::clone(&self.pace),
+        }
+    }
+}
+
+/// How long a probe takes of late, for refusing early.
+#[derive(Default)]
+struct Pace {
+    us_per_probe: AtomicU32,
+    waiting: AtomicU32,
+}
+
+impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
+    /// Starts the search thread. `damaged` is called when the gallery turns out to be.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(
+        searcher: Searcher,
+        searched: Arc<ArcSwap<Searched>>,
+        damaged: impl Fn() + Send + 'static,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (sender, receiver) = bounded(PROBES_QUEUED_MAX);
+        let pace = Arc::new(Pace::default());
+        let queue = Self {
+            sender,
+            pace: Arc::clone(&pace),
+        };
+        let thread = thread::Builder::new()
+            .name("search".to_owned())
+            .spawn(move || {
+                let mut batch = Vec::with_capacity(PROBES_IN_BATCH_MAX);
+                while take_batch(&receiver, &mut batch) {
+                    let waiting = u32::try_from(receiver.len()).unwrap_or(u32::MAX);
+                    pace.waiting.store(waiting, Ordering::Relaxed);
+                    search_batch(
+                        &searcher,
+                        &searched.load_full(),
+                        &mut batch,
+                        &pace,
+                        &damaged,
+                    );
+                }
+            })?;
+        Ok((queue, thread))
+    }
+
+    /// Puts a probe into the queue; never waits.
+    ///
+    /// # Errors
+    /// Gives nothing back but the news that the queue is full, or so long that the probe's
+    /// deadline would pass.
+    pub fn submit(&self, probe: Probe<T>) -> Result<(), Overloaded> {
+        let waiting = u32::try_from(self.sender.len()).unwrap_or(u32::MAX);
+        self.pace.waiting.store(waiting, Ordering::Relaxed);
+        let wait_us = self
+            .pace
+            .us_per_probe
+            .load(Ordering::Relaxed)
+            .saturating_mul(waiting);
+        let waiting = &probe.waiting;
+        let left = waiting.deadline.saturating_duration_since(waiting.queued);
+        if Duration::from_micros(u64::from(wait_us)) >= left {
+            return Err(Overloaded);
+        }
+        self.sender.try_send(probe).map_err(|error| match error {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => Overloaded,
+        })
+    }
+
+    /// How many probes wait, to be asked at any time; does not keep the search thread alive.
+    pub fn waiting(&self) -> impl Fn() -> u32 + Send + Sync + 'static {
+        let pace = Arc::clone(&self.pace);
+        move || pace.waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// The queue cannot serve a probe in time.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Overloaded;
+
+/// Waits for a probe and takes all that wait with it; `false` when no sender is left.
+fn take_batch<T>(receiver: &Receiver<Probe<T>>, batch: &mut Vec<Probe<T>>) -> bool {
+    let Ok(first) = receiver.recv() else {
+        return false;
+    };
+    batch.push(first);
+    batch.extend(receiver.try_iter().take(PROBES_IN_BATCH_MAX - 1));
+    true
+}
+
+fn search_batch<T: From<SearchDone>>(
+    searcher: &Searcher,
+    searched: &Searched,
+    batch: &mut Vec<Probe<T>>,
+    pace: &Pace,
+    damaged: &impl Fn(),
+) {
+    let start = Instant::now();
+    let (mut probes, mut askers) = (Vec::new(), Vec::new());
+    for Probe { embedding, waiting } in batch.drain(..) {
+        if waiting.deadline > start {
+            probes.push(embedding);
+            askers.push(waiting);
+        } else {
+            waiting.finish(SearchEnd::Late, start, 0);
+        }
+    }
+    if probes.is_empty() {
+        return;
+    }
+    let result = searcher.search(&searched.view, &probes, searched.threshold);
+    let search_us = micros(Instant::now(), start);
+    pace.note(search_us, probes.len());
+    match result {
+        Ok(lists) => {
+            for (asker, list) in askers.into_iter().zip(lists) {
+                asker.finish(SearchEnd::Candidates(list), start, search_us);
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "search failed");
+            damaged();
+            for asker in askers {
+                asker.finish(SearchEnd::Failed, start, search_us);
+            }
+        }
+    }
+}
+
+impl<T: From<SearchDone>> Waiting<T> {
+    fn finish(self, end: SearchEnd, start: Instant, search_us: u32) {
+        let queue_us = micros(start, self.queued);
+        let done = SearchDone {
+            ticket: self.ticket,
+            end,
+            queue_us,
+            search_us,
+        };
+        self.done.send(done.into());
+    }
+}
+
+impl Pace {
+    /// Notes a batch; the new value weighs a quarter.
+    fn note(&self, search_us: u32, probes: usize) {
+        let new = search_us / u32::try_from(probes).unwrap_or(u32::MAX).max(1);
+        let old = self.us_per_probe.load(Ordering::Relaxed);
+        self.us_per_probe
+            .store(old - old / 4 + new / 4, Ordering::Relaxed);
+    }
+}

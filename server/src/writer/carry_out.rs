@@ -1,0 +1,359 @@
+//! What administrators ask for, one request at a time. A reply is given only once the change is
+//! durable and in force.
+
+use cardea_wire::{CommissioningCode, Decision, Reason};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::error::WriterError;
+use super::{Session, Writer};
+use crate::admin::message::{NewDevice, Request, Response};
+use crate::audit::{AttemptRecord, Entry, Progress};
+use crate::secrets::random;
+use crate::site::unix_ms;
+use crate::store::{self, Door, PeopleFilter, PersonState, RightScope, token_hash};
+
+/// A commissioning code holds this long.
+const TOKEN_LIFE_S: i64 = 7 * 86_400;
+
+/// Why a request was not carried out, in words.
+pub(super) enum Refusal {
+    /// The request itself is at fault.
+    Words(String),
+    /// Something failed.
+    Failed(WriterError),
+}
+
+impl<E: Into<WriterError>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Writer {
+    /// Carries a request out.
+    pub fn carry_out(&mut self, session: Session, request: Request) -> Response {
+        let done = match request {
+            Request::ImportBegin => self.import_begin(session),
+            Request::ImportAdd { people } => self.import_add(session, &people),
+            Request::ImportCommit => self.import_commit(session),
+            Request::PeopleList {
+                after,
+                search,
+                limit,
+            } => self.people_list(after.as_deref(), search.as_deref(), limit),
+            Request::PersonShow { external_id } => self.person_show(&external_id),
+            Request::PersonWithdraw { external_id } => self.person_withdraw(&external_id),
+            Request::DeviceAdd { devices } => self.device_add(&devices),
+            Request::DeviceList => self.device_list(),
+            Request::DeviceRemove { name } => self.device_remove(&name),
+            Request::DoorAdd { names, space_door } => self.door_add(&names, space_door.as_deref()),
+            Request::DoorList => self.door_list(),
+            Request::RightGrant { external_id, door } => {
+                self.right(&external_id, door.as_deref(), true)
+            }
+            Request::RightRevoke { external_id, door } => {
+                self.right(&external_id, door.as_deref(), false)
+            }
+            Request::SpaceSet { setup } => self.space_set(setup),
+            Request::SpaceRemove => self.space_remove(),
+            Request::SpaceStatus => self.space_status(),
+            Request::SpaceSync => self.space_sync(),
+            Request::SpaceDoors => self.space_doors(),
+            Request::SpaceRotateKey { key } => self.space_rotate(key),
+            Request::SpaceRelease => self.space_release(),
+            Request::AuditTail { count } => self.audit_tail(count),
+        };
+        match done {
+            Ok(response) => response,
+            Err(Refusal::Words(text)) => Response::Error { text },
+            Err(Refusal::Failed(error)) => Response::Error {
+                text: error.to_string(),
+            },
+        }
+    }
+
+    fn people_list(
+        &self,
+        after: Option<&str>,
+        search: Option<&str>,
+        limit: u32,
+    ) -> Result<Response, Refusal> {
+        let reader = self.store.read();
+        let after = match after {
+            Some(external_id) => Some(
+                reader
+                    .person_show(external_id)?
+                    .ok_or_else(|| words("no such person"))?
+                    .id,
+            ),
+            None => None,
+        };
+        // Names are searched first; a search that finds no name tries external ids.
+        let search = search.unwrap_or_default().to_owned();
+        let by_id = PeopleFilter::ExternalId(search.clone());
+        let mut page = reader.people_page(&by_id, after, limit as usize)?;
+        if page.people.is_empty() && !search.is_empty() {
+            page = reader.people_page(&PeopleFilter::Name(search), after, limit as usize)?;
+        }
+        let rows = page
+            .people
+            .into_iter()
+            .map(|person| {
+                let references = person.references.to_string();
+                vec![
+                    person.external_id,
+                    person.name,
+                    state(person.state),
+                    references,
+                ]
+            })
+            .collect();
+        Ok(table(&["external id", "name", "state", "references"], rows))
+    }
+
+    fn person_show(&self, external_id: &str) -> Result<Response, Refusal> {
+        let reader = self.store.read();
+        let person = reader
+            .person_show(external_id)?
+            .ok_or_else(|| words("no such person"))?;
+        let doors = if person.every_door {
+            "every door".to_owned()
+        } else {
+            self.door_names(&person.doors)?
+        };
+        let consent = person.consent.map_or_else(String::new, |consent| {
+            format!(
+                "policy {} on {}",
+                consent.policy_version,
+                date(consent.at_unix_s)
+            )
+        });
+        let fact = |name: &str, value: String| vec![name.to_owned(), value];
+        let rows = vec![
+            fact("external id", person.external_id),
+            fact("name", person.name),
+            fact("state", state(person.state)),
+            fact("consent", consent),
+            fact("doors", doors),
+            fact("references", person.references.len().to_string()),
+            fact("known since", date(person.created_unix_s)),
+        ];
+        Ok(table(&["what", "value"], rows))
+    }
+
+    fn door_names(&self, doors: &[store::DoorId]) -> Result<String, Refusal> {
+        let all = self.store.read().doors()?;
+        let names = doors
+            .iter()
+            .filter_map(|door| all.iter().find(|known| known.id == *door));
+        Ok(names
+            .map(|door| door.name.as_str())
+            .collect::<Vec<_>>()
+            .join("; "))
+    }
+
+    fn device_add(&mut self, devices: &[NewDevice]) -> Result<Response, Refusal> {
+        let now = unix_s();
+        let mut rows = Vec::with_capacity(devices.len());
+        for device in devices {
+            let door = self.door(&device.door)?;
+            let token = random::<{ cardea_wire::limits::TOKEN_BYTES }>()?;
+            let new = store::NewDevice {
+                name: device.name.clone(),
+                door: door.id,
+            };
+            self.store
+                .device_add(&new, token_hash(&token), now + TOKEN_LIFE_S, now)?;
+            let code = CommissioningCode {
+                server: (self.config.address, self.config.listen.port()).into(),
+                site_ca_sha256: self.pki.ca_sha256(),
+                token: *token,
+                door: door.name,
+            };
+            rows.push(vec![device.name.clone(), code.to_text()]);
+        }
+        self.follow()?;
+        Ok(table(&["device", "commissioning code"], rows))
+    }
+
+    fn device_list(&self) -> Result<Response, Refusal> {
+        let reader = self.store.read();
+        let doors = reader.doors()?;
+        let rows = reader
+            .devices()?
+            .into_iter()
+            .map(|device| {
+                let door = doors.iter().find(|door| door.id == device.door);
+                vec![
+                    device.name,
+                    door.map_or_else(String::new, |door| door.name.clone()),
+                    format!("{:?}", device.state).to_lowercase(),
+                    device
+                        .last_seen_unix_s
+                        .map_or_else(|| "never".to_owned(), date),
+                    device.not_after_unix_s.map_or_else(String::new, date),
+                    device.address.unwrap_or_default(),
+                ]
+            })
+            .collect();
+        let columns = [
+            "device",
+            "door",
+            "state",
+            "last seen",
+            "certificate until",
+            "address",
+        ];
+        Ok(table(&columns, rows))
+    }
+
+    fn device_remove(&mut self, name: &str) -> Result<Response, Refusal> {
+        let devices = self.store.read().devices()?;
+        let device = devices
+            .iter()
+            .find(|device| device.name == name)
+            .ok_or_else(|| words("no device of this name"))?;
+        self.store.device_remove(device.id)?;
+        self.follow()?;
+        Ok(done("removed: its certificate is refused from now on"))
+    }
+
+    fn door_add(
+        &mut self,
+        names: &[String],
+        space_door: Option<&str>,
+    ) -> Result<Response, Refusal> {
+        if space_door.is_some() && names.len() != 1 {
+            return Err(words("one ExtDoorID is for one door"));
+        }
+        for name in names {
+            self.store.door_add(name, space_door)?;
+        }
+        self.follow()?;
+        Ok(done(&format!("{} doors added", names.len())))
+    }
+
+    fn door_list(&self) -> Result<Response, Refusal> {
+        let doors = self.store.read().doors()?;
+        let rows = doors.into_iter().map(|door| vec![door.name]).collect();
+        Ok(table(&["door"], rows))
+    }
+
+    fn right(
+        &mut self,
+        external_id: &str,
+        door: Option<&str>,
+        grant: bool,
+    ) -> Result<Response, Refusal> {
+        let scope = match door {
+            Some(name) => RightScope::Door(self.door(name)?.id),
+            None => RightScope::EveryDoor,
+        };
+        if grant {
+            self.store.right_grant(external_id, scope)?;
+        } else {
+            self.store.right_revoke(external_id, scope)?;
+        }
+        self.follow()?;
+        Ok(done(if grant { "granted" } else { "revoked" }))
+    }
+
+    fn audit_tail(&self, count: u32) -> Result<Response, Refusal> {
+        let doors = self.store.read().doors()?;
+        let devices = self.store.read().devices()?;
+        let rows = self
+            .audit
+            .tail(count as usize)?
+            .into_iter()
+            .map(|entry| match entry.entry {
+                Entry::Attempt(attempt, progress) => {
+                    let door = doors.iter().find(|door| door.id.0 == attempt.door);
+                    let device = devices.iter().find(|device| device.id.0 == attempt.device);
+                    vec![
+                        entry.sequence.to_string(),
+                        date(attempt.at_unix_us / 1_000_000),
+                        door.map_or_else(String::new, |door| door.name.clone()),
+                        device.map_or_else(String::new, |device| device.name.clone()),
+                        outcome(&attempt, progress),
+                        attempt
+                            .matched
+                            .map_or_else(String::new, |matched| matched.external_id),
+                    ]
+                }
+                Entry::Change(change) => vec![
+                    entry.sequence.to_string(),
+                    date(change.at_unix_us / 1_000_000),
+                    String::new(),
+                    change.actor,
+                    change.action,
+                    change.subject,
+                ],
+            })
+            .collect();
+        Ok(table(
+            &["number", "time", "door", "device", "decision", "person"],
+            rows,
+        ))
+    }
+
+    /// A door by name.
+    pub(super) fn door(&self, name: &str) -> Result<Door, Refusal> {
+        let door = self.store.read().door_named(name)?;
+        door.ok_or_else(|| words("no door of this name; `cardea door add` makes one"))
+    }
+}
+
+/// The decision first, then why.
+fn outcome(attempt: &AttemptRecord, progress: Progress) -> String {
+    let (decision, reason) = match progress {
+        Progress::Final => (attempt.decision, attempt.reason),
+        Progress::Outcome(outcome) => (outcome.decision, outcome.reason),
+        Progress::InFlight => return "in flight".to_owned(),
+        Progress::Interrupted => return "interrupted".to_owned(),
+    };
+    if decision == Decision::Granted as u8 {
+        return "granted".to_owned();
+    }
+    let reason = Reason::from_code(reason).map_or("", Reason::text);
+    format!("denied: {reason}")
+}
+
+pub(super) fn words(text: &str) -> Refusal {
+    Refusal::Words(text.to_owned())
+}
+
+pub(super) fn done(text: &str) -> Response {
+    Response::Done {
+        text: text.to_owned(),
+    }
+}
+
+pub(super) fn table(columns: &[&str], rows: Vec<Vec<String>>) -> Response {
+    Response::Table {
+        columns: columns.iter().map(|&column| column.to_owned()).collect(),
+        rows,
+    }
+}
+
+/// Unix seconds by the server's clock.
+pub(super) fn unix_s() -> i64 {
+    i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX)
+}
+
+/// A moment for people: UTC, RFC 3339.
+pub(super) fn date(unix_s: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(unix_s)
+        .ok()
+        .and_then(|moment| moment.format(&Rfc3339).ok())
+        .unwrap_or_else(|| unix_s.to_string())
+}
+
+fn state(state: PersonState) -> String {
+    match state {
+        PersonState::Invited => "invited",
+        PersonState::Enrolled => "enrolled",
+        PersonState::Suspended => "suspended",
+    }
+    .to_owned()
+}

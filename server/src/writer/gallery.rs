@@ -1,0 +1,283 @@
+//! Snapshots of the gallery: opened at start or rebuilt from the store, written in the background,
+//! and the one before erased once no search holds it.
+//!
+//! A file is named after the store's history, the generation it holds and the moment it was
+//! begun, so that no name is ever used twice; all but the newest are leftovers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cardea_engine::gallery::{Writer as GalleryWriter, file_len};
+use cardea_engine::{Gallery, ModelId, erase};
+
+use super::error::WriterError;
+use super::publish::{Published, row};
+use super::{Command, WriterHandle};
+use crate::site::unix_ms;
+use crate::store::{DataDirectory, LogErased, Reader, ReferenceId, Reserve, Store};
+
+/// The folder in the data directory.
+const FOLDER: &str = "gallery";
+/// Space on the disk for the next snapshot.
+const RESERVE: &str = "reserve.gallery";
+/// Rows that a site may grow by before the reserve is measured anew.
+const RESERVE_ROWS_BEYOND: u64 = 4_096;
+
+/// The files, and what is under way.
+pub(super) struct Snapshots {
+    folder: PathBuf,
+    lineage: [u8; 16],
+    model: ModelId,
+    handle: WriterHandle,
+    reserve: Reserve,
+    writing: bool,
+    again: bool,
+    retired: Vec<Arc<Gallery>>,
+    /// Files that a thread is erasing.
+    erasing: usize,
+    /// Withdrawn embeddings are still in the snapshot: write one without them by then.
+    erase_by: Option<Instant>,
+    /// They may still be in the store's log.
+    log_dirty: bool,
+}
+
+impl Snapshots {
+    pub(super) fn new(
+        store: &Store,
+        directory: &DataDirectory,
+        model: ModelId,
+        handle: WriterHandle,
+    ) -> Result<Self, WriterError> {
+        let folder = directory.file(FOLDER);
+        fs::create_dir_all(&folder)?;
+        Ok(Self {
+            folder,
+            lineage: store.read().lineage()?,
+            model,
+            handle,
+            reserve: Reserve::new(directory, RESERVE),
+            writing: false,
+            again: false,
+            retired: Vec::new(),
+            erasing: 0,
+            erase_by: None,
+            // A process before this one may have died between a withdrawal and its erasure.
+            log_dirty: true,
+        })
+    }
+
+    /// Opens the newest sound snapshot of this store, or writes one; erases what is left over.
+    pub(super) fn open_or_rebuild(&mut self, store: &Store) -> Result<Arc<Gallery>, WriterError> {
+        let generation = store.read().generation()?;
+        let mut found = None;
+        for path in self.files()? {
+            if found.is_none() && self.is_ours(&path) {
+                match Gallery::open(&path) {
+                    Ok(gallery)
+                        if gallery.model() == self.model && gallery.generation() <= generation =>
+                    {
+                        found = Some(Arc::new(gallery));
+                        continue;
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(%error, "gallery file: rebuilding"),
+                }
+            }
+            erase::file(&path)?;
+        }
+        let reachable =
+            found.filter(|gallery| store.read().changes_since(gallery.generation()).is_ok());
+        let gallery = match reachable {
+            Some(gallery) => gallery,
+            None => Arc::new(write(
+                store.read(),
+                &self.folder,
+                &self.lineage,
+                self.model,
+            )?),
+        };
+        self.hold_reserve(gallery.rows());
+        // Withdrawals that a process before this one did not live to erase.
+        if gallery.generation() < generation {
+            self.erase_by = Some(Instant::now());
+        }
+        Ok(gallery)
+    }
+
+    /// Begins to write a snapshot, or notes that another is to follow the one under way.
+    pub(super) fn begin(&mut self, store: &Store) -> Result<(), WriterError> {
+        if self.writing {
+            self.again = true;
+            return Ok(());
+        }
+        let reader = store.open_reader()?;
+        self.reserve.release()?;
+        let (folder, lineage, model) = (self.folder.clone(), self.lineage, self.model);
+        let handle = self.handle.clone();
+        thread::Builder::new()
+            .name("snapshot".to_owned())
+            .spawn(move || {
+                let written = write(&reader, &folder, &lineage, model).map(Arc::new);
+                // A writer that has ended will find the file at the next start.
+                let _ = handle.send(Command::SnapshotWritten(written));
+            })?;
+        self.writing = true;
+        Ok(())
+    }
+
+    /// Takes a snapshot into force.
+    pub(super) fn written(
+        &mut self,
+        written: Result<Arc<Gallery>, WriterError>,
+        published: &mut Published,
+    ) -> Result<(), WriterError> {
+        self.writing = false;
+        let gallery = written?;
+        self.hold_reserve(gallery.rows());
+        tracing::info!(
+            rows = gallery.rows(),
+            generation = gallery.generation(),
+            "snapshot in force"
+        );
+        self.retired.extend(published.swap(gallery)?);
+        Ok(())
+    }
+
+    /// A person was withdrawn: their embeddings are to be gone from every file within `period`.
+    pub(super) fn erase_within(&mut self, period: Duration) {
+        // Half of it for waiting, so that withdrawals share a snapshot; half for writing it.
+        self.erase_by.get_or_insert(Instant::now() + period / 2);
+        self.log_dirty = true;
+    }
+
+    /// Whether nothing withdrawn is left in any file.
+    pub(super) fn all_erased(&self) -> bool {
+        self.erase_by.is_none()
+            && self.retired.is_empty()
+            && self.erasing == 0
+            && !self.log_dirty
+            && !self.writing
+    }
+
+    /// Writes, erases and empties what is due.
+    pub(super) fn tick(
+        &mut self,
+        store: &mut Store,
+        published: &Published,
+    ) -> Result<(), WriterError> {
+        let due = self.erase_by.is_some_and(|by| by <= Instant::now());
+        if (due || self.again) && !self.writing {
+            self.again = false;
+            if published.snapshot_is_current(store.read())? {
+                self.erase_by = None;
+            } else {
+                self.begin(store)?;
+            }
+        }
+        self.erase_retired()?;
+        if self.log_dirty && !self.writing && self.erase_by.is_none() {
+            self.log_dirty = store.erase_log()? == LogErased::ReaderInTheWay;
+        }
+        Ok(())
+    }
+
+    /// A thread has erased a file, or could not.
+    pub(super) fn erased(&mut self, erased: Result<(), erase::EraseError>) {
+        self.erasing -= 1;
+        match erased {
+            Ok(()) => {}
+            Err(erase::EraseError::InUse(gallery)) => self.retired.push(gallery),
+            Err(erase::EraseError::Io(error)) => {
+                tracing::error!(%error, "a gallery file is left for the next start to erase");
+            }
+        }
+    }
+
+    /// Erases, on a thread of its own, what no search holds any more.
+    fn erase_retired(&mut self) -> Result<(), WriterError> {
+        let (free, held) = std::mem::take(&mut self.retired)
+            .into_iter()
+            .partition(|gallery| Arc::strong_count(gallery) == 1);
+        self.retired = held;
+        let free: Vec<Arc<Gallery>> = free;
+        for gallery in free {
+            let handle = self.handle.clone();
+            thread::Builder::new()
+                .name("eraser".to_owned())
+                .spawn(move || {
+                    let _ = handle.send(Command::Erased(erase::retired(gallery)));
+                })?;
+            self.erasing += 1;
+        }
+        Ok(())
+    }
+
+    fn hold_reserve(&mut self, rows: usize) {
+        match self
+            .reserve
+            .hold(file_len(rows as u64 + RESERVE_ROWS_BEYOND))
+        {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("no room on the disk to set aside for the next snapshot"),
+            Err(error) => tracing::warn!(%error, "reserve"),
+        }
+    }
+
+    /// All files of the folder, newest first.
+    fn files(&self) -> Result<Vec<PathBuf>, WriterError> {
+        let mut files: Vec<_> = fs::read_dir(&self.folder)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()?;
+        files.sort();
+        files.reverse();
+        Ok(files)
+    }
+
+    fn is_ours(&self, path: &Path) -> bool {
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        name.starts_with(&prefix(&self.lineage)) && name.ends_with(SUFFIX)
+    }
+}
+
+const SUFFIX: &str = ".cgal";
+
+fn prefix(lineage: &[u8; 16]) -> String {
+    let history: String = lineage[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("gallery-{history}-")
+}
+
+fn write(
+    reader: &Reader,
+    folder: &Path,
+    lineage: &[u8; 16],
+    model: ModelId,
+) -> Result<Gallery, WriterError> {
+    let failed = |error: &dyn std::fmt::Display| WriterError::Gallery(error.to_string());
+    let snapshot = reader.snapshot()?;
+    let generation = snapshot.generation()?;
+    let rows = snapshot.counts()?.references;
+    let name = format!(
+        "{}{generation:016}-{:014}{SUFFIX}",
+        prefix(lineage),
+        unix_ms()
+    );
+    let path = folder.join(name);
+    let mut writer =
+        GalleryWriter::create(&path, model, generation, rows).map_err(|error| failed(&error))?;
+    snapshot.references_each(ReferenceId(0), |reference, person, bytes| {
+        writer
+            .push(&row(reference, person, bytes)?)
+            .map_err(|error| failed(&error))
+    })?;
+    writer.finish().map_err(|error| failed(&error))?;
+    Gallery::open(&path).map_err(|error| failed(&error))
+}

@@ -1,0 +1,411 @@
+//! The one writer: a thread that owns the store, carries out every change, and publishes it
+//! before it is acknowledged.
+//!
+//! - `publish`: from the store's feed of changes to what is in force
+//! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
+//! - `carry_out`: what administrators ask for
+//! - `people`: imports and withdrawals
+//! - `space`: how Space is reached, whom it names, who is gone from it
+//! - `devices`: commissioning, renewal, signs of life
+
+mod carry_out;
+mod devices;
+mod error;
+mod gallery;
+mod people;
+mod publish;
+mod space;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use cardea_engine::erase::EraseError;
+use cardea_engine::{Gallery, ModelId, Threshold};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+
+use crate::admin::message::{Request, Response};
+use crate::api::Completion;
+use crate::audit::{Audit, AuditReader};
+use crate::completions::CompletionSender;
+use crate::config::Config;
+use crate::limits::WRITER_QUEUED_MAX;
+use crate::net::ExchangeId;
+use crate::pki::SitePki;
+use crate::secrets::Sealer;
+use crate::site::{Site, moment};
+use crate::space::SpaceLink;
+use crate::store::{DataDirectory, ImportId, SettingKey, Store};
+use cardea_space::sync::Snapshot as SpaceSnapshot;
+use cardea_wire::RequestId;
+
+pub use devices::DeviceSign;
+pub use error::WriterError;
+use gallery::Snapshots;
+use publish::Published;
+
+/// How often the writer looks after erasure, expired certificates and the feed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Who asks: a connection of the administration socket, or the command line itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Session(pub u64);
+
+impl Session {
+    /// A command that holds the data directory itself.
+    pub const COMMAND_LINE: Self = Self(0);
+}
+
+/// Where the answer to a device goes.
+pub struct Asker {
+    /// The exchange that waits.
+    pub exchange: ExchangeId,
+    /// The device's name for its request.
+    pub request_id: RequestId,
+    /// The loop.
+    pub done: CompletionSender<Completion>,
+}
+
+/// What the writer is asked to do.
+pub enum Command {
+    /// An administrator's request.
+    Administer {
+        /// Who asks.
+        session: Session,
+        /// What.
+        request: Request,
+        /// Where the answer goes, once it is durable and in force.
+        reply: Sender<Response>,
+    },
+    /// A connection of the administration socket has ended; its import is taken back.
+    SessionEnded(Session),
+    /// A new device wants a certificate for its token.
+    Commission {
+        /// The token.
+        token: [u8; cardea_wire::limits::TOKEN_BYTES],
+        /// The certificate request.
+        csr: Vec<u8>,
+        /// Who waits.
+        asker: Asker,
+    },
+    /// A commissioned device wants a new certificate.
+    Renew {
+        /// The device.
+        device: u64,
+        /// The certificate request.
+        csr: Vec<u8>,
+        /// Who waits.
+        asker: Asker,
+    },
+    /// Signs of life of devices.
+    Seen(Vec<DeviceSign>),
+    /// A search met damage in the gallery's file.
+    GalleryDamaged,
+    /// A snapshot has been written, or not.
+    SnapshotWritten(Result<Arc<Gallery>, WriterError>),
+    /// A sync with Space has brought this.
+    SpaceSynced(Arc<SpaceSnapshot>),
+    /// A retired snapshot has been erased, or not.
+    Erased(Result<(), EraseError>),
+    /// Finish and end.
+    Stop,
+}
+
+/// The writer's entrance.
+#[derive(Clone)]
+pub struct WriterHandle {
+    sender: Sender<Command>,
+}
+
+impl WriterHandle {
+    /// Gives a command; never waits.
+    ///
+    /// # Errors
+    /// The command itself, if the queue is full or the writer has ended.
+    pub fn try_send(&self, command: Command) -> Result<(), Box<Command>> {
+        self.sender.try_send(command).map_err(|error| match error {
+            TrySendError::Full(command) | TrySendError::Disconnected(command) => Box::new(command),
+        })
+    }
+
+    /// Gives a command; waits for room in the queue.
+    ///
+    /// # Errors
+    /// If the writer has ended.
+    pub fn send(&self, command: Command) -> Result<(), WriterError> {
+        self.sender.send(command).map_err(|_| WriterError::Ended)
+    }
+}
+
+/// The queue of a writer that is about to start.
+#[must_use]
+pub fn queue() -> (WriterHandle, Receiver<Command>) {
+    let (sender, receiver) = bounded(WRITER_QUEUED_MAX);
+    (WriterHandle { sender }, receiver)
+}
+
+/// Everything that changes a site.
+pub struct Writer {
+    store: Store,
+    directory: DataDirectory,
+    audit: AuditReader,
+    config: Config,
+    sealer: Sealer,
+    pki: SitePki,
+    import: Option<(Session, ImportId)>,
+    online: Option<Online>,
+}
+
+/// What a writer has beside the store while a server runs.
+struct Online {
+    published: Published,
+    snapshots: Snapshots,
+    handle: WriterHandle,
+    space: Option<SpaceLink>,
+    /// Answers that wait until a snapshot of this generation is in force.
+    waiting: Vec<(u64, Sender<Response>, Response)>,
+}
+
+impl Writer {
+    /// The writer of a site that no server runs: takes the data directory's lock.
+    ///
+    /// # Errors
+    /// If the directory is no site's, is in use, or is damaged.
+    pub fn offline(data: &Path) -> Result<Self, WriterError> {
+        let directory = DataDirectory::lock(data)?;
+        let audit = Audit::open(&directory, moment(Instant::now()).unix_us)?;
+        Self::open(directory, &audit)
+    }
+
+    /// The writer of a locked data directory.
+    ///
+    /// # Errors
+    /// If the directory is no site's, or is damaged.
+    pub fn open(directory: DataDirectory, audit: &Audit) -> Result<Self, WriterError> {
+        let data = directory.path();
+        let config = Config::read(data).map_err(WriterError::Config)?;
+        let store = Store::open(&directory)?;
+        let sealer = Sealer::open(data)?;
+        let pki = SitePki::open(data, &sealer)?;
+        let audit = audit.open_reader()?;
+        Ok(Self {
+            store,
+            directory,
+            audit,
+            config,
+            sealer,
+            pki,
+            import: None,
+            online: None,
+        })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Notes the port that the system chose where the configuration leaves it open, so that
+    /// commissioning codes name it.
+    pub fn listens_on(&mut self, address: std::net::SocketAddr) {
+        self.config.listen.set_port(address.port());
+    }
+
+    /// Where the server listens in fact: commissioning codes carry its port.
+    pub fn set_listen(&mut self, listen: SocketAddr) {
+        self.config.listen = listen;
+    }
+
+    /// The site's certificates.
+    #[must_use]
+    pub fn pki(&self) -> &SitePki {
+        &self.pki
+    }
+
+    /// Loads everything into memory, and the gallery, rebuilding it if need be.
+    ///
+    /// # Errors
+    /// If store or gallery cannot be read or written.
+    pub fn go_online(&mut self, handle: &WriterHandle) -> Result<Arc<Site>, WriterError> {
+        let model = ModelId(self.setting(SettingKey::MODEL_ID)?);
+        let threshold: [u8; 16] = self.setting(SettingKey::DECISION_THRESHOLD)?;
+        let score = f32::from_le_bytes([threshold[0], threshold[1], threshold[2], threshold[3]]);
+        let threshold = Threshold::new(score).map_err(|_| WriterError::BadSetting {
+            key: SettingKey::DECISION_THRESHOLD.0,
+        })?;
+        self.store.reserve_log()?;
+        let mut snapshots = Snapshots::new(&self.store, &self.directory, model, handle.clone())?;
+        let gallery = snapshots.open_or_rebuild(&self.store)?;
+        let deadline = Duration::from_millis(self.config.answer_deadline_ms);
+        let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
+        let site = published.site();
+        self.online = Some(Online {
+            published,
+            snapshots,
+            handle: handle.clone(),
+            space: None,
+            waiting: Vec::new(),
+        });
+        self.follow()?;
+        Ok(site)
+    }
+
+    /// Starts the writer's thread. `loops` are told of devices that are removed.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(
+        mut self,
+        commands: Receiver<Command>,
+        loops: Vec<CompletionSender<Completion>>,
+    ) -> std::io::Result<JoinHandle<()>> {
+        if let Some(online) = &mut self.online {
+            online.published.set_loops(loops);
+        }
+        self.space_restart().map_err(std::io::Error::other)?;
+        thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || self.run(&commands))
+    }
+
+    fn run(&mut self, commands: &Receiver<Command>) {
+        let mut next_tick = Instant::now() + TICK;
+        loop {
+            let left = next_tick.saturating_duration_since(Instant::now());
+            match commands.recv_timeout(left) {
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return self.end(),
+                Ok(command) => self.take(command),
+                Err(RecvTimeoutError::Timeout) => {
+                    next_tick = Instant::now() + TICK;
+                    if let Err(error) = self.tick() {
+                        tracing::error!(%error, "upkeep");
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Administer {
+                session,
+                request,
+                reply,
+            } => {
+                self.administer(session, request, reply);
+            }
+            Command::SessionEnded(session) => self.session_ended(session),
+            Command::Commission { token, csr, asker } => self.commission(&token, &csr, &asker),
+            Command::Renew { device, csr, asker } => self.renew(device, &csr, &asker),
+            Command::Seen(signs) => self.seen(&signs),
+            Command::GalleryDamaged => self.gallery_damaged(),
+            Command::SnapshotWritten(written) => self.snapshot_written(written),
+            Command::SpaceSynced(snapshot) => {
+                if let Err(error) = self.space_synced(&snapshot) {
+                    tracing::error!(%error, "a sync with Space could not be stored");
+                }
+            }
+            Command::Erased(erased) => {
+                if let Some(online) = &mut self.online {
+                    online.snapshots.erased(erased);
+                }
+            }
+            Command::Stop => unreachable!("taken by the loop"),
+        }
+    }
+
+    /// Carries a request out and answers, at once or when a snapshot brings it into force.
+    fn administer(&mut self, session: Session, request: Request, reply: Sender<Response>) {
+        let response = self.carry_out(session, request);
+        let Some(online) = &mut self.online else {
+            let _ = reply.send(response);
+            return;
+        };
+        match online.published.in_force_with_snapshot() {
+            Some(generation) if matches!(response, Response::Done { .. }) => {
+                online.waiting.push((generation, reply, response));
+            }
+            // Who does not wait for the answer any more has lost only the answer.
+            _ => drop(reply.send(response)),
+        }
+    }
+
+    /// Brings what is in force up to the store; a failure is fatal, because what cannot be
+    /// published must not be acknowledged.
+    fn follow(&mut self) -> Result<(), WriterError> {
+        let Some(online) = &mut self.online else {
+            return Ok(());
+        };
+        online.published.follow(self.store.read())?;
+        if online.published.wants_snapshot() {
+            online.snapshots.begin(&self.store)?;
+        }
+        Ok(())
+    }
+
+    fn gallery_damaged(&mut self) {
+        let Some(online) = &mut self.online else {
+            return;
+        };
+        if let Err(error) = online.snapshots.begin(&self.store) {
+            tracing::error!(%error, "the gallery cannot be rebuilt");
+        }
+    }
+
+    fn snapshot_written(&mut self, written: Result<Arc<Gallery>, WriterError>) {
+        let Some(online) = &mut self.online else {
+            return;
+        };
+        let result = online.snapshots.written(written, &mut online.published);
+        let in_force = online.published.in_force_with_snapshot();
+        let waits = |generation: u64| in_force.is_some_and(|open| generation >= open);
+        for (generation, reply, response) in std::mem::take(&mut online.waiting) {
+            if waits(generation) && result.is_ok() {
+                online.waiting.push((generation, reply, response));
+                continue;
+            }
+            let answer = match &result {
+                Ok(()) => response,
+                Err(error) => Response::Error {
+                    text: format!("stored, but not in force until the gallery is rebuilt: {error}"),
+                },
+            };
+            let _ = reply.send(answer);
+        }
+        if let Err(error) = result {
+            tracing::error!(%error, "snapshot");
+        }
+        if let Err(error) = self.follow() {
+            tracing::error!(%error, "publishing");
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), WriterError> {
+        self.devices_tick()?;
+        self.space_tick()?;
+        let Some(online) = &mut self.online else {
+            return Ok(());
+        };
+        online.snapshots.tick(&mut self.store, &online.published)?;
+        online
+            .published
+            .site()
+            .set_erasure_pending(!online.snapshots.all_erased());
+        self.follow()
+    }
+
+    fn end(&mut self) {
+        if let Some((session, _)) = self.import {
+            self.session_ended(session);
+        }
+    }
+
+    fn setting<const N: usize>(&self, key: SettingKey) -> Result<[u8; N], WriterError> {
+        let bad = WriterError::BadSetting { key: key.0 };
+        let value = self.store.read().setting(key)?.unwrap_or_default();
+        value.try_into().map_err(|_| bad)
+    }
+}

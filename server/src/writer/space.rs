@@ -1,0 +1,277 @@
+//! Space in the store: how it is reached, whom it names, and who is gone from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cardea_space::ext_id::ExtId;
+use cardea_space::rights::{Interval, Timetables};
+use cardea_space::sync::{Erasure, Snapshot, difference};
+
+use super::Writer;
+use super::carry_out::{Refusal, date, done, table, unix_s, words};
+use super::error::WriterError;
+use crate::admin::message::{Response, SpaceKey};
+use crate::limits::SPACE_BATCH_MAX;
+use crate::space::{SpaceLink, SpaceSetup, new_key};
+use crate::store::{Door, SettingKey, SpaceBatch};
+
+/// Who is gone from Space is erased after this long.
+const GONE_S: i64 = 24 * 3_600;
+
+impl Writer {
+    /// The set-up, if there is one.
+    pub(super) fn space_setup(&self) -> Result<Option<SpaceSetup>, WriterError> {
+        let key = SettingKey::SPACE_SEALED;
+        let Some(sealed) = self.store.read().setting(key)? else {
+            return Ok(None);
+        };
+        let json = self.sealer.unseal(key.0, &sealed)?;
+        let setup = serde_json::from_slice(&json);
+        setup
+            .map(Some)
+            .map_err(|_| WriterError::BadSetting { key: key.0 })
+    }
+
+    /// Talks to Space as it is set up now, instead of as before.
+    pub(super) fn space_restart(&mut self) -> Result<(), WriterError> {
+        let setup = self.space_setup()?;
+        let timetables = timetables(&self.config.timetables)?;
+        let Some(online) = &mut self.online else {
+            return Ok(());
+        };
+        online.space = None;
+        let site = online.published.site();
+        let Some(setup) = setup else {
+            site.set_authoriser(crate::authorise::Authoriser::Standalone);
+            return Ok(());
+        };
+        let loops = online.published.loops();
+        match SpaceLink::start(&setup, &site, &online.handle, loops, timetables) {
+            Ok(link) => online.space = Some(link),
+            Err(why) => tracing::error!(why, "Space cannot be reached as it is set up"),
+        }
+        Ok(())
+    }
+
+    pub(super) fn space_set(&mut self, mut setup: SpaceSetup) -> Result<Response, Refusal> {
+        let before = self.space_setup()?;
+        let kept =
+            |key: fn(&SpaceSetup) -> &String| before.as_ref().map(|setup| key(setup).clone());
+        if setup.ship_key.is_empty() {
+            setup.ship_key = kept(|setup| &setup.ship_key).map_or_else(new_key, Ok)?;
+        }
+        if setup.face_key.is_empty() {
+            setup.face_key = kept(|setup| &setup.face_key).map_or_else(new_key, Ok)?;
+        }
+        setup.client_config().map_err(Refusal::Words)?;
+        self.space_store(&setup)?;
+        Ok(table(
+            &["what", "value"],
+            vec![
+                vec!["SHIP key, for Space's SHIP tab".to_owned(), setup.ship_key],
+                vec![
+                    "face-recognition key, for its Face recognition tab".to_owned(),
+                    setup.face_key,
+                ],
+            ],
+        ))
+    }
+
+    fn space_store(&mut self, setup: &SpaceSetup) -> Result<(), Refusal> {
+        let key = SettingKey::SPACE_SEALED;
+        let json = serde_json::to_vec(setup).map_err(|_| WriterError::BadSetting { key: key.0 })?;
+        self.store
+            .setting_set(key, &self.sealer.seal(key.0, &json)?)?;
+        self.follow()?;
+        self.space_restart()?;
+        Ok(())
+    }
+
+    pub(super) fn space_remove(&mut self) -> Result<Response, Refusal> {
+        self.store.setting_remove(SettingKey::SPACE_SEALED)?;
+        self.follow()?;
+        self.space_restart()?;
+        Ok(done("removed: the store's own rights decide now"))
+    }
+
+    pub(super) fn space_rotate(&mut self, key: SpaceKey) -> Result<Response, Refusal> {
+        let mut setup = self
+            .space_setup()?
+            .ok_or_else(|| words("Space is not set up"))?;
+        let (of, place) = match key {
+            SpaceKey::Ship => (&mut setup.ship_key, "SHIP"),
+            SpaceKey::Face => (&mut setup.face_key, "Face recognition"),
+        };
+        *of = new_key()?;
+        let shown = of.clone();
+        self.space_store(&setup)?;
+        Ok(done(&format!(
+            "new key, to be entered in Space's {place} tab: {shown}"
+        )))
+    }
+
+    pub(super) fn space_status(&self) -> Result<Response, Refusal> {
+        let fact = |name: &str, value: String| vec![name.to_owned(), value];
+        let mut rows = Vec::new();
+        match (
+            self.space_setup()?,
+            self.online
+                .as_ref()
+                .and_then(|online| online.space.as_ref()),
+        ) {
+            (None, _) => rows.push(fact("status", "No status: Space is not set up".to_owned())),
+            (Some(setup), link) => {
+                rows.push(fact("server", format!("{}:{}", setup.host, setup.port)));
+                match link.and_then(SpaceLink::status) {
+                    None => rows.push(fact("status", "No status: not running".to_owned())),
+                    Some(status) => {
+                        rows.push(fact("status", status.connection.to_string()));
+                        rows.push(fact("since", date(status.since_unix_s)));
+                        rows.push(fact("why", status.why));
+                        let took = status.round_trip.map(|took| format!("{took:?}"));
+                        rows.push(fact("last round trip", took.unwrap_or_default()));
+                    }
+                }
+            }
+        }
+        rows.push(fact(
+            "people named",
+            self.store.read().space_known()?.len().to_string(),
+        ));
+        rows.push(fact(
+            "gone, held",
+            self.store.read().space_held()?.to_string(),
+        ));
+        Ok(table(&["what", "value"], rows))
+    }
+
+    pub(super) fn space_sync(&self) -> Result<Response, Refusal> {
+        let link = self
+            .online
+            .as_ref()
+            .and_then(|online| online.space.as_ref());
+        link.ok_or_else(|| words("no running server talks to Space"))?
+            .sync_now();
+        Ok(done("begun; `cardea space status` tells how it went"))
+    }
+
+    pub(super) fn space_doors(&self) -> Result<Response, Refusal> {
+        let doors = self.store.read().doors()?;
+        let named = doors.into_iter().filter_map(|door| {
+            let space_door = door.space_door?;
+            Some(vec![door.name, space_door])
+        });
+        Ok(table(&["door", "ExtDoorID"], named.collect()))
+    }
+
+    pub(super) fn space_release(&mut self) -> Result<Response, Refusal> {
+        let held = self.store.space_release()?;
+        Ok(done(&format!(
+            "{held} people who are gone from Space will be erased"
+        )))
+    }
+
+    /// Stores what a sync brought, in short transactions.
+    pub(super) fn space_synced(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), WriterError> {
+        let known: Vec<_> = self
+            .store
+            .read()
+            .space_known()?
+            .into_iter()
+            .filter_map(|(person, digest)| Some((ExtId::parse(&person)?, digest)))
+            .collect();
+        let difference = difference(&known, snapshot);
+        let held = difference.erasure == Erasure::Held;
+        if held {
+            tracing::warn!(
+                gone = difference.gone.len(),
+                "many people are gone from Space at once: erasure waits for `cardea space release`"
+            );
+        }
+        let digests: BTreeMap<_, _> = snapshot
+            .people
+            .iter()
+            .map(|person| (&person.id, person.digest))
+            .collect();
+        let named: Vec<_> = difference.added.iter().chain(&difference.changed).collect();
+        for part in named.chunks(SPACE_BATCH_MAX) {
+            let named = part
+                .iter()
+                .filter_map(|id| Some((id.as_str().to_owned(), *digests.get(id)?)))
+                .collect();
+            let batch = SpaceBatch {
+                named,
+                gone: Vec::new(),
+                held,
+            };
+            self.store.space_synced(&batch, unix_s())?;
+        }
+        for part in difference.gone.chunks(SPACE_BATCH_MAX) {
+            let gone = part.iter().map(|id| id.as_str().to_owned()).collect();
+            let batch = SpaceBatch {
+                named: Vec::new(),
+                gone,
+                held,
+            };
+            self.store.space_synced(&batch, unix_s())?;
+        }
+        self.space_doors_synced(snapshot)?;
+        self.follow()
+    }
+
+    /// Adds Space's doors, and follows their names.
+    fn space_doors_synced(&mut self, snapshot: &Snapshot) -> Result<(), WriterError> {
+        let doors = self.store.read().doors()?;
+        let by_space: BTreeMap<&str, &Door> = doors
+            .iter()
+            .filter_map(|door| Some((door.space_door.as_deref()?, door)))
+            .collect();
+        for entry in &snapshot.doors {
+            let id = entry.id.as_str();
+            let stored = match by_space.get(id) {
+                Some(door) if door.name == entry.name => continue,
+                Some(door) => self
+                    .store
+                    .door_edit(door.id, &entry.name, Some(id))
+                    .map(drop),
+                None => self.store.door_add(&entry.name, Some(id)).map(drop),
+            };
+            // Two doors of one name: the one that is here keeps it.
+            if let Err(error) = stored {
+                tracing::warn!(door = id, %error, "a door of Space's is left out");
+            }
+        }
+        Ok(())
+    }
+
+    /// Erases who has been gone from Space long enough.
+    pub(super) fn space_tick(&mut self) -> Result<(), WriterError> {
+        for person in self.store.read().space_gone(unix_s() - GONE_S)? {
+            let _ = self.person_withdraw(&person);
+            self.store.space_forget(&person)?;
+        }
+        Ok(())
+    }
+}
+
+/// The tables as the configuration describes them.
+pub(super) fn timetables(
+    described: &BTreeMap<String, Vec<String>>,
+) -> Result<Arc<Timetables>, WriterError> {
+    let bad = |why: String| WriterError::BadTimetable { why };
+    let mut timetables = Timetables::default();
+    for (number, intervals) in described {
+        let table = number
+            .parse()
+            .map_err(|_| bad(format!("{number} is no table's number")))?;
+        let intervals = intervals
+            .iter()
+            .map(|text| Interval::parse(text))
+            .collect::<Result<_, _>>()
+            .map_err(|error| bad(error.to_string()))?;
+        timetables
+            .describe(table, intervals)
+            .map_err(|error| bad(error.to_string()))?;
+    }
+    Ok(Arc::new(timetables))
+}

@@ -1,0 +1,59 @@
+//! A TLS connection over which anything can be sent, right or wrong.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use cardea_loadtest::tls::server_name;
+
+use crate::device::TIMEOUT;
+
+/// A connection, after nothing but TCP: the handshake comes with the first bytes.
+pub struct Raw {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+}
+
+impl Raw {
+    /// Connects.
+    ///
+    /// # Panics
+    /// If nobody listens there.
+    #[must_use]
+    pub fn connect(config: Arc<ClientConfig>, server: SocketAddr) -> Self {
+        let socket = TcpStream::connect(server).expect("the server listens");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a socket takes a timeout");
+        let tls = ClientConnection::new(config, server_name(server)).expect("an address");
+        Self { stream: StreamOwned::new(tls, socket) }
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// If the server has closed the connection.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// Reads until the server closes; what came before that, if it closed without a word.
+    ///
+    /// # Errors
+    /// If the server ends the connection with an alert or a reset and nothing has come, or hangs.
+    pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        match self.stream.read_to_end(&mut all) {
+            Err(error) if all.is_empty() => Err(error),
+            // A connection that is cut ends what came before as well as one that is closed.
+            Ok(_) | Err(_) => Ok(all),
+        }
+    }
+}
+
+/// The status of a response's first line.
+#[must_use]
+pub fn status(response: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(response.get(..12)?).ok()?;
+    text.strip_prefix("HTTP/1.1 ")?.parse().ok()
+}

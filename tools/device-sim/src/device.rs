@@ -1,0 +1,273 @@
+//! What a device remembers, and what replies make of it. Pure: no socket, no clock, no file.
+
+use cardea_wire::reply::CommandKind;
+use cardea_wire::{
+    AccessRequest, Command, Decision, EncodedEmbedding, Head, Kind, PadResult, Reply, RequestId,
+};
+use serde::Deserialize;
+
+use crate::light::Light;
+use crate::limits::HEARTBEAT_S;
+
+const FIRST_FIRMWARE: u32 = 1 << 16;
+const HEARTBEAT_S_AT_FIRST: u32 = 30;
+
+/// What the device does next, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Shows this light.
+    Show(Light),
+    /// Writes a line for whoever watches.
+    Say(String),
+    /// Forgets key and certificate.
+    ForgetIdentity,
+}
+
+/// A device's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Device {
+    model: [u8; 16],
+    firmware: u32,
+    command_done: u32,
+    self_test_failed: bool,
+    heartbeat_s: u32,
+    server_unix_ms: u64,
+}
+
+/// The body of a `Configure` command; fields that are absent stay as they are.
+#[derive(Debug, Deserialize)]
+struct Configuration {
+    heartbeat_s: Option<u32>,
+}
+
+/// The body of an `Update` command.
+#[derive(Debug, Deserialize)]
+struct Update {
+    version: String,
+}
+
+impl Device {
+    pub(crate) fn new(model: [u8; 16]) -> Self {
+        Self {
+            model,
+            firmware: FIRST_FIRMWARE,
+            command_done: 0,
+            self_test_failed: false,
+            heartbeat_s: HEARTBEAT_S_AT_FIRST,
+            server_unix_ms: 0,
+        }
+    }
+
+    /// Sets the period of heartbeats within its bounds.
+    pub(crate) fn set_heartbeat_s(&mut self, seconds: u32) {
+        self.heartbeat_s = seconds.clamp(*HEARTBEAT_S.start(), *HEARTBEAT_S.end());
+    }
+
+    pub(crate) fn heartbeat_s(&self) -> u32 {
+        self.heartbeat_s
+    }
+
+    /// The time of the server's last heartbeat reply in Unix seconds; the device trusts no clock of
+    /// its own.
+    pub(crate) fn server_unix_s(&self) -> Option<i64> {
+        (self.server_unix_ms != 0).then_some((self.server_unix_ms / 1_000) as i64)
+    }
+
+    /// The bytes of a heartbeat.
+    pub(crate) fn heartbeat(&self, request_id: RequestId, uptime_ms: u64) -> Vec<u8> {
+        let head = Head {
+            firmware: self.firmware,
+            command_done: self.command_done,
+            state: u8::from(self.self_test_failed),
+            uptime_ms,
+            ..Head::new(Kind::Heartbeat, request_id, 0)
+        };
+        let mut out = Vec::new();
+        head.write(&mut out);
+        out
+    }
+
+    /// The bytes of an access request.
+    pub(crate) fn access(&self, request_id: RequestId, embedding: &[u8; 2_048]) -> Vec<u8> {
+        let request = AccessRequest {
+            request_id,
+            model: self.model,
+            pad: PadResult::Passed,
+            firmware: self.firmware,
+            command_done: self.command_done,
+            embedding: EncodedEmbedding::F32(embedding),
+        };
+        let mut out = Vec::new();
+        request.write(&mut out);
+        out
+    }
+
+    /// What a reply makes of the device.
+    pub(crate) fn take(&mut self, reply: &Reply) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match reply.decision {
+            Decision::Granted => {
+                actions.push(Action::Show(Light::Granted));
+                let (person, score) = (reply.person, reply.score);
+                actions.push(Action::Say(format!(
+                    "person {person:016x}, score {score:.4}"
+                )));
+            }
+            Decision::Denied => {
+                actions.push(Action::Show(Light::Denied));
+                actions.push(Action::Say(format!("denied: {}", reply.reason)));
+            }
+            Decision::Refused => {
+                actions.push(Action::Show(Light::Error));
+                actions.push(Action::Say(format!("refused: {}", reply.reason)));
+            }
+            Decision::Served if reply.kind == Kind::Heartbeat => {
+                self.server_unix_ms = reply.person;
+            }
+            Decision::Served => {}
+        }
+        if let Some(command) = &reply.command
+            && command.id != self.command_done
+        {
+            self.obey(command, &mut actions);
+        }
+        actions
+    }
+
+    fn obey(&mut self, command: &Command, actions: &mut Vec<Action>) {
+        let done = match command.kind {
+            CommandKind::Decommission => {
+                actions.push(Action::Say("command: decommission".to_owned()));
+                actions.push(Action::ForgetIdentity);
+                actions.push(Action::Show(Light::WaitingForCommissioning));
+                Ok(())
+            }
+            CommandKind::Configure => self.configure(&command.body, actions),
+            CommandKind::Update => self.update(&command.body, actions),
+            CommandKind::SelfTest => {
+                actions.push(Action::Say("command: self-test".to_owned()));
+                self.self_test_failed = false;
+                actions.push(Action::Show(Light::SelfTestPassed));
+                Ok(())
+            }
+        };
+        match done {
+            Ok(()) => self.command_done = command.id,
+            Err(why) => {
+                actions.push(Action::Show(Light::Error));
+                actions.push(Action::Say(format!("command {}: {why}", command.id)));
+            }
+        }
+    }
+
+    fn configure(&mut self, body: &[u8], actions: &mut Vec<Action>) -> Result<(), String> {
+        let configuration: Configuration =
+            serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        if let Some(seconds) = configuration.heartbeat_s {
+            self.set_heartbeat_s(seconds);
+        }
+        let seconds = self.heartbeat_s;
+        actions.push(Action::Say(format!(
+            "command: configure, heartbeat {seconds} s"
+        )));
+        Ok(())
+    }
+
+    /// Takes the new version at once: there is nothing to install in a simulator.
+    fn update(&mut self, body: &[u8], actions: &mut Vec<Action>) -> Result<(), String> {
+        let update: Update = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        self.firmware = parse_version(&update.version).ok_or("the version is no a.b.c")?;
+        actions.push(Action::Show(Light::Off));
+        actions.push(Action::Say(format!(
+            "command: update to {}",
+            update.version
+        )));
+        Ok(())
+    }
+}
+
+fn parse_version(text: &str) -> Option<u32> {
+    let mut parts = text.split('.');
+    let major: u16 = parts.next()?.parse().ok()?;
+    let minor: u8 = parts.next()?.parse().ok()?;
+    let patch: u8 = parts.next()?.parse().ok()?;
+    let whole = parts.next().is_none();
+    whole.then(|| u32::from(major) << 16 | u32::from(minor) << 8 | u32::from(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use cardea_wire::Reason;
+
+    use super::*;
+
+    const ID: RequestId = RequestId([1; 16]);
+
+    fn heartbeat_with(kind: CommandKind, id: u32, body: &[u8]) -> Reply {
+        let mut reply = Reply::new(Kind::Heartbeat, ID, Decision::Served, Reason::None);
+        reply.person = 1_800_000_000_000;
+        reply.command = Some(Command {
+            kind,
+            id,
+            body: body.to_vec(),
+        });
+        reply
+    }
+
+    fn head_of(device: &Device) -> Head {
+        Head::parse(&device.heartbeat(ID, 7)).expect("a heartbeat")
+    }
+
+    #[test]
+    fn a_command_is_obeyed_once_and_acknowledged_with_the_next_message() {
+        let mut device = Device::new([0; 16]);
+        let reply = heartbeat_with(CommandKind::Configure, 4, br#"{"heartbeat_s":5}"#);
+        let actions = device.take(&reply);
+        assert_eq!(
+            actions,
+            [Action::Say("command: configure, heartbeat 5 s".to_owned())]
+        );
+        assert_eq!(head_of(&device).command_done, 4);
+        assert_eq!(device.take(&reply), [], "the same command again");
+        assert_eq!(device.server_unix_s(), Some(1_800_000_000));
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_obeyed_is_not_acknowledged() {
+        let mut device = Device::new([0; 16]);
+        for (kind, body) in [
+            (CommandKind::Configure, b"no json".as_slice()),
+            (CommandKind::Update, br#"{"version":"1.2"}"#),
+        ] {
+            let actions = device.take(&heartbeat_with(kind, 9, body));
+            assert_eq!(actions[0], Action::Show(Light::Error));
+            assert_eq!(head_of(&device).command_done, 0);
+        }
+    }
+
+    #[test]
+    fn an_update_shows_in_the_next_heartbeat_and_decommissioning_forgets_the_identity() {
+        let mut device = Device::new([0; 16]);
+        device.take(&heartbeat_with(
+            CommandKind::Update,
+            1,
+            br#"{"version":"2.3.4"}"#,
+        ));
+        assert_eq!(head_of(&device).firmware, 0x0002_0304);
+        let actions = device.take(&heartbeat_with(CommandKind::Decommission, 2, b""));
+        assert!(actions.contains(&Action::ForgetIdentity));
+        assert_eq!(
+            actions.last(),
+            Some(&Action::Show(Light::WaitingForCommissioning))
+        );
+    }
+
+    #[test]
+    fn the_period_of_heartbeats_keeps_its_bounds() {
+        let mut device = Device::new([0; 16]);
+        device.set_heartbeat_s(0);
+        assert_eq!(device.heartbeat_s(), *HEARTBEAT_S.start());
+        device.set_heartbeat_s(u32::MAX);
+        assert_eq!(device.heartbeat_s(), *HEARTBEAT_S.end());
+    }
+}

@@ -1,0 +1,245 @@
+//! The device at work: commissioning, the connection, heartbeats, access requests, renewal.
+//!
+//! ```text
+//! no identity --code--> commissioned --connect--> idle --heartbeat, access--> idle
+//!      ^                                  ^ back-off |
+//!      +--- command: decommission        +-- error -+
+//! ```
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cardea_loadtest::blocking::Session;
+use cardea_loadtest::commission::{self, random_request_id};
+use cardea_loadtest::identity::Identity;
+use cardea_loadtest::tls;
+use cardea_wire::{CommissioningCode, Reply, path};
+
+use crate::device::{Action, Device};
+use crate::light::Light;
+use crate::limits::{BACK_OFF_FIRST, BACK_OFF_MAX, EXCHANGE_TIMEOUT};
+
+/// What the device is told at its start.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    /// Where the identity lies, or will lie.
+    pub(crate) identity: PathBuf,
+    /// The commissioning code, for a device without an identity.
+    pub(crate) code: Option<CommissioningCode>,
+    /// Who comes to the door, one after another.
+    pub(crate) embeddings: Vec<[u8; 2_048]>,
+    /// Pause between two who come.
+    pub(crate) access_every: Duration,
+    /// Ends after so many messages to the server, whatever became of them; `None` never ends.
+    pub(crate) messages: Option<u64>,
+}
+
+/// A running device; its lights and lines go to `out`.
+#[derive(Debug)]
+pub(crate) struct Simulator<W> {
+    orders: Orders,
+    device: Device,
+    out: W,
+    light: Option<Light>,
+    session: Option<Session>,
+    started: Instant,
+    sent: u64,
+    people: usize,
+}
+
+impl<W: Write> Simulator<W> {
+    pub(crate) fn new(orders: Orders, device: Device, out: W) -> Self {
+        Self {
+            orders,
+            device,
+            out,
+            light: None,
+            session: None,
+            started: Instant::now(),
+            sent: 0,
+            people: 0,
+        }
+    }
+
+    /// Works until the messages are sent or the device is decommissioned.
+    pub(crate) fn work(&mut self) -> Result<(), String> {
+        let mut identity = self.commissioned()?;
+        let mut back_off = BACK_OFF_FIRST;
+        let mut next_heartbeat = Instant::now();
+        let mut next_access = Instant::now();
+        while self
+            .orders
+            .messages
+            .is_none_or(|messages| self.sent < messages)
+        {
+            let now = Instant::now();
+            let access = !self.orders.embeddings.is_empty() && next_access <= now;
+            if !access && next_heartbeat > now {
+                let next = match self.orders.embeddings.is_empty() {
+                    true => next_heartbeat,
+                    false => next_heartbeat.min(next_access),
+                };
+                thread::sleep(next - now);
+                continue;
+            }
+            let done = if next_heartbeat <= now {
+                next_heartbeat = now + Duration::from_secs(self.device.heartbeat_s().into());
+                self.heartbeat(&identity)
+            } else {
+                next_access = now + self.orders.access_every;
+                self.access(&identity)
+            };
+            self.sent += 1;
+            match done {
+                Ok(actions) => {
+                    back_off = BACK_OFF_FIRST;
+                    if self.carry_out(actions)? {
+                        return Ok(());
+                    }
+                    self.show(Light::Idle)?;
+                    if let Some(renewed) = self.renewed(&identity)? {
+                        identity = renewed;
+                    }
+                }
+                Err(why) => {
+                    self.session = None;
+                    self.show(Light::Error)?;
+                    self.say(&why)?;
+                    thread::sleep(back_off);
+                    back_off = (back_off * 2).min(BACK_OFF_MAX);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The identity from its file, or from the commissioning code.
+    fn commissioned(&mut self) -> Result<Identity, String> {
+        if self.orders.identity.exists() {
+            return Identity::load(&self.orders.identity).map_err(|error| error.to_string());
+        }
+        self.show(Light::WaitingForCommissioning)?;
+        let Some(code) = self.orders.code.clone() else {
+            return Err("no identity and no commissioning code".to_owned());
+        };
+        self.show(Light::Connecting)?;
+        let identity = match commission::commission(&code, EXCHANGE_TIMEOUT) {
+            Ok(identity) => identity,
+            Err(error) => {
+                self.show(Light::WrongCode)?;
+                return Err(error.to_string());
+            }
+        };
+        let saved = identity.save(&self.orders.identity);
+        saved.map_err(|error| error.to_string())?;
+        self.show(Light::Commissioned)?;
+        self.say(&format!("paired with door \"{}\"", identity.door))?;
+        Ok(identity)
+    }
+
+    fn heartbeat(&mut self, identity: &Identity) -> Result<Vec<Action>, String> {
+        let id = random_request_id().map_err(|error| error.to_string())?;
+        let uptime_ms = self.started.elapsed().as_millis() as u64;
+        let body = self.device.heartbeat(id, uptime_ms);
+        let reply = self.exchange(identity, path::HEARTBEAT, &body)?;
+        Ok(self.device.take(&reply))
+    }
+
+    fn access(&mut self, identity: &Identity) -> Result<Vec<Action>, String> {
+        let embedding = self.orders.embeddings[self.people % self.orders.embeddings.len()];
+        self.people += 1;
+        let id = random_request_id().map_err(|error| error.to_string())?;
+        let body = self.device.access(id, &embedding);
+        if self.session.is_some() {
+            self.show(Light::RequestingAccess)?;
+        }
+        let reply = self.exchange(identity, path::ACCESS, &body)?;
+        Ok(self.device.take(&reply))
+    }
+
+    fn exchange(
+        &mut self,
+        identity: &Identity,
+        target: &str,
+        body: &[u8],
+    ) -> Result<Reply, String> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => {
+                self.show(Light::Connecting)?;
+                let config =
+                    tls::commissioned(identity, true).map_err(|error| error.to_string())?;
+                Session::connect(config, identity.server, EXCHANGE_TIMEOUT)
+                    .map_err(|failure| failure.to_string())?
+            }
+        };
+        let response = session.exchange(target, body);
+        let response = response.map_err(|failure| failure.to_string())?;
+        let reply = Reply::parse(&response.body)
+            .map_err(|error| format!("HTTP {}: {error}", response.status))?;
+        if !response.close {
+            self.session = Some(session);
+        }
+        Ok(reply)
+    }
+
+    /// A renewed identity, once two thirds of the certificate's life are over by the server's clock.
+    fn renewed(&mut self, identity: &Identity) -> Result<Option<Identity>, String> {
+        let now = self.device.server_unix_s();
+        if !now.is_some_and(|now| identity.is_due_for_renewal(now)) {
+            return Ok(None);
+        }
+        let Some(session) = &mut self.session else {
+            return Ok(None);
+        };
+        match commission::renew(identity, session) {
+            Ok(renewed) => {
+                let saved = renewed.save(&self.orders.identity);
+                saved.map_err(|error| error.to_string())?;
+                self.session = None;
+                self.say("certificate renewed")?;
+                Ok(Some(renewed))
+            }
+            Err(error) => {
+                self.session = None;
+                self.say(&format!("certificate not renewed: {error}"))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Carries out what a reply asked for; whether the device was decommissioned.
+    fn carry_out(&mut self, actions: Vec<Action>) -> Result<bool, String> {
+        let mut decommissioned = false;
+        for action in actions {
+            match action {
+                Action::Show(light) => self.show(light)?,
+                Action::Say(text) => self.say(&text)?,
+                Action::ForgetIdentity => {
+                    fs::remove_file(&self.orders.identity).map_err(|error| error.to_string())?;
+                    decommissioned = true;
+                }
+            }
+        }
+        Ok(decommissioned)
+    }
+
+    /// One line per change of the light.
+    fn show(&mut self, light: Light) -> Result<(), String> {
+        if self.light == Some(light) {
+            return Ok(());
+        }
+        self.light = Some(light);
+        writeln!(self.out, "light: {light}").map_err(|error| error.to_string())
+    }
+
+    fn say(&mut self, text: &str) -> Result<(), String> {
+        writeln!(self.out, "  {text}").map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;
