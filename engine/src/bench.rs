@@ -2,7 +2,7 @@
 //! searching: there is no file, no view and no answer here.
 
 use crate::int8::{Int8Norm, Int8Probe, Int8Rows};
-use crate::kernel::{Int8Scan, PlaneScan, Survivor, Work};
+use crate::kernel::{Int8Scan, PEAK_CHAINS, PlaneScan, Survivor, Work};
 use crate::plane::{BLOCK_ROWS, Geometry, Line, PlaneProbe, PlaneRows};
 use crate::synthetic::{Shape, Stream, Synthetic};
 use crate::{DIM, Kernel, Threshold};
@@ -140,4 +140,20 @@ impl Int8Pass {
         self.kernel.run(Work::Int8(scan));
         self.survivors.len()
     }
+}
+
+/// Operations (2 per multiply-add) that `rounds` rounds of [`peak`] make on a kernel.
+pub fn peak_operations(kernel: Kernel, rounds: u32) -> u64 {
+    let a_chain = match kernel.name() {
+        "avx512-vnni" => 2 * 128,
+        "avx-vnni" => 2 * 64,
+        "avx2" => 64,
+        _ => 2,
+    };
+    u64::from(rounds) * PEAK_CHAINS as u64 * a_chain
+}
+
+/// The plane's instructions on registers alone.
+pub fn peak(kernel: Kernel, rounds: u32) {
+    kernel.run(Work::Peak(rounds));
 }

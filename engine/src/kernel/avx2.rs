@@ -43,6 +43,7 @@ pub(super) fn run(work: Work<'_>) {
         Work::Int8(scan) => int8(scan),
         Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, &probe.codes)),
         Work::Plane(scan) => plane::plane(scan),
+        Work::Peak(rounds) => plane::peak(rounds),
         Work::Scores(scores) => self::scores(scores),
     }
 }

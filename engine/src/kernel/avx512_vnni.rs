@@ -17,12 +17,13 @@
 //! f32 is AVX2's.
 
 use super::tile::{GROUP_LINES, Tile, Tiles, cached_parts};
-use super::{Int8Scan, PlaneScan, Survivor, Work, avx2};
+use super::{Int8Scan, PEAK_CHAINS, PlaneScan, Survivor, Work, avx2};
 use crate::DIM;
 use crate::int8::Int8Probe;
 use crate::plane::Line;
 use bytemuck::{must_cast, must_cast_ref};
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 /// The feature that this CPU lacks.
 pub(super) fn missing() -> Option<&'static str> {
@@ -44,6 +45,7 @@ pub(super) fn missing() -> Option<&'static str> {
 pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Plane(scan) => plane(scan),
+        Work::Peak(rounds) => peak(rounds),
         Work::Int8(scan) => int8(scan),
         Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, probe)),
         work @ Work::Scores(_) => avx2::run(work),
@@ -115,6 +117,19 @@ fn plane(scan: PlaneScan<'_>) {
             });
         }
     }
+}
+
+/// Per chain and round one `vpdpbusd`: 128 operations.
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn peak(rounds: u32) {
+    let codes_i8x64 = black_box(_mm512_set1_epi8(3));
+    let mut sums = [black_box(_mm512_setzero_si512()); 2 * PEAK_CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm512_dpbusd_epi32(*sum, codes_i8x64, codes_i8x64);
+        }
+    }
+    black_box(sums);
 }
 
 /// The rows of a block that may reach the threshold.

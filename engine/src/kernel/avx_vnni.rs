@@ -11,10 +11,11 @@
 //! int8 and f32 are AVX2's: survivors are few, and a scan of int8 alone waits for memory.
 
 use super::tile::{GROUP_LINES, Tile, Tiles, cached_parts};
-use super::{PlaneScan, Work, avx2};
+use super::{PEAK_CHAINS, PlaneScan, Work, avx2};
 use crate::plane::{BLOCK_ROWS, Line};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 /// The feature that this CPU lacks.
 pub(super) fn missing() -> Option<&'static str> {
@@ -32,6 +33,7 @@ pub(super) fn missing() -> Option<&'static str> {
 pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Plane(scan) => plane(scan),
+        Work::Peak(rounds) => peak(rounds),
         work @ (Work::Int8(_) | Work::Int8Listed(_) | Work::Scores(_)) => avx2::run(work),
     }
 }
@@ -64,6 +66,19 @@ fn plane(scan: PlaneScan<'_>) {
             });
         }
     }
+}
+
+/// Per chain and round one `vpdpbusd`: 64 operations.
+#[target_feature(enable = "avx2,avxvnni")]
+fn peak(rounds: u32) {
+    let codes_i8x32 = black_box(_mm256_set1_epi8(3));
+    let mut sums = [black_box(_mm256_setzero_si256()); 2 * PEAK_CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm256_dpbusd_avx_epi32(*sum, codes_i8x32, codes_i8x32);
+        }
+    }
+    black_box(sums);
 }
 
 /// The rows of a block that may reach the threshold, 8 at a time.

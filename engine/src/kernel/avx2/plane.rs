@@ -14,12 +14,13 @@
 //! registers for four or eight probes reached 210 Gop/s against 330, because it needs more
 //! registers than there are.
 
-use super::super::PlaneScan;
 use super::super::tile::{GROUP_LINES, Tile, Tiles, cached_parts};
+use super::super::{PEAK_CHAINS, PlaneScan};
 use crate::DIM;
 use crate::plane::{BLOCK_ROWS, Line};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 /// Probes that walk over an unpacked block together.
 const MANY: usize = 4;
@@ -187,7 +188,7 @@ fn packed_sums<const P: usize>(
 /// that cost a third of the speed.
 #[inline]
 fn hidden_group_lines() -> usize {
-    std::hint::black_box(GROUP_LINES)
+    black_box(GROUP_LINES)
 }
 
 /// The numbers' part of the integers, with which they begin.
@@ -262,6 +263,21 @@ fn parts2(bytes: __m256i) -> [__m256i; 4] {
         _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), low2),
         _mm256_and_si256(_mm256_srli_epi16::<6>(bytes), low2),
     ]
+}
+
+/// Per chain and round one `maddubs` and one `paddw`: 64 operations.
+#[target_feature(enable = "avx2")]
+pub(super) fn peak(rounds: u32) {
+    let codes_i8x32 = black_box(_mm256_set1_epi8(3));
+    let mut products = [black_box(_mm256_set1_epi8(1)); PEAK_CHAINS];
+    let mut sums = [_mm256_setzero_si256(); PEAK_CHAINS];
+    for _ in 0..rounds {
+        for chain in 0..PEAK_CHAINS {
+            products[chain] = _mm256_maddubs_epi16(products[chain], codes_i8x32);
+            sums[chain] = _mm256_add_epi16(sums[chain], products[chain]);
+        }
+    }
+    black_box(sums);
 }
 
 /// Eight of the sixteen rows of a line.
