@@ -94,6 +94,8 @@ pub enum Command {
     Renew {
         /// The device.
         device: u64,
+        /// SHA-256 of the certificate that it shows.
+        shown: [u8; 32],
         /// The certificate request.
         csr: Vec<u8>,
         /// Who waits.
@@ -295,7 +297,12 @@ impl Writer {
             }
             Command::SessionEnded(session) => self.session_ended(session),
             Command::Commission { token, csr, asker } => self.commission(&token, &csr, &asker),
-            Command::Renew { device, csr, asker } => self.renew(device, &csr, &asker),
+            Command::Renew {
+                device,
+                shown,
+                csr,
+                asker,
+            } => self.renew(device, shown, &csr, &asker),
             Command::Seen(signs) => self.seen(&signs),
             Command::GalleryDamaged => self.gallery_damaged(),
             Command::SnapshotWritten(written) => self.snapshot_written(written),
