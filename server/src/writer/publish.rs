@@ -87,14 +87,9 @@ impl Published {
         self.wanted.is_some() || self.view().overlay_rows() > OVERLAY_ROWS_MAX
     }
 
-    /// Whether the snapshot in force holds all that is visible, and nothing that is not.
-    pub(super) fn snapshot_is_current(&self, reader: &Reader) -> Result<bool, WriterError> {
-        let generation = reader.generation()?;
-        let view = self.view();
-        Ok(view
-            .snapshot()
-            .is_some_and(|snapshot| snapshot.generation() == generation)
-            || (view.withdrawals() == 0 && view.overlay_rows() == 0))
+    /// Whether somebody withdrawn may still be in the snapshot's file.
+    pub(super) fn snapshot_holds_withdrawn(&self) -> bool {
+        self.view().withdrawals() > 0
     }
 
     /// Swaps a newer snapshot in; returns the one that is no longer in force.
