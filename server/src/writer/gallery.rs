@@ -165,6 +165,11 @@ impl Snapshots {
         self.log_dirty = true;
     }
 
+    /// Embeddings that nobody keeps were written to the store: its log is emptied with the next tick.
+    pub(super) fn empty_log(&mut self) {
+        self.log_dirty = true;
+    }
+
     /// Whether nothing withdrawn is left in any file.
     pub(super) fn all_erased(&self) -> bool {
         self.erase_by.is_none()
@@ -255,6 +260,20 @@ impl Snapshots {
             .unwrap_or_default();
         name.starts_with(&prefix(&self.lineage)) && name.ends_with(SUFFIX)
     }
+}
+
+/// Erases every snapshot of a site that no server runs: who withdraws then does not wait for the
+/// next start, which writes a new one.
+pub(super) fn erase_all(directory: &DataDirectory) -> Result<(), WriterError> {
+    let entries = match fs::read_dir(directory.file(FOLDER)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in entries {
+        erase::file(&entry?.path())?;
+    }
+    Ok(())
 }
 
 const SUFFIX: &str = ".cgal";
