@@ -17,8 +17,8 @@
 //!          Reply granted + outcome <-- Space says so -------------------------------+
 //!          Reply denied  + outcome <-- it refuses, was not asked, or nobody knows --+
 //! ```
-//! A deadline ends any state with a refusal; in Opening with "outcome unknown". What is recorded as an intent and never gets an
-//! outcome reads "interrupted": nothing was granted.
+//! A deadline ends any state with a refusal; in Opening with "outcome unknown". What is recorded as
+//! an intent and never gets an outcome reads "interrupted": nothing was granted.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -229,7 +229,10 @@ impl Attempt {
         {
             reply.decision = decision_of(*decision);
             reply.reason = Reason::from_code(*reason).unwrap_or(Reason::Interrupted);
-            if let Some(matched) = matched {
+            // As the first answer: it does not name who was withdrawn meanwhile.
+            if let Some(matched) = matched
+                && reply.reason != Reason::Withdrawn
+            {
                 reply.person = person_tag(&matched.external_id);
                 reply.score = matched.score;
             }

@@ -1,6 +1,6 @@
 //! What the threads of a running server share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,8 +19,7 @@ pub struct Site {
     pub model: ModelId,
     /// View and threshold for searches; the writer publishes.
     pub searched: Arc<ArcSwap<Searched>>,
-    /// From a request's last byte to its answer at the latest.
-    pub answer_deadline: Duration,
+    answer_deadline_ms: AtomicU64,
     directory: RwLock<Directory>,
     authoriser: ArcSwap<Authoriser>,
     ready: AtomicBool,
@@ -35,7 +34,7 @@ impl Site {
         Self {
             model: searched.view.model(),
             searched: Arc::new(ArcSwap::from_pointee(searched)),
-            answer_deadline,
+            answer_deadline_ms: AtomicU64::new(millis(answer_deadline)),
             directory: RwLock::new(directory),
             authoriser: ArcSwap::from_pointee(Authoriser::default()),
             ready: AtomicBool::new(false),
@@ -58,6 +57,17 @@ impl Site {
         self.directory
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// From a request's last byte to its answer at the latest.
+    pub fn answer_deadline(&self) -> Duration {
+        Duration::from_millis(self.answer_deadline_ms.load(Ordering::Relaxed))
+    }
+
+    /// Another one from here on.
+    pub fn set_answer_deadline(&self, deadline: Duration) {
+        self.answer_deadline_ms
+            .store(millis(deadline), Ordering::Relaxed);
     }
 
     /// Who decides now.
@@ -125,6 +135,10 @@ impl Site {
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An instant of the steady clock, named by the server's calendar.

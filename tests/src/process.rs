@@ -45,7 +45,12 @@ impl Process {
         let error = child.stderr.take().expect("it was asked for");
         let kept = Arc::clone(&log);
         let log_reader = Some(thread::spawn(move || keep(error, &kept)));
-        Self { child, lines, log, log_reader }
+        Self {
+            child,
+            lines,
+            log,
+            log_reader,
+        }
     }
 
     /// The next line of its output that `is_it` takes.
@@ -65,7 +70,10 @@ impl Process {
     /// What it has written to its log so far; all of it once it has ended.
     #[must_use]
     pub fn log(&self) -> String {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Asks it to end (SIGTERM).
@@ -84,7 +92,11 @@ impl Process {
     pub fn kill(&mut self) {
         self.child.kill().expect("a child can be killed");
         let status = self.wait();
-        assert!(status.code().is_none(), "it ended by itself with {status}\n{}", self.log());
+        assert!(
+            status.code().is_none(),
+            "it ended by itself with {status}\n{}",
+            self.log()
+        );
     }
 
     /// Waits for its end.

@@ -31,7 +31,9 @@ impl Site {
     /// If it cannot be made.
     #[must_use]
     pub fn with(configuration: &[(&str, &str)]) -> Self {
-        let site = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let site = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
         let init = ["init", "--ip", "127.0.0.1", "--listen", "127.0.0.1:0"];
         site.done(&[&init[..], &["--threshold", THRESHOLD]].concat());
         site.configure(configuration);
@@ -45,7 +47,9 @@ impl Site {
     /// If it cannot be copied.
     #[must_use]
     pub fn twin(&self) -> Self {
-        let twin = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let twin = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
         let skipped = ["lock", "cardea.sock"];
         copy(&self.data(), &twin.data(), &skipped).expect("a folder can be copied");
         twin
@@ -59,9 +63,13 @@ impl Site {
         let file = self.data().join("cardea.toml");
         let text = fs::read_to_string(&file).expect("init wrote it");
         let kept = text.lines().filter(|line| {
-            !configuration.iter().any(|(key, _)| line.starts_with(&format!("{key} = ")))
+            !configuration
+                .iter()
+                .any(|(key, _)| line.starts_with(&format!("{key} = ")))
         });
-        let set = configuration.iter().map(|(key, value)| format!("{key} = {value}"));
+        let set = configuration
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}"));
         let lines: Vec<String> = kept.map(str::to_owned).chain(set).collect();
         fs::write(&file, lines.join("\n") + "\n").expect("written");
     }
@@ -82,7 +90,11 @@ impl Site {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("cardea"));
-        command.arg("--data").arg(self.data()).args(arguments).env_remove("CARDEA_LOG");
+        command
+            .arg("--data")
+            .arg(self.data())
+            .args(arguments)
+            .env_remove("CARDEA_LOG");
         command
     }
 
@@ -137,8 +149,15 @@ impl Site {
     pub fn serve_command(&self, command: &mut Command) -> Server {
         let mut process = Process::start(command);
         let ready = process.line(|line| line.starts_with("ready on "));
-        let address = ready.trim_start_matches("ready on ").parse().expect("an address");
-        Server { process, address, data: self.data() }
+        let address = ready
+            .trim_start_matches("ready on ")
+            .parse()
+            .expect("an address");
+        Server {
+            process,
+            address,
+            data: self.data(),
+        }
     }
 
     /// Adds a device at door `main` and gives its commissioning code.

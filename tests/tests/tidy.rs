@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// This file names what it looks for.
+const SELF: &str = "tests/tests/tidy.rs";
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 const LINE_COLUMNS_MAX: usize = 100;
@@ -118,7 +120,7 @@ fn each_foreign_world_has_its_home() {
     for (file, text) in rust_files() {
         let code = before_tests(&text);
         for (world, places) in homes {
-            let named = code.lines().any(|line| {
+            let named = file != SELF && code.lines().any(|line| {
                 let line = line.trim_start();
                 !line.starts_with("//") && names(line, world)
             });
@@ -144,7 +146,7 @@ fn unsafe_code_keeps_to_its_four_sites() {
         let code: Vec<_> = text.lines().collect();
         for (number, line) in code.iter().enumerate() {
             let line = line.trim_start();
-            if line.starts_with("//") || !line.contains("unsafe {") {
+            if file == SELF || line.starts_with("//") || !line.contains("unsafe {") {
                 continue;
             }
             let above = code[number.saturating_sub(14)..number].join("\n");
@@ -181,7 +183,10 @@ fn files_functions_and_lines_stay_short() {
                 ));
             }
         }
-        long_functions(&file, &lines, &mut broken);
+        // A test tells one story from top to bottom; the product's functions fit on a screen.
+        if !file.contains("tests") {
+            long_functions(&file, &lines, &mut broken);
+        }
     }
     none(&broken);
 }
@@ -218,7 +223,7 @@ fn long_functions(file: &str, lines: &[&str], broken: &mut Vec<String>) {
 fn nothing_is_left_undone_or_unwrapped() {
     let mut broken = Vec::new();
     for (file, text) in rust_files() {
-        if file == "tests/tests/tidy.rs" || file.starts_with("tests/") {
+        if file.starts_with("tests/") {
             continue;
         }
         let code = if file.contains("tests") {

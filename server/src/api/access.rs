@@ -185,7 +185,7 @@ impl Api {
             .note(&device, peer, message.firmware, message.command_done);
 
         let complete = request.times.complete;
-        let deadline = complete + self.site.answer_deadline;
+        let deadline = complete + self.site.answer_deadline();
         let pad_failed = message.pad == PadResult::Failed;
         let (attempt, action) = Attempt::begin(
             device,
@@ -277,7 +277,7 @@ impl Api {
             return;
         };
         let device = Arc::clone(in_flight.attempt.device());
-        let deadline = in_flight.times.complete + self.site.answer_deadline;
+        let deadline = in_flight.times.complete + self.site.answer_deadline();
         let site = Arc::clone(&self.site);
         let request = OpenRequest {
             ticket,
@@ -320,7 +320,7 @@ impl Api {
             }
             Action::Open { door, person } => self.open(ticket, door, person, now, replies),
             Action::Reply { reply, outcome } => {
-                // An outcome that finds no room leaves the record "interrupted": nothing opens twice.
+                // Without room for it the record reads "interrupted": nothing opens twice.
                 if let Some((sequence, outcome)) = outcome
                     && self.audit.outcome(sequence, outcome, None).is_err()
                 {
@@ -410,6 +410,7 @@ fn parse_embedding(encoded: EncodedEmbedding<'_>) -> Result<Embedding, Reason> {
     };
     parsed.map_err(|error| match error {
         EmbeddingError::NotFinite { .. } => Reason::NotFinite,
+        EmbeddingError::Scale { found } if !found.is_finite() => Reason::NotFinite,
         EmbeddingError::Norm { .. } | EmbeddingError::Scale { .. } => Reason::NotUnit,
         EmbeddingError::Length { .. } | EmbeddingError::Code { .. } => Reason::Malformed,
     })
