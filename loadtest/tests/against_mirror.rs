@@ -62,6 +62,7 @@ fn segment(lane: Lane, requests: usize, devices: usize) -> Segment {
         window_s: 0.3,
         devices,
         lane,
+        heartbeat_s: 0.0,
     }
 }
 
@@ -122,6 +123,20 @@ fn true_answers_in_every_lane_count_as_right_and_lanes_are_what_they_say() {
             .worst
             .is_sorted_by_key(|sample| u64::MAX - sample.response_us())
     );
+}
+
+#[test]
+fn heartbeats_beside_the_requests_count_apart() {
+    let with_heartbeats = Segment {
+        heartbeat_s: 0.1,
+        ..segment(Lane::KeptAlive, 40, 4)
+    };
+    let summary = load(true_answers(&probes()), &[with_heartbeats], TIMEOUT);
+    assert_eq!((summary.all.requests, summary.all.errors), (40, 0));
+    assert_eq!(summary.heartbeats.requests, 12);
+    let refused_or_failed = (summary.heartbeats.refused, summary.heartbeats.errors);
+    assert_eq!(refused_or_failed, (0, 0));
+    assert_eq!(summary.heartbeats.response.count(), 12);
 }
 
 #[test]

@@ -229,7 +229,10 @@ impl Attempt {
         {
             reply.decision = decision_of(*decision);
             reply.reason = Reason::from_code(*reason).unwrap_or(Reason::Interrupted);
-            if let Some(matched) = matched {
+            // As the first answer: it does not name who was withdrawn meanwhile.
+            if let Some(matched) = matched
+                && reply.reason != Reason::Withdrawn
+            {
                 reply.person = person_tag(&matched.external_id);
                 reply.score = matched.score;
             }

@@ -51,12 +51,9 @@ fn the_table_of_reasons_is_the_one_in_force() {
     let page = page();
     let rows = page.lines().filter_map(|line| {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
-        let (code, status) = (
-            cells.get(1)?.parse::<u16>().ok()?,
-            cells.get(2)?.parse::<u16>(),
-        );
+        let (code, status): (u16, u16) = (cells.get(1)?.parse().ok()?, cells.get(2)?.parse().ok()?);
         let words = (*cells.get(3)?).to_owned();
-        status.is_ok().then_some((code, words))
+        (200..600).contains(&status).then_some((code, words))
     });
     let rows: Vec<_> = rows.collect();
     for (code, words) in &rows {

@@ -410,6 +410,7 @@ fn parse_embedding(encoded: EncodedEmbedding<'_>) -> Result<Embedding, Reason> {
     };
     parsed.map_err(|error| match error {
         EmbeddingError::NotFinite { .. } => Reason::NotFinite,
+        EmbeddingError::Scale { found } if !found.is_finite() => Reason::NotFinite,
         EmbeddingError::Norm { .. } | EmbeddingError::Scale { .. } => Reason::NotUnit,
         EmbeddingError::Length { .. } | EmbeddingError::Code { .. } => Reason::Malformed,
     })

@@ -24,7 +24,7 @@ use crate::completions::{CompletionSender, Completions};
 use crate::directory::Device;
 use crate::metrics::{Handover, INTERVAL, Interval};
 use crate::net::{ExchangeId, Peer, Replies, Request, Response, Service};
-use crate::site::Site;
+use crate::site::{Site, unix_ms};
 use crate::work::{SearchDone, WorkQueue};
 use crate::writer::WriterHandle;
 
@@ -122,10 +122,11 @@ impl Api {
     fn device(&self, peer: &Peer) -> Result<Arc<Device>, Reason> {
         let certificate = peer.certificate.as_ref().ok_or(Reason::NoCertificate)?;
         let directory = self.site.directory();
-        directory
-            .device(&certificate.fingerprint)
-            .cloned()
-            .ok_or(Reason::UnknownDevice)
+        let device = directory.device(&certificate.fingerprint);
+        // The handshake looks at the end too; an open connection or a resumed session has none.
+        let now_unix_s = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
+        let in_force = device.filter(|device| now_unix_s <= device.not_after_unix_s);
+        in_force.cloned().ok_or(Reason::UnknownDevice)
     }
 
     /// Something was counted or recorded: it is handed over within the interval.

@@ -171,7 +171,7 @@ impl Snapshots {
         let due = self.erase_by.is_some_and(|by| by <= Instant::now());
         if (due || self.again) && !self.writing {
             self.again = false;
-            if published.snapshot_is_current(store.read())? {
+            if due && !published.snapshot_holds_withdrawn() {
                 self.erase_by = None;
             } else {
                 self.begin(store)?;

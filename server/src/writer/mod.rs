@@ -28,7 +28,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use crate::admin::message::{Request, Response};
 use crate::api::Completion;
-use crate::audit::{Audit, AuditReader};
+use crate::audit::{AdministrativeChange, Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
 use crate::limits::WRITER_QUEUED_MAX;
@@ -94,6 +94,8 @@ pub enum Command {
     Renew {
         /// The device.
         device: u64,
+        /// SHA-256 of the certificate that it shows.
+        shown: [u8; 32],
         /// The certificate request.
         csr: Vec<u8>,
         /// Who waits.
@@ -153,6 +155,9 @@ pub struct Writer {
     store: Store,
     directory: DataDirectory,
     audit: AuditReader,
+    records: AuditHandle,
+    /// When attempts past their time were last removed, Unix seconds.
+    pruned_unix_s: i64,
     config: Config,
     sealer: Sealer,
     pki: SitePki,
@@ -191,11 +196,15 @@ impl Writer {
         let store = Store::open(&directory)?;
         let sealer = Sealer::open(data)?;
         let pki = SitePki::open(data, &sealer)?;
+        // Nobody waits for records of changes: the writer's own transaction is the change.
+        let records = audit.handle(|_| {}, || {});
         let audit = audit.open_reader()?;
         Ok(Self {
             store,
             directory,
             audit,
+            records,
+            pruned_unix_s: 0,
             config,
             sealer,
             pki,
@@ -295,7 +304,12 @@ impl Writer {
             }
             Command::SessionEnded(session) => self.session_ended(session),
             Command::Commission { token, csr, asker } => self.commission(&token, &csr, &asker),
-            Command::Renew { device, csr, asker } => self.renew(device, &csr, &asker),
+            Command::Renew {
+                device,
+                shown,
+                csr,
+                asker,
+            } => self.renew(device, shown, &csr, &asker),
             Command::Seen(signs) => self.seen(&signs),
             Command::GalleryDamaged => self.gallery_damaged(),
             Command::SnapshotWritten(written) => self.snapshot_written(written),
@@ -412,6 +426,7 @@ impl Writer {
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
         self.space_tick()?;
+        self.prune_audit();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
@@ -421,6 +436,39 @@ impl Writer {
             .site()
             .set_erasure_pending(!online.snapshots.all_erased());
         self.follow()
+    }
+
+    /// Removes attempts that have been kept long enough, once an hour.
+    fn prune_audit(&mut self) {
+        let now = moment(Instant::now()).unix_s();
+        if now - self.pruned_unix_s < 3_600 {
+            return;
+        }
+        let before = now - i64::from(self.config.audit_days) * 86_400;
+        // A full queue has more important work; the next tick tries again.
+        if self.records.prune(before.saturating_mul(1_000_000)).is_ok() {
+            self.pruned_unix_s = now;
+        }
+    }
+
+    /// Notes a change that was carried out, for the audit.
+    fn note_change(&self, session: Session, (action, subject): (&'static str, String)) {
+        let actor = if session == Session::COMMAND_LINE {
+            "command line, without a server".to_owned()
+        } else {
+            "command line".to_owned()
+        };
+        let at_unix_us = moment(Instant::now()).unix_us;
+        let action = action.to_owned();
+        let change = AdministrativeChange {
+            at_unix_us,
+            actor,
+            action,
+            subject,
+        };
+        if let Err(error) = self.records.change(change, 0) {
+            tracing::error!(%error, "a change could not be noted in the audit");
+        }
     }
 
     fn end(&mut self) {

@@ -87,14 +87,9 @@ impl Published {
         self.wanted.is_some() || self.view().overlay_rows() > OVERLAY_ROWS_MAX
     }
 
-    /// Whether the snapshot in force holds all that is visible, and nothing that is not.
-    pub(super) fn snapshot_is_current(&self, reader: &Reader) -> Result<bool, WriterError> {
-        let generation = reader.generation()?;
-        let view = self.view();
-        Ok(view
-            .snapshot()
-            .is_some_and(|snapshot| snapshot.generation() == generation)
-            || (view.withdrawals() == 0 && view.overlay_rows() == 0))
+    /// Whether somebody withdrawn may still be in the snapshot's file.
+    pub(super) fn snapshot_holds_withdrawn(&self) -> bool {
+        self.view().withdrawals() > 0
     }
 
     /// Swaps a newer snapshot in; returns the one that is no longer in force.
@@ -331,9 +326,10 @@ fn put_device(
     stored: &StoredDevice,
 ) -> Result<(), WriterError> {
     let command = reader.commands_waiting(stored.id)?.into_iter().next();
-    let device = Device {
+    let mut device = Device {
         id: stored.id.0,
         door: stored.door.0,
+        not_after_unix_s: stored.not_after_unix_s.unwrap_or(i64::MAX),
         space_door: reader
             .door(stored.door)?
             .and_then(|door| door.space_door.map(Into::into)),
@@ -348,9 +344,12 @@ fn put_device(
     };
     let now_unix_s = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
     let previous = stored.previous.filter(|(_, until)| *until > now_unix_s);
-    let previous = previous.map(|(fingerprint, _)| fingerprint);
-    for fingerprint in stored.fingerprint.into_iter().chain(previous) {
+    if let Some(fingerprint) = stored.fingerprint {
         directory.put_device(fingerprint, device.clone());
+    }
+    if let Some((fingerprint, until)) = previous {
+        device.not_after_unix_s = until;
+        directory.put_device(fingerprint, device);
     }
     Ok(())
 }

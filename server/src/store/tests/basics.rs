@@ -223,6 +223,7 @@ fn a_device_is_commissioned_once_by_its_token() {
     assert_eq!(again, Err(StoreError::TokenRefused));
 
     let renewal = Renewal {
+        shown: [1; 32],
         fingerprint: [2; 32],
         not_after_unix_s: NOW + 2_000,
         previous_until_unix_s: NOW + 500,
