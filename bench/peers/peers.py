@@ -24,8 +24,6 @@ import chart
 THRESHOLD = 0.41
 DIM = 512
 FOLDER = Path("target/bench-galleries")
-# Graphs take minutes to build; above this they are left out.
-HNSW_ROWS_MAX = 100_000
 
 
 class Ours:
@@ -118,7 +116,7 @@ def numkong_engine(codes, scale, pool):
     return search
 
 
-def engines(rows, probes, pool):
+def engines(rows, probes, pool, graph_rows_max):
     """Name, search function, and the probes as that engine wants them."""
     codes, scale = quantised(rows)
     probe_codes = np.rint(np.clip(probes * scale, -127, 127)).astype(np.int8)
@@ -136,7 +134,7 @@ def engines(rows, probes, pool):
     refined = faiss.IndexRefine(fast, flat)
     refined.k_factor = 100
     yield "FAISS PQ128x4 fast-scan, refine 100", faiss_engine(refined), probes
-    if len(rows) <= HNSW_ROWS_MAX:
+    if len(rows) <= graph_rows_max:
         graph = faiss.IndexHNSWFlat(DIM, 32, inner)
         graph.hnsw.efConstruction = 80
         graph.hnsw.efSearch = 128
@@ -173,7 +171,7 @@ def measure(options, rows_count, pool):
     calls = {}
     for kernel in ("avx2", "avx-vnni", "avx512-vnni"):
         calls[f"Cardea {kernel}"] = own(kernel)
-    for name, search, asked in engines(rows, probes, pool):
+    for name, search, asked in engines(rows, probes, pool, options.graph_rows_max):
         print(f"  {name} is built", flush=True)
         calls[name] = peer(search, asked)
 
@@ -237,6 +235,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=numbers, default=[1, 2])
     parser.add_argument("--batches", type=numbers, default=[1, 8, 64])
+    # A graph of 100,000 takes minutes to build.
+    parser.add_argument("--graph-rows-max", type=int, default=100_000)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--svg", type=Path)

@@ -184,8 +184,14 @@ mod tests {
         for threshold in [0.25, 0.3] {
             let predicted = small.fpir_for(threshold, 3000);
             let found = large.fpir(threshold);
-            assert!(predicted.high >= found.low, "{threshold}: {predicted:?} {found:?}");
-            assert!(predicted.low <= 2.0 * found.high, "{threshold}: {predicted:?} {found:?}");
+            assert!(
+                predicted.high >= found.low,
+                "{threshold}: {predicted:?} {found:?}"
+            );
+            assert!(
+                predicted.low <= 2.0 * found.high,
+                "{threshold}: {predicted:?} {found:?}"
+            );
         }
     }
 }
