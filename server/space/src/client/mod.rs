@@ -84,6 +84,18 @@ pub enum Event {
     SyncFailed(String),
 }
 
+/// How syncing goes. Rights stay in force while syncs fail, so an old `last_good_unix_s` is worth
+/// an administrator's look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncStatus {
+    /// When the last sync that went well ended, in seconds since 1970, UTC.
+    pub last_good_unix_s: Option<i64>,
+    /// How long it took.
+    pub took: Option<Duration>,
+    /// Why the last sync came to nothing; `None` when it went well.
+    pub failure: Option<String>,
+}
+
 /// Where events go.
 pub type Notify = dyn Fn(Event) + Send + Sync;
 
@@ -172,6 +184,7 @@ impl SpaceClient {
             notify,
             watch: Mutex::new(Watch::new(begin, config.seed)),
             connection: AtomicU8::new(0),
+            syncs: Mutex::default(),
             stopping: AtomicBool::new(false),
             wake_monitor,
             wake_syncer,
@@ -222,6 +235,12 @@ impl SpaceClient {
     #[must_use]
     pub fn status(&self) -> Status {
         self.shared.watch().status().clone()
+    }
+
+    /// How syncing goes.
+    #[must_use]
+    pub fn sync_status(&self) -> SyncStatus {
+        lock(&self.shared.syncs).clone()
     }
 
     /// Starts a sync now, unless one is running; then another follows it.

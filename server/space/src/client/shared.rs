@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use crossbeam_channel::Sender;
 
-use super::Notify;
+use super::{Notify, SyncStatus};
 use crate::status::{Connection, Now, Watch};
 use crate::transport::Endpoint;
 
@@ -17,6 +17,7 @@ pub(super) struct Shared {
     pub(super) watch: Mutex<Watch>,
     /// The connection in `watch`, for those who must not wait.
     pub(super) connection: AtomicU8,
+    pub(super) syncs: Mutex<SyncStatus>,
     pub(super) stopping: AtomicBool,
     pub(super) wake_monitor: Sender<()>,
     pub(super) wake_syncer: Sender<()>,

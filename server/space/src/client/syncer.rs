@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use super::Event;
 use super::caller::{Caller, Interrupt};
-use super::shared::Shared;
+use super::shared::{Shared, lock};
+use super::{Event, SyncStatus};
 use crate::limits::{PAGE_TIME_MAX, SYNC_TIME_MAX};
 use crate::status::Connection;
 use crate::sync::{Plan, Progress, Snapshot, SyncOptions};
@@ -46,12 +46,18 @@ pub(super) fn run(
                     took_ms = began.elapsed().as_millis(),
                     "synced with Space"
                 );
+                *lock(&shared.syncs) = SyncStatus {
+                    last_good_unix_s: Some(shared.now().unix_s),
+                    took: Some(began.elapsed()),
+                    failure: None,
+                };
                 (shared.notify)(Event::Synced(Arc::from(snapshot)));
                 period
             }
             Err(why) => {
                 tracing::warn!(why, "the sync with Space failed, what was known stays");
                 shared.suspect();
+                lock(&shared.syncs).failure = Some(why.clone());
                 (shared.notify)(Event::SyncFailed(why));
                 period.min(RETRY_WAIT)
             }
