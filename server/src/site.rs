@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, Guard};
 use cardea_engine::ModelId;
 use cardea_space::client::OpenRequest;
+use cardea_wire::Reason;
 
 use crate::access::Moment;
 use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
@@ -81,7 +82,10 @@ impl Site {
     }
 
     /// The last look before Space is asked to open.
-    pub fn still_permits(&self, person: u64, device: &Device) -> bool {
+    ///
+    /// # Errors
+    /// Why the person may not pass any more.
+    pub fn still_permits(&self, person: u64, device: &Device) -> Result<(), Reason> {
         let (directory, authoriser) = (self.directory(), self.authoriser());
         let authority = Authority {
             directory: &directory,
@@ -89,7 +93,7 @@ impl Site {
         };
         authority
             .permit(person, device, moment(Instant::now()).unix_s())
-            .is_ok()
+            .map(drop)
     }
 
     /// Has Space open a door; its answer comes to the loop that the ticket names.

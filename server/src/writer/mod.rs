@@ -391,6 +391,7 @@ impl Writer {
     fn reload(&mut self) {
         let read = Config::read(self.directory.path()).map_err(WriterError::Config);
         let restarted = read.and_then(|config| {
+            space::timetables(&config.timetables)?;
             let fixed = |config: &Config| {
                 (
                     config.address,
@@ -418,7 +419,10 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
-        self.space_tick()?;
+        // A person who cannot be withdrawn now must not keep others from being erased.
+        if let Err(error) = self.space_tick() {
+            tracing::error!(%error, "withdrawing people who are gone from Space");
+        }
         let Some(online) = &mut self.online else {
             return Ok(());
         };

@@ -11,7 +11,7 @@ use super::Writer;
 use super::carry_out::{Refusal, date, done, table, unix_s, words};
 use super::error::WriterError;
 use crate::admin::message::{Response, SpaceKey};
-use crate::limits::SPACE_BATCH_MAX;
+use crate::limits::{SPACE_BATCH_MAX, SPACE_ERASED_PER_TICK};
 use crate::space::{SpaceLink, SpaceSetup, new_key};
 use crate::store::{Door, SettingKey, SpaceBatch};
 
@@ -32,13 +32,20 @@ impl Writer {
             .map_err(|_| WriterError::BadSetting { key: key.0 })
     }
 
-    /// Talks to Space as it is set up now, instead of as before.
+    /// Talks to Space as it is set up now, instead of as before. A link that is set up so already
+    /// stays: a new one knows no rights before its first sync, and until then nobody passes.
     pub(super) fn space_restart(&mut self) -> Result<(), WriterError> {
         let setup = self.space_setup()?;
         let timetables = timetables(&self.config.timetables)?;
         let Some(online) = &mut self.online else {
             return Ok(());
         };
+        if let (Some(setup), Some(link)) = (&setup, &online.space)
+            && link.is_as(setup)
+        {
+            link.describe(timetables);
+            return Ok(());
+        }
         online.space = None;
         let site = online.published.site();
         let Some(setup) = setup else {
@@ -89,6 +96,8 @@ impl Writer {
 
     pub(super) fn space_remove(&mut self) -> Result<Response, Refusal> {
         self.store.setting_remove(SettingKey::SPACE_SEALED)?;
+        // Who was gone from a Space that is no longer asked is not erased for it.
+        self.store.space_clear()?;
         self.follow()?;
         self.space_restart()?;
         Ok(done("removed: the store's own rights decide now"))
@@ -132,6 +141,12 @@ impl Writer {
                         rows.push(fact("last round trip", took.unwrap_or_default()));
                     }
                 }
+                let syncs = link.map(SpaceLink::syncs).unwrap_or_default();
+                let last = syncs.last_unix_s.map(date);
+                rows.push(fact("syncs since the start", syncs.done.to_string()));
+                rows.push(fact("last sync", last.unwrap_or_default()));
+                rows.push(fact("it found", syncs.found));
+                rows.push(fact("failed since", syncs.failed.unwrap_or_default()));
             }
         }
         rows.push(fact(
@@ -219,17 +234,24 @@ impl Writer {
         self.follow()
     }
 
-    /// Adds Space's doors, and follows their names.
+    /// Adds Space's doors, and follows their names. A door of ours that has the name and is
+    /// paired with none yet is that door: devices may stand there already.
     fn space_doors_synced(&mut self, snapshot: &Snapshot) -> Result<(), WriterError> {
         let doors = self.store.read().doors()?;
         let by_space: BTreeMap<&str, &Door> = doors
             .iter()
             .filter_map(|door| Some((door.space_door.as_deref()?, door)))
             .collect();
+        let unpaired: BTreeMap<&str, &Door> = doors
+            .iter()
+            .filter(|door| door.space_door.is_none())
+            .map(|door| (door.name.as_str(), door))
+            .collect();
         for entry in &snapshot.doors {
             let id = entry.id.as_str();
-            let stored = match by_space.get(id) {
-                Some(door) if door.name == entry.name => continue,
+            let ours = by_space.get(id).or_else(|| unpaired.get(&*entry.name));
+            let stored = match ours {
+                Some(door) if door.space_door.is_some() && door.name == entry.name => continue,
                 Some(door) => self
                     .store
                     .door_edit(door.id, &entry.name, Some(id))
@@ -244,11 +266,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Erases who has been gone from Space long enough.
+    /// Erases who has been gone from Space long enough, a few at a time.
     pub(super) fn space_tick(&mut self) -> Result<(), WriterError> {
-        for person in self.store.read().space_gone(unix_s() - GONE_S)? {
-            let _ = self.person_withdraw(&person);
-            self.store.space_forget(&person)?;
+        let before_unix_s = unix_s().saturating_sub(GONE_S);
+        let reader = self.store.read();
+        for gone in reader.space_gone(before_unix_s, SPACE_ERASED_PER_TICK)? {
+            // Whom we have under no such name there is nothing to erase of.
+            if let Some(person) = self.store.read().space_person(&gone)? {
+                match self.person_withdraw(&person) {
+                    Ok(_) => tracing::info!("a person gone from Space is withdrawn"),
+                    // He stays on the list, and the next turn tries again.
+                    Err(Refusal::Failed(error)) => return Err(error),
+                    Err(Refusal::Words(_)) => unreachable!("a withdrawal fails for a cause"),
+                }
+            }
+            self.store.space_forget(&gone)?;
         }
         Ok(())
     }
