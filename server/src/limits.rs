@@ -41,12 +41,17 @@ pub const SCRATCH_BYTES_KEPT: usize = 65_536;
 
 /// Connections of one loop.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// File descriptors that connections leave to databases, the gallery, logs and sockets.
+pub const DESCRIPTORS_RESERVED: usize = 256;
 /// Unfinished handshakes of one loop; past it the stalest is dropped.
 pub const HANDSHAKES_MAX: usize = 4_096;
 /// Connections of one address (of one /64 for IPv6).
 pub const ADDRESS_CONNECTIONS_MAX: usize = 2_048;
 /// Unfinished handshakes of one address.
 pub const ADDRESS_HANDSHAKES_MAX: usize = 1_024;
+/// Connections of one address that are accepted in one second: a handshake costs more than
+/// anything else a stranger can ask for.
+pub const ADDRESS_ACCEPTS_PER_SECOND: usize = 1_000;
 /// Requests in flight of one address.
 pub const ADDRESS_REQUESTS_MAX: usize = 1_024;
 /// Connections that carry one device's certificate; past it the oldest is closed.

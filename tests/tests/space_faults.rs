@@ -201,7 +201,12 @@ fn space_is_away(how: &str, shown: &str) {
     let mut devices = Vec::new();
     for device in asking {
         let (verdict, device) = device.join().expect("a device does not panic");
-        let either = [Reason::SpaceUnavailable, Reason::OutcomeUnknown].map(denied);
+        let mut either = vec![denied(Reason::SpaceUnavailable)];
+        either.push(denied(if how == "401" {
+            Reason::SpaceRefused
+        } else {
+            Reason::OutcomeUnknown
+        }));
         assert!(either.contains(&verdict), "{how}: {verdict:?}");
         devices.push(device);
     }

@@ -1,9 +1,12 @@
 //! The commands and what they share.
 
 mod commission;
+mod compare;
 mod output;
+mod ramp;
 mod run;
 mod self_check;
+mod target;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,6 +31,10 @@ pub(crate) enum Command {
     Commission(commission::Commission),
     /// Send access requests by a plan, hold the answers against what is known, print the verdict.
     Run(Box<run::Run>),
+    /// Raise the rate step by step until the conditions no longer hold: where is the knee?
+    Ramp(Box<ramp::Ramp>),
+    /// Hold reports of A against reports of B, taken in turn, with a verdict that knows noise.
+    Compare(compare::Compare),
     /// Measure the generator itself against a server that answers at once, in this process.
     SelfCheck(self_check::SelfCheck),
 }
@@ -37,6 +44,8 @@ impl Command {
         match self {
             Self::Commission(command) => command.carry_out(),
             Self::Run(command) => command.carry_out(),
+            Self::Ramp(command) => command.carry_out(),
+            Self::Compare(command) => command.carry_out(),
             Self::SelfCheck(command) => command.carry_out(),
         }
     }

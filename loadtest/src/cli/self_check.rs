@@ -56,6 +56,7 @@ impl SelfCheck {
             window_s: self.window,
             devices: self.devices,
             lane: Lane::KeptAlive,
+            heartbeat_s: 0.0,
         };
         let burst = Segment {
             shape: Shape::Burst,

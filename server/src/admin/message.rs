@@ -100,6 +100,42 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// What the audit notes of this request, if it changes something: what, and to whom.
+    #[must_use]
+    pub fn change(&self) -> Option<(&'static str, String)> {
+        let names = |names: &mut dyn Iterator<Item = &String>| {
+            names.map(String::as_str).collect::<Vec<_>>().join(", ")
+        };
+        Some(match self {
+            Self::ImportCommit => ("people.import", String::new()),
+            Self::PersonWithdraw { external_id } => ("person.withdraw", external_id.clone()),
+            Self::DeviceAdd { devices } => (
+                "device.add",
+                names(&mut devices.iter().map(|device| &device.name)),
+            ),
+            Self::DeviceRemove { name } => ("device.remove", name.clone()),
+            Self::DoorAdd { names: doors, .. } => ("door.add", names(&mut doors.iter())),
+            Self::RightGrant { external_id, .. } => ("right.grant", external_id.clone()),
+            Self::RightRevoke { external_id, .. } => ("right.revoke", external_id.clone()),
+            Self::SpaceSet { setup } => ("space.set", setup.host.clone()),
+            Self::SpaceRemove => ("space.remove", String::new()),
+            Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
+            Self::SpaceRelease => ("space.release", String::new()),
+            Self::ImportBegin
+            | Self::ImportAdd { .. }
+            | Self::PeopleList { .. }
+            | Self::PersonShow { .. }
+            | Self::DeviceList
+            | Self::DoorList
+            | Self::SpaceStatus
+            | Self::SpaceSync
+            | Self::SpaceDoors
+            | Self::AuditTail { .. } => return None,
+        })
+    }
+}
+
 /// One of the two keys between this server and Space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]

@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::histograms::log::LatencyLog;
 use crate::limits::SESSIONS_MAX;
 use crate::metrics::Observer;
-use crate::net::{Bounds, Counters, EventLoop, Waker, listener};
+use crate::net::{self, Bounds, Counters, EventLoop, Waker, listener};
 use crate::site::{Site, moment};
 use crate::store::DataDirectory;
 use crate::tls;
@@ -83,6 +83,9 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let mut senders = Vec::new();
     let mut loops = Vec::new();
     let mut wakers = Vec::new();
+    let bounds = net::descriptors().map_or_else(Bounds::default, |descriptors| {
+        Bounds::within(descriptors, listeners.len())
+    });
     for ((listener, counters), loop_number) in listeners.into_iter().zip(&counters).zip(0..) {
         let service = |waker: &Arc<Waker>| {
             let waker = Arc::clone(waker);
@@ -100,8 +103,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
             })
         };
         let (tls, counters) = (reload.config(), Arc::clone(counters));
-        let (event_loop, waker) =
-            EventLoop::new(listener, tls, Bounds::default(), counters, service)?;
+        let (event_loop, waker) = EventLoop::new(listener, tls, bounds, counters, service)?;
         loops.push(event_loop);
         wakers.push(waker);
     }

@@ -121,6 +121,17 @@ impl SpaceLink {
         self.shared.known().syncs.clone()
     }
 
+    /// Ends the link and waits for its threads; opens under way come to their end first. To be
+    /// called before the process ends: no thread may use the crypto library while it goes.
+    pub fn stop(mut self) {
+        let client = self.client.take();
+        drop(self);
+        // Somebody who looks at the rights just now ends the client instead, and nobody waits.
+        if let Some(client) = client.and_then(Arc::into_inner) {
+            client.stop();
+        }
+    }
+
     /// Starts a sync now.
     pub fn sync_now(&self) {
         if let Some(client) = &self.client {

@@ -33,6 +33,17 @@ impl<E: Into<WriterError>> From<E> for Refusal {
 impl Writer {
     /// Carries a request out.
     pub fn carry_out(&mut self, session: Session, request: Request) -> Response {
+        let change = request.change();
+        let response = self.dispatch(session, request);
+        if let Some(change) = change
+            && !matches!(response, Response::Error { .. })
+        {
+            self.note_change(session, change);
+        }
+        response
+    }
+
+    fn dispatch(&mut self, session: Session, request: Request) -> Response {
         let done = match request {
             Request::ImportBegin => self.import_begin(session),
             Request::ImportAdd { people } => self.import_add(session, &people),

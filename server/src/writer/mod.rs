@@ -28,7 +28,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use crate::admin::message::{Request, Response};
 use crate::api::Completion;
-use crate::audit::{Audit, AuditReader};
+use crate::audit::{AdministrativeChange, Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
 use crate::limits::WRITER_QUEUED_MAX;
@@ -155,6 +155,9 @@ pub struct Writer {
     store: Store,
     directory: DataDirectory,
     audit: AuditReader,
+    records: AuditHandle,
+    /// When attempts past their time were last removed, Unix seconds.
+    pruned_unix_s: i64,
     config: Config,
     sealer: Sealer,
     pki: SitePki,
@@ -193,11 +196,15 @@ impl Writer {
         let store = Store::open(&directory)?;
         let sealer = Sealer::open(data)?;
         let pki = SitePki::open(data, &sealer)?;
+        // Nobody waits for records of changes: the writer's own transaction is the change.
+        let records = audit.handle(|_| {}, || {});
         let audit = audit.open_reader()?;
         Ok(Self {
             store,
             directory,
             audit,
+            records,
+            pruned_unix_s: 0,
             config,
             sealer,
             pki,
@@ -363,7 +370,9 @@ impl Writer {
         let Some(online) = &mut self.online else {
             return;
         };
-        let result = online.snapshots.written(written, &mut online.published);
+        let result = online
+            .snapshots
+            .written(written, &mut online.published, &mut self.store);
         let in_force = online.published.in_force_with_snapshot();
         let waits = |generation: u64| in_force.is_some_and(|open| generation >= open);
         for (generation, reply, response) in std::mem::take(&mut online.waiting) {
@@ -423,6 +432,7 @@ impl Writer {
         if let Err(error) = self.space_tick() {
             tracing::error!(%error, "withdrawing people who are gone from Space");
         }
+        self.prune_audit();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
@@ -434,9 +444,47 @@ impl Writer {
         self.follow()
     }
 
+    /// Removes attempts that have been kept long enough, once an hour.
+    fn prune_audit(&mut self) {
+        let now = moment(Instant::now()).unix_s();
+        if now - self.pruned_unix_s < 3_600 {
+            return;
+        }
+        let before = now - i64::from(self.config.audit_days) * 86_400;
+        // A full queue has more important work; the next tick tries again.
+        if self.records.prune(before.saturating_mul(1_000_000)).is_ok() {
+            self.pruned_unix_s = now;
+        }
+    }
+
+    /// Notes a change that was carried out, for the audit.
+    fn note_change(&self, session: Session, (action, subject): (&'static str, String)) {
+        let actor = if session == Session::COMMAND_LINE {
+            "command line, without a server".to_owned()
+        } else {
+            "command line".to_owned()
+        };
+        let at_unix_us = moment(Instant::now()).unix_us;
+        let action = action.to_owned();
+        let change = AdministrativeChange {
+            at_unix_us,
+            actor,
+            action,
+            subject,
+        };
+        if let Err(error) = self.records.change(change, 0) {
+            tracing::error!(%error, "a change could not be noted in the audit");
+        }
+    }
+
     fn end(&mut self) {
         if let Some((session, _)) = self.import {
             self.session_ended(session);
+        }
+        if let Some(online) = &mut self.online
+            && let Some(link) = online.space.take()
+        {
+            link.stop();
         }
     }
 
