@@ -34,6 +34,7 @@ use crate::limits::{BACKOFF_MAX, CONNECTIONS_MAX, OPEN_QUEUE_MAX};
 use crate::status::{Connection, Now, Status, Watch};
 use crate::sync::{Snapshot, SyncOptions};
 use crate::transport::Endpoint;
+use caller::Interrupt;
 
 /// How to talk to Space.
 #[derive(Debug)]
@@ -198,7 +199,10 @@ fn wake(sender: &Sender<()>) {
 pub struct SpaceClient {
     shared: Arc<Shared>,
     queue: Option<Sender<opener::Job>>,
-    openers: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
+    /// Ends what the monitor and the syncer are waiting for.
+    interrupt_monitor: Interrupt,
+    interrupt_syncer: Interrupt,
 }
 
 impl SpaceClient {
@@ -236,7 +240,9 @@ impl SpaceClient {
         let mut client = Self {
             shared,
             queue: Some(queue),
-            openers: Vec::new(),
+            threads: Vec::new(),
+            interrupt_monitor: Interrupt::default(),
+            interrupt_syncer: Interrupt::default(),
         };
         client.spawn_all(
             config.connections,
@@ -282,13 +288,16 @@ impl SpaceClient {
         wake(&self.shared.wake_syncer);
     }
 
-    /// Stops taking opens, completes those that wait as not sent, and waits for those under way,
-    /// each of which ends by its deadline.
+    /// Stops taking opens, completes those that wait as not sent, breaks off a probe or a sync, and
+    /// waits until all threads have ended: until the deadlines of the opens under way, or about
+    /// [`crate::limits::CONNECT_TIME_MAX`] where a connection is being made, or as long as the system looks up a
+    /// host name. To be called before the process ends: the crypto library does not like to be
+    /// used while it is being taken down.
     pub fn stop(mut self) {
         self.begin_stop();
-        for opener in self.openers.drain(..) {
-            // A panic in an opener was reported by the panic hook; there is nothing left to end.
-            let _ = opener.join();
+        for thread in self.threads.drain(..) {
+            // A panic was reported by the panic hook; there is nothing left to end.
+            let _ = thread.join();
         }
     }
 
@@ -297,6 +306,8 @@ impl SpaceClient {
         self.queue = None;
         wake(&self.shared.wake_monitor);
         wake(&self.shared.wake_syncer);
+        self.interrupt_monitor.interrupt();
+        self.interrupt_syncer.interrupt();
     }
 
     fn spawn_all(
@@ -311,19 +322,25 @@ impl SpaceClient {
         for number in 0..connections {
             let (shared, jobs) = (Arc::clone(&self.shared), jobs.clone());
             let run = move || opener::run(&shared, &jobs);
-            self.openers
+            self.threads
                 .push(spawn(format!("space-open-{number}"), run)?);
         }
         let shared = Arc::clone(&self.shared);
-        let monitor = move || restarting(&shared, || monitor::run(&shared, &monitor_woken));
-        spawn("space-monitor".into(), monitor)?;
-        let shared = Arc::clone(&self.shared);
-        let syncer = move || {
+        let interrupt = self.interrupt_monitor.clone();
+        let monitor = move || {
             restarting(&shared, || {
-                syncer::run(&shared, &syncer_woken, sync_period, sync)
+                monitor::run(&shared, &monitor_woken, &interrupt)
             });
         };
-        spawn("space-sync".into(), syncer)?;
+        self.threads.push(spawn("space-monitor".into(), monitor)?);
+        let shared = Arc::clone(&self.shared);
+        let interrupt = self.interrupt_syncer.clone();
+        let syncer = move || {
+            restarting(&shared, || {
+                syncer::run(&shared, &syncer_woken, &interrupt, sync_period, sync);
+            });
+        };
+        self.threads.push(spawn("space-sync".into(), syncer)?);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use super::caller::Caller;
+use super::caller::{Caller, Interrupt};
 use super::{Event, Shared};
 use crate::limits::{PAGE_TIME_MAX, SYNC_TIME_MAX};
 use crate::status::Connection;
@@ -17,6 +17,7 @@ const RETRY_WAIT: Duration = Duration::from_secs(10);
 pub(super) fn run(
     shared: &Arc<Shared>,
     woken: &Receiver<()>,
+    interrupt: &Interrupt,
     period: Duration,
     options: SyncOptions,
 ) {
@@ -32,7 +33,7 @@ pub(super) fn run(
             continue;
         }
         let began = Instant::now();
-        let outcome = sync(shared, options, began + SYNC_TIME_MAX);
+        let outcome = sync(shared, interrupt, options, began + SYNC_TIME_MAX);
         if shared.is_stopping() {
             return;
         }
@@ -57,8 +58,13 @@ pub(super) fn run(
     }
 }
 
-fn sync(shared: &Shared, options: SyncOptions, deadline: Instant) -> Result<Box<Snapshot>, String> {
-    let mut caller = Caller::default();
+fn sync(
+    shared: &Shared,
+    interrupt: &Interrupt,
+    options: SyncOptions,
+    deadline: Instant,
+) -> Result<Box<Snapshot>, String> {
+    let mut caller = Caller::interruptible(interrupt);
     let mut plan = Plan::new(options);
     loop {
         let page_deadline = deadline.min(Instant::now() + PAGE_TIME_MAX);
