@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use cardea_engine::ModelId;
 use cardea_space::client::OpenRequest;
 use cardea_wire::Reason;
@@ -12,6 +12,7 @@ use cardea_wire::Reason;
 use crate::access::Moment;
 use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
 use crate::directory::{Device, Directory};
+use crate::space::FaceKey;
 use crate::work::Searched;
 
 /// The site in force.
@@ -23,6 +24,7 @@ pub struct Site {
     answer_deadline_ms: AtomicU64,
     directory: RwLock<Directory>,
     authoriser: ArcSwap<Authoriser>,
+    face_key: ArcSwapOption<FaceKey>,
     ready: AtomicBool,
     stopping: AtomicBool,
     erasure_pending: AtomicBool,
@@ -38,6 +40,7 @@ impl Site {
             answer_deadline_ms: AtomicU64::new(millis(answer_deadline)),
             directory: RwLock::new(directory),
             authoriser: ArcSwap::from_pointee(Authoriser::default()),
+            face_key: ArcSwapOption::empty(),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             erasure_pending: AtomicBool::new(false),
@@ -79,6 +82,17 @@ impl Site {
     /// From here on this one decides.
     pub fn set_authoriser(&self, authoriser: Authoriser) {
         self.authoriser.store(Arc::new(authoriser));
+    }
+
+    /// Whether a request's `Authorization` is that of Space, by the key in force now.
+    pub fn admits_space(&self, authorization: Option<&str>) -> bool {
+        let key = self.face_key.load();
+        key.as_ref().is_some_and(|key| key.admits(authorization))
+    }
+
+    /// From here on only this face-recognition key is taken, or none.
+    pub fn set_face_key(&self, key: Option<FaceKey>) {
+        self.face_key.store(key.map(Arc::new));
     }
 
     /// The last look before Space is asked to open.

@@ -35,7 +35,8 @@ fn ask(device: &mut Device) -> Verdict {
 /// door opened or not. The next one is granted again.
 fn open_meets(fault: &str, expected: Verdict, opened: bool) {
     let (mut site, mut device) = site();
-    site.space.command(&format!("fault {fault} on=open count=1"));
+    site.space
+        .command(&format!("fault {fault} on=open count=1"));
     assert_eq!(ask(&mut device), expected, "{fault}");
     site.settle();
     let audit = site.audit();

@@ -31,7 +31,14 @@ fn at_once(devices: Vec<Device>, person: impl Fn(usize) -> u64) -> Vec<Reply> {
 /// attempt or to none.
 #[test]
 fn forty_doors_on_two_loops_open_once_each() {
-    let simulator = ["--users", "50", "--doors", "40", "--latency", "100,50,5,400"];
+    let simulator = [
+        "--users",
+        "50",
+        "--doors",
+        "40",
+        "--latency",
+        "100,50,5,400",
+    ];
     let mut site = SpaceSite::start(40, &[("loops", "2")], &simulator);
     let devices = site.devices(20_001..=20_040);
     let replies = at_once(devices, |number| number as u64);
@@ -40,7 +47,11 @@ fn forty_doors_on_two_loops_open_once_each() {
     }
     let by_door = site.space.by_door();
     assert_eq!(by_door.len(), 40);
-    assert!(by_door.values().all(|opens| (opens.asked, opens.opened) == (1, 1)));
+    assert!(
+        by_door
+            .values()
+            .all(|opens| (opens.asked, opens.opened) == (1, 1))
+    );
     site.compare();
     site.server.stop();
 }
@@ -118,7 +129,9 @@ fn what_never_left_is_unavailable_and_never_leaves() {
     // Whatever still waited would be sent before this one.
     let asked = site.space.ledger().len();
     let mut device = site.device(20_040);
-    until("granted again", || verdict(&device.access(&face(1))) == GRANTED);
+    until("granted again", || {
+        verdict(&device.access(&face(1))) == GRANTED
+    });
     let others = site.space.by_door();
     let others = others.iter().filter(|(door, _)| *door != "20040");
     assert_eq!(others.map(|(_, opens)| opens.asked).sum::<usize>(), asked);

@@ -85,9 +85,16 @@ fn more_than_five_percent_gone_at_once_are_held() {
     let held: u64 = site.status("gone, held").parse().expect("a number");
     assert_eq!(held, 3);
     let users = site.space.command("users");
-    let is_user = |person: &str| users.as_array().is_some_and(|all| all.contains(&person.into()));
+    let is_user = |person: &str| {
+        users
+            .as_array()
+            .is_some_and(|all| all.contains(&person.into()))
+    };
     let gone: Vec<_> = (0..5).filter(|n| !is_user(&format!("P{n}"))).collect();
-    assert!(!gone.is_empty(), "the first ones are of those enrolled here");
+    assert!(
+        !gone.is_empty(),
+        "the first ones are of those enrolled here"
+    );
     let mut device = site.device(20_001);
     for person in &gone {
         let reply = device.access(&face(*person));
@@ -95,7 +102,10 @@ fn more_than_five_percent_gone_at_once_are_held() {
     }
     restart(&mut site);
     site.sync();
-    assert!(gone.iter().all(|n| is_here(&site, &format!("P{n}"))), "held");
+    assert!(
+        gone.iter().all(|n| is_here(&site, &format!("P{n}"))),
+        "held"
+    );
     site.site.done(&["space", "release"]);
     assert_eq!(site.status("gone, held"), "0");
     until("erased once an administrator agrees", || {
@@ -112,7 +122,9 @@ fn a_sync_that_fails_half_way_changes_nothing() {
     // The third page of users.
     site.space.command("fault half-page on=list skip=2 count=1");
     site.site.done(&["space", "sync"]);
-    until("the failure shows", || !site.status("failed since").is_empty());
+    until("the failure shows", || {
+        !site.status("failed since").is_empty()
+    });
     assert_eq!(verdict(&device.access(&face(1))), GRANTED);
     assert_eq!(site.status("people named"), "2500");
     assert_eq!(site.syncs(), 1);
@@ -152,7 +164,9 @@ fn a_door_of_the_same_name_is_that_door() {
     let mut site = SpaceSite::unconnected(5, &[], &["--users", "50", "--doors", "5"]);
     let name = "Door 2 & <1>";
     site.site.done(&["door", "add", name]);
-    let table = site.site.done(&["device", "add", "at 20002", "--door", name]);
+    let table = site
+        .site
+        .done(&["device", "add", "at 20002", "--door", name]);
     let code = table.split_whitespace().next_back().expect("a code");
     let mut device = cardea_tests::Device::commission(code);
     let fingerprint = site.space.fingerprint();

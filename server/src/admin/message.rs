@@ -93,6 +93,8 @@ pub enum Request {
     },
     /// Agrees that people who are gone from Space may be erased.
     SpaceRelease,
+    /// The script for Space's machine.
+    SpaceInstallScript,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -131,6 +133,7 @@ impl Request {
             | Self::SpaceStatus
             | Self::SpaceSync
             | Self::SpaceDoors
+            | Self::SpaceInstallScript
             | Self::AuditTail { .. } => return None,
         })
     }

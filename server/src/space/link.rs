@@ -8,6 +8,7 @@ use cardea_space::rights::{Rights, Timetables};
 use cardea_space::status::Status;
 use cardea_space::sync::Snapshot;
 
+use super::journal::Journal;
 use super::setup::SpaceSetup;
 use crate::api::{Completion, loop_of};
 use crate::authorise::{Authoriser, SpaceAuthoriser};
@@ -25,6 +26,7 @@ pub struct SpaceLink {
 struct Shared {
     site: Arc<Site>,
     writer: WriterHandle,
+    journal: Journal,
     known: Mutex<Known>,
 }
 
@@ -63,11 +65,13 @@ impl SpaceLink {
         site: &Arc<Site>,
         writer: &WriterHandle,
         loops: &[CompletionSender<Completion>],
+        journal: Journal,
         timetables: Arc<Timetables>,
     ) -> Result<Self, String> {
         let shared = Arc::new(Shared {
             site: Arc::clone(site),
             writer: writer.clone(),
+            journal,
             known: Mutex::default(),
         });
         shared.publish(|known| known.timetables = timetables);
@@ -194,8 +198,7 @@ impl Shared {
                 };
             }
             Event::SyncFailed(why) => self.known().syncs.failed = Some(why),
-            // The client logs it; the status is asked for where it is shown.
-            Event::StatusChanged(_) => {}
+            Event::StatusChanged(status) => self.journal.status(&status),
             Event::Opened(_) => unreachable!("passed on before"),
         }
     }

@@ -112,16 +112,28 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// At most `limit` people who are gone from Space since before `before_unix_s` and not held.
+    /// Whether Space named this person at its last sync.
     ///
     /// # Errors
     /// Those of a read.
-    pub fn space_gone(&self, before_unix_s: i64, limit: usize) -> Result<Vec<String>, StoreError> {
+    pub fn space_names(&self, ext_id: &str) -> Result<bool, StoreError> {
+        let mut select = self.db.prepare_cached(
+            "SELECT 1 FROM space_people WHERE ext_id = ?1 AND gone_since IS NULL",
+        )?;
+        Ok(select.exists([ext_id])?)
+    }
+
+    /// At most [`SPACE_BATCH_MAX`] people who are gone from Space since before `before_unix_s` and
+    /// not held.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn space_gone(&self, before_unix_s: i64) -> Result<Vec<String>, StoreError> {
         let mut select = self.db.prepare_cached(
             "SELECT ext_id FROM space_people WHERE gone_since < ?1 AND NOT held
-             ORDER BY gone_since, ext_id LIMIT ?2",
+             ORDER BY ext_id LIMIT ?2",
         )?;
-        let rows = select.query_map((before_unix_s, limit as i64), |row| row.get(0))?;
+        let rows = select.query_map((before_unix_s, SPACE_BATCH_MAX as i64), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

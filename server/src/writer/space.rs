@@ -3,16 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cardea_space::ext_id::ExtId;
+use cardea_space::install_script::InstallScript;
+use cardea_space::listener::EventListener;
 use cardea_space::rights::{Interval, Timetables};
 use cardea_space::sync::{Erasure, Snapshot, difference};
+use cardea_space::transport::Fingerprint;
 
 use super::Writer;
 use super::carry_out::{Refusal, date, done, table, unix_s, words};
 use super::error::WriterError;
 use crate::admin::message::{Response, SpaceKey};
+use crate::config::SpaceEvents;
 use crate::limits::{SPACE_BATCH_MAX, SPACE_ERASED_PER_TICK};
-use crate::space::{SpaceLink, SpaceSetup, new_key};
+use crate::space::{FaceKey, SpaceLink, SpaceSetup, SpaceTrust, new_key};
 use crate::store::{Door, SettingKey, SpaceBatch};
 
 /// Who is gone from Space is erased after this long.
@@ -40,6 +46,8 @@ impl Writer {
         let Some(online) = &mut self.online else {
             return Ok(());
         };
+        let face_key = setup.as_ref().map(|setup| FaceKey::of(&setup.face_key));
+        online.published.site().set_face_key(face_key);
         if let (Some(setup), Some(link)) = (&setup, &online.space)
             && link.is_as(setup)
         {
@@ -53,7 +61,8 @@ impl Writer {
             return Ok(());
         };
         let loops = online.published.loops();
-        match SpaceLink::start(&setup, &site, &online.handle, loops, timetables) {
+        let journal = online.journal.clone();
+        match SpaceLink::start(&setup, &site, &online.handle, loops, journal, timetables) {
             Ok(link) => online.space = Some(link),
             Err(why) => tracing::error!(why, "Space cannot be reached as it is set up"),
         }
@@ -81,6 +90,74 @@ impl Writer {
                     setup.face_key,
                 ],
             ],
+        ))
+    }
+
+    /// Listens for Space's events as the configuration says now.
+    pub(super) fn space_events_restart(&mut self) {
+        let wanted = self.config.space_events;
+        let Some(online) = &mut self.online else {
+            return;
+        };
+        let held = online.events.as_ref().map(|events| events.configured);
+        if held == wanted {
+            return;
+        }
+        // The port is free before it is taken again.
+        online.events = None;
+        let Some(configured) = wanted else {
+            return;
+        };
+        match online.journal.listen(&configured) {
+            Ok(listener) => {
+                tracing::info!(address = %listener.address(), "listening for Space's events");
+                online.events = Some(SpaceEventsIn {
+                    configured,
+                    listener,
+                });
+            }
+            Err(error) => tracing::error!(%error, "cannot listen for Space's events"),
+        }
+    }
+
+    /// The fact of the status that tells of Space's events.
+    fn space_events(&self) -> String {
+        let events = self
+            .online
+            .as_ref()
+            .and_then(|online| online.events.as_ref());
+        match (events, self.config.space_events) {
+            (Some(events), _) => {
+                let (at, from) = (events.listener.address(), events.configured.from);
+                let refused = events.listener.refused();
+                format!("taken at {at} from {from}; {refused} others refused")
+            }
+            (None, Some(configured)) => format!("cannot listen at {}", configured.listen),
+            (None, None) => "not configured".to_owned(),
+        }
+    }
+
+    pub(super) fn space_install_script(&self) -> Result<Response, Refusal> {
+        let setup = self
+            .space_setup()?
+            .ok_or_else(|| words("Space is not set up; `cardea space set` does that"))?;
+        let space_fingerprint = match &setup.trust {
+            Some(SpaceTrust::Fingerprint(text)) => Fingerprint::parse(text),
+            Some(SpaceTrust::CaPem(_)) | None => None,
+        };
+        let ca_pem = pem(self.pki.ca());
+        let script = InstallScript {
+            site: &self.config.site,
+            server_address: self.config.address,
+            server_port: self.config.listen.port(),
+            space_host: &setup.host,
+            space_port: setup.port,
+            space_fingerprint,
+            ca_pem: ca_pem.as_bytes(),
+        };
+        let script = script.render();
+        Ok(done(
+            &script.map_err(|error| Refusal::Words(error.to_string()))?,
         ))
     }
 
@@ -147,6 +224,7 @@ impl Writer {
                 rows.push(fact("last sync", last.unwrap_or_default()));
                 rows.push(fact("it found", syncs.found));
                 rows.push(fact("failed since", syncs.failed.unwrap_or_default()));
+                rows.push(fact("events", self.space_events()));
             }
         }
         rows.push(fact(
@@ -269,12 +347,12 @@ impl Writer {
     /// Erases who has been gone from Space long enough, a few at a time.
     pub(super) fn space_tick(&mut self) -> Result<(), WriterError> {
         let before_unix_s = unix_s().saturating_sub(GONE_S);
-        let reader = self.store.read();
-        for gone in reader.space_gone(before_unix_s, SPACE_ERASED_PER_TICK)? {
+        let gone = self.store.read().space_gone(before_unix_s)?;
+        for gone in gone.into_iter().take(SPACE_ERASED_PER_TICK) {
             // Whom we have under no such name there is nothing to erase of.
             if let Some(person) = self.store.read().space_person(&gone)? {
                 match self.person_withdraw(&person) {
-                    Ok(_) => tracing::info!("a person gone from Space is withdrawn"),
+                    Ok(_) => self.note("Space sync", "person.withdraw", person),
                     // He stays on the list, and the next turn tries again.
                     Err(Refusal::Failed(error)) => return Err(error),
                     Err(Refusal::Words(_)) => unreachable!("a withdrawal fails for a cause"),
@@ -284,6 +362,26 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// A listener for Space's events, and what it was configured by.
+pub(super) struct SpaceEventsIn {
+    configured: SpaceEvents,
+    listener: EventListener,
+}
+
+/// A certificate in PEM.
+fn pem(certificate: &[u8]) -> String {
+    let encoded = STANDARD.encode(certificate);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem + "-----END CERTIFICATE-----\n"
 }
 
 /// The tables as the configuration describes them.
