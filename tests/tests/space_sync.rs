@@ -76,6 +76,35 @@ fn who_is_gone_is_erased_after_a_day() {
     assert_eq!(site.status("people named"), "49");
 }
 
+/// Fails if a person who came back while no server ran is erased at the start.
+#[test]
+fn who_came_back_meanwhile_is_not_erased() {
+    let mut site = SpaceSite::start(5, &[], &["--users", "50", "--doors", "5"]);
+    site.space.command("remove P2");
+    site.sync();
+    site.server.process.kill();
+    a_day_passes(&site);
+    site.space.command("restore");
+    site.space.command("fault hang on=list");
+    let server = site.site.serve();
+    site.follow(server);
+    site.await_status("Connected");
+    // Devices' signs of life reach the writer with its turns: some have passed by the third.
+    let mut device = site.device(20_001);
+    for _ in 0..3 {
+        let before = site.rows("device_list");
+        until("a turn of the writer", || {
+            assert_eq!(device.heartbeat().0, 200);
+            site.rows("device_list") != before
+        });
+    }
+    assert!(is_here(&site, "P2"));
+    site.space.command("clear");
+    site.await_syncs(1);
+    assert_eq!(verdict(&device.access(&face(2))), GRANTED);
+    assert!(is_here(&site, "P2"));
+}
+
 /// Fails if a Space that lost its people by mistake has them erased here, or if they pass.
 #[test]
 fn more_than_five_percent_gone_at_once_are_held() {

@@ -270,6 +270,13 @@ impl Api {
     /// Space has answered for a door, or it will not.
     pub(super) fn opened(&mut self, done: &OpenCompletion, now: Instant, replies: &mut Replies) {
         if let Some(in_flight) = self.attempts.find(done.ticket) {
+            let device = in_flight.attempt.device().id;
+            match &done.outcome {
+                Outcome::Opened => {}
+                outcome @ (Outcome::Refused { .. } | Outcome::NotSent(_) | Outcome::Unknown(_)) => {
+                    tracing::info!(device, %outcome, "Space did not open");
+                }
+            }
             let withheld = in_flight.gate.as_ref().and_then(|gate| gate.why_shut());
             let action = in_flight
                 .attempt

@@ -181,6 +181,9 @@ struct Online {
     space: Option<SpaceLink>,
     journal: Journal,
     events: Option<SpaceEventsIn>,
+    since: Instant,
+    /// A sync of this run is in the store.
+    space_stored: bool,
     /// Answers that wait until a snapshot of this generation is in force.
     waiting: Vec<(u64, Sender<Response>, Response)>,
 }
@@ -264,6 +267,8 @@ impl Writer {
             space: None,
             journal: Journal::new(self.records.clone()),
             events: None,
+            since: Instant::now(),
+            space_stored: false,
             waiting: Vec::new(),
         });
         self.follow()?;

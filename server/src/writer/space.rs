@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,9 +13,9 @@ use cardea_space::rights::{Interval, Timetables};
 use cardea_space::sync::{Erasure, Snapshot, difference};
 use cardea_space::transport::Fingerprint;
 
-use super::Writer;
 use super::carry_out::{Refusal, date, done, table, unix_s, words};
 use super::error::WriterError;
+use super::{Online, Writer};
 use crate::admin::message::{Response, SpaceKey};
 use crate::config::SpaceEvents;
 use crate::limits::{SPACE_BATCH_MAX, SPACE_ERASED_PER_TICK};
@@ -23,6 +24,8 @@ use crate::store::{Door, SettingKey, SpaceBatch};
 
 /// Who is gone from Space is erased after this long.
 const GONE_S: i64 = 24 * 3_600;
+/// After a start nobody is erased before the first sync is stored, or this has passed.
+const FIRST_SYNC_WAIT: Duration = Duration::from_secs(3_600);
 
 impl Writer {
     /// The set-up, if there is one.
@@ -309,6 +312,9 @@ impl Writer {
             self.store.space_synced(&batch, unix_s())?;
         }
         self.space_doors_synced(snapshot)?;
+        if let Some(online) = &mut self.online {
+            online.space_stored = true;
+        }
         self.follow()
     }
 
@@ -344,8 +350,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Erases who has been gone from Space long enough, a few at a time.
+    /// Erases who has been gone from Space long enough, a few at a time. Who came back while no
+    /// server ran is known by the first sync, which is waited for, though not for ever.
     pub(super) fn space_tick(&mut self) -> Result<(), WriterError> {
+        let knows =
+            |online: &Online| online.space_stored || online.since.elapsed() > FIRST_SYNC_WAIT;
+        if !self.online.as_ref().is_some_and(knows) {
+            return Ok(());
+        }
         let before_unix_s = unix_s().saturating_sub(GONE_S);
         let gone = self.store.read().space_gone(before_unix_s)?;
         for gone in gone.into_iter().take(SPACE_ERASED_PER_TICK) {
