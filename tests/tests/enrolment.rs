@@ -3,7 +3,7 @@
 
 use cardea_tests::device::tag;
 use cardea_tests::files::{json_line, write_csv, write_lines};
-use cardea_tests::{Device, Face, Site, face};
+use cardea_tests::{Admin, Device, Face, Site, face};
 use cardea_wire::{Decision, Reason};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -217,7 +217,7 @@ fn who_withdraws_is_denied_at_once_and_erased_from_every_file() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let mut admin = server.admin();
+                let mut admin = Admin::connect(&site.data());
                 while busy.load(Ordering::Relaxed) {
                     admin.ask(&json!({"do": "door_list"})).expect("an answer");
                 }

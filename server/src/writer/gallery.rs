@@ -159,7 +159,8 @@ impl Snapshots {
         self.erase_by = Some(Instant::now());
     }
 
-    /// Embeddings that nobody keeps were written to the store: its log is emptied with the next tick.
+    /// Embeddings that nobody keeps were written to the store: its log is emptied with the next
+    /// tick.
     pub(super) fn empty_log(&mut self) {
         self.log_dirty = true;
     }
