@@ -176,7 +176,14 @@ impl Snapshots {
         self.log_dirty = true;
     }
 
-    /// Embeddings that nobody keeps were written to the store: its log is emptied with the next tick.
+    /// Tests have no hour to wait.
+    #[cfg(test)]
+    pub(super) fn erase_now(&mut self) {
+        self.erase_by = Some(Instant::now());
+    }
+
+    /// Embeddings that nobody keeps were written to the store: its log is emptied with the next
+    /// tick.
     pub(super) fn empty_log(&mut self) {
         self.log_dirty = true;
     }
