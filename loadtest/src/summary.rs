@@ -356,3 +356,6 @@ fn worst(samples: &[&Sample]) -> Vec<Sample> {
     order.sort_by_key(slowest_first);
     order.into_iter().copied().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use cardea_loadtest::blocking::Session;
 use cardea_loadtest::client::{Client, Failure, Stage};
 use cardea_loadtest::commission::{self, CommissionError};
 use cardea_loadtest::identity::Identity;
+use cardea_loadtest::limits::WAITING_PER_DEVICE_MAX;
 use cardea_loadtest::mirror::{Answers, Mirror, true_answers};
 use cardea_loadtest::plan::{Lane, Plan, Segment, Shape};
 use cardea_loadtest::probes::{Known, Match, Origin, Person, ProbeKind, Probes};
@@ -209,6 +210,27 @@ fn a_server_that_never_answers_costs_each_request_its_timeout_and_no_more() {
     let summary = load(answers, &segments, timeout);
     assert_eq!(summary.errors.get(&Stage::Timeout), Some(&1));
     assert!(summary.all.response.percentile_us(100.0) >= 300_000);
+}
+
+#[test]
+fn a_device_holds_so_many_waiting_requests_and_no_more() {
+    let first = AtomicU32::new(0);
+    let answers: Box<Answers> = Box::new(move |request| {
+        if first.fetch_add(1, Ordering::Relaxed) == 0 {
+            // Long enough for the generator to see that all the others are due.
+            std::thread::park_timeout(Duration::from_millis(300));
+        }
+        let (denied, no_match) = (Decision::Denied, Reason::NoMatch);
+        Reply::new(Kind::Access, request.request_id, denied, no_match)
+    });
+    let all_at_once = Segment {
+        shape: Shape::Burst,
+        window_s: 0.0,
+        ..segment(Lane::KeptAlive, WAITING_PER_DEVICE_MAX + 1 + 5, 1)
+    };
+    let summary = load(answers, &[all_at_once], TIMEOUT);
+    assert_eq!(summary.errors.get(&Stage::Backlog), Some(&5));
+    assert_eq!(summary.all.errors, 5);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use cardea_loadtest::limits::REPORT_BYTES_MAX;
 use cardea_loadtest::mirror::{Mirror, true_answers};
 use cardea_loadtest::probes::{Known, Match, Origin, Person, ProbeKind, Probes};
 use serde_json::Value;
@@ -204,6 +205,15 @@ fn a_ramp_tells_the_rate_that_holds_and_compare_holds_two_runs_against_each_othe
     );
     let below = site.call("compare --a a.json --b b.json --at-most p99=0.000001");
     assert_eq!(below.status.code(), Some(1));
+    let long = fs::File::create(site.folder.path().join("long.json")).expect("a file");
+    long.set_len(REPORT_BYTES_MAX + 1).expect("a sparse file");
+    let too_long = site.call("compare --a a.json --b long.json");
+    assert_eq!(too_long.status.code(), Some(2));
+    assert!(
+        errors(&too_long).contains("longer than"),
+        "{}",
+        errors(&too_long)
+    );
     let unpaired = site.call("compare --a a.json b.json --b b.json");
     assert_eq!(unpaired.status.code(), Some(2));
 }

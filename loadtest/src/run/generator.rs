@@ -9,11 +9,12 @@ use mio::event::Event;
 use mio::{Events, Poll, Token};
 
 use super::device::{Current, Device, Task};
+use super::failures::Failures;
 use super::timer::Timer;
 use super::{LEAD, Progress, RunError, Setup};
 use crate::client::{Failure, Stage};
 use crate::http::Response;
-use crate::limits::{FAILURE_TEXTS_MAX, PREPARE_TIMEOUT, PREPARING_AT_ONCE, STARTS_PER_TURN};
+use crate::limits::{PREPARE_TIMEOUT, PREPARING_AT_ONCE, STARTS_PER_TURN};
 use crate::plan::{Lane, Message};
 use crate::sample::{Outcome, Sample};
 
@@ -35,7 +36,7 @@ pub(super) struct Generator<'a> {
     oldest: usize,
     ended: Vec<bool>,
     pub(super) samples: Vec<Sample>,
-    pub(super) failures: Vec<(String, u64)>,
+    pub(super) failures: Failures,
     body: Vec<u8>,
 }
 
@@ -57,7 +58,7 @@ impl<'a> Generator<'a> {
             oldest: 0,
             ended: vec![false; count],
             samples: Vec::with_capacity(count),
-            failures: Vec::new(),
+            failures: Failures::default(),
             body: Vec::new(),
         })
     }
@@ -277,7 +278,7 @@ impl<'a> Generator<'a> {
         match Outcome::of(response, message, self.request_id(u64::from(number))) {
             Ok(outcome) => self.record(device, number, current, outcome),
             Err(failure) => {
-                self.note(&failure);
+                self.failures.note(&failure);
                 self.record(device, number, current, Outcome::Failed(failure.stage));
             }
         }
@@ -292,7 +293,7 @@ impl<'a> Generator<'a> {
         if let Some(current) = self.devices[device].current
             && let Task::Start(number) = current.task
         {
-            self.note(&failure);
+            self.failures.note(&failure);
             self.record(device, number, current, Outcome::Failed(failure.stage));
         }
         self.devices[device].abandon();
@@ -307,7 +308,7 @@ impl<'a> Generator<'a> {
                 return;
             };
             if let Err(failure) = self.begin(device, Task::Start(number), noticed_us) {
-                self.note(&failure);
+                self.failures.note(&failure);
                 if let Some(current) = self.devices[device].current {
                     self.record(device, number, current, Outcome::Failed(failure.stage));
                 }
@@ -352,7 +353,7 @@ impl<'a> Generator<'a> {
     }
 
     fn record_unbegun(&mut self, number: u32, now_us: u64, failure: Failure) {
-        self.note(&failure);
+        self.failures.note(&failure);
         let times = (now_us, now_us, now_us);
         let outcome = Outcome::Failed(failure.stage);
         self.push_sample(number, times, (None, None), outcome);
@@ -383,16 +384,6 @@ impl<'a> Generator<'a> {
             resumed,
             outcome,
         });
-    }
-
-    fn note(&mut self, failure: &Failure) {
-        let text = failure.to_string();
-        let known = self.failures.iter_mut().find(|(known, _)| *known == text);
-        if let Some((_, count)) = known {
-            *count += 1;
-        } else if self.failures.len() < FAILURE_TEXTS_MAX {
-            self.failures.push((text, 1));
-        }
     }
 
     fn request_id(&self, number: u64) -> RequestId {

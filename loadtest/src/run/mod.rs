@@ -12,6 +12,7 @@
 //! - Nothing is allocated per request but what TLS takes.
 
 mod device;
+mod failures;
 mod generator;
 mod timer;
 
@@ -123,7 +124,7 @@ pub fn run(setup: &Setup<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Run,
         began,
         cpu_us: thread_cpu_us().saturating_sub(cpu_before_us),
         samples: generator.samples,
-        failures: generator.failures,
+        failures: generator.failures.into_counts(),
     })
 }
 

@@ -242,7 +242,12 @@ impl Writer {
             key: SettingKey::DECISION_THRESHOLD.0,
         })?;
         self.store.reserve_log()?;
-        let mut snapshots = Snapshots::new(&self.store, &self.directory, model, handle.clone())?;
+        let mut snapshots = Snapshots::new(
+            &self.store,
+            &self.directory,
+            (model, threshold),
+            handle.clone(),
+        )?;
         let gallery = snapshots.open_or_rebuild(&self.store)?;
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
@@ -370,7 +375,9 @@ impl Writer {
         let Some(online) = &mut self.online else {
             return;
         };
-        let result = online.snapshots.written(written, &mut online.published);
+        let result = online
+            .snapshots
+            .written(written, &mut online.published, &mut self.store);
         let in_force = online.published.in_force_with_snapshot();
         let waits = |generation: u64| in_force.is_some_and(|open| generation >= open);
         for (generation, reply, response) in std::mem::take(&mut online.waiting) {
