@@ -115,7 +115,12 @@ impl Ramp {
         let summary = Summary::new(&run, probes);
         let checked = verdict::check(conditions, &|name| summary.quantity(name));
         let lateness_us = summary.lateness.percentile_us(100.0);
-        let verdict = verdict::judge(&checked, lateness_us, 0);
+        let verdict = match verdict::judge(&checked, lateness_us, 0) {
+            Verdict::Void(_) if verdict::fails_despite_lateness(&checked, lateness_us) => {
+                Verdict::Fails
+            }
+            verdict => verdict,
+        };
         let ms = |percent| summary.all.response.percentile_us(percent) as f64 / 1e3;
         println!(
             "{rate:>9.0} {:>10.0} {:>10.3} {:>10.3} {:>10.3}  {verdict:?}",
