@@ -133,6 +133,9 @@ fn reports_are_written_and_agree_with_each_other() {
     assert_eq!(number("/all/requests"), Some(40));
     assert_eq!(number("/lanes/cold/handshake/count"), Some(20));
     assert_eq!(number("/wrong"), Some(0));
+    assert_eq!(number("/plan/seed"), Some(1));
+    assert_eq!(report["plan"]["segments"][1]["lane"], "cold");
+    assert_eq!(number("/probes/people"), Some(8));
     assert_eq!(report["worst"].as_array().map(Vec::len), Some(10));
     let max_us = number("/all/response/p100").expect("a maximum");
     assert_eq!(

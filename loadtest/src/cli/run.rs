@@ -7,6 +7,7 @@ use cardea_loadtest::plan::{Lane, Plan, Segment, Shape};
 use cardea_loadtest::run::{self, RunError, Setup};
 use cardea_loadtest::summary::Summary;
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use super::output::{Output, ProgressLine, parse_conditions};
 use super::target::Target;
@@ -86,7 +87,17 @@ impl Run {
         line.clear();
 
         let summary = Summary::new(&run, &probes);
-        self.output.write(&run, &summary, &conditions)
+        let context = json!({
+            "target": setup.server.to_string(),
+            "plan": {"seed": self.target.seed, "segments": segments},
+            "probes": {
+                "distinct": probes.count(),
+                "seed": probes.origin.seed,
+                "people": probes.origin.people,
+                "threshold": probes.origin.threshold,
+            },
+        });
+        self.output.write(&run, &summary, &conditions, &context)
     }
 
     /// The segments of the plan's file; none without one.
