@@ -54,6 +54,8 @@ pub(crate) struct Int8Rows<'a> {
 #[repr(C, align(64))]
 pub(crate) struct Int8Probe {
     pub(crate) codes: [i8; DIM],
+    /// 128 times the sum of the codes.
+    pub(crate) sum128: i32,
     /// Value of one code step.
     scale: f32,
     /// At least the norm of the dequantised probe: what a row's residual weighs.
@@ -94,8 +96,10 @@ impl Int8Probe {
             - SCORE_ERROR_MAX
             - ESTIMATE_ERROR_MAX
             - slack;
+        let sum128 = codes.iter().map(|&c| i32::from(c) * 128).sum();
         Self {
             codes,
+            sum128,
             scale,
             weight,
             floor: down(reach),

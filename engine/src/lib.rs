@@ -5,6 +5,8 @@
 //! Start with [`View`] (what a search sees), [`Searcher`] (how it looks), [`gallery`] (the file)
 //! and [`oracle`] (the same answer by the plainest way).
 
+#[doc(hidden)]
+pub mod bench;
 mod bound;
 mod candidate;
 mod embedding;

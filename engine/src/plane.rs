@@ -402,5 +402,19 @@ impl PlaneProbe {
     }
 }
 
+impl PlaneProbe {
+    /// Random codes and a floor that hardly any row reaches, for benches.
+    pub(crate) fn random(random: &mut crate::synthetic::Stream) -> Self {
+        let code = |_| (random.bits() % 255) as u8 as i16 as i8;
+        let codes: [i8; DIM] = std::array::from_fn(code).map(|c: i8| c.max(-127));
+        Self {
+            codes,
+            weights: [20; 4],
+            shifts: [3; GROUPS_MAX],
+            floor: 1 << 29,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows of the snapshot that a thread takes at a time.
-const UNIT_ROWS: usize = 2048;
+const UNIT_ROWS: usize = 4096;
 
 const _: () = assert!(UNIT_ROWS.is_multiple_of(BLOCK_ROWS));
 

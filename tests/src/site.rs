@@ -70,7 +70,8 @@ impl Site {
         let set = configuration
             .iter()
             .map(|(key, value)| format!("{key} = {value}"));
-        let lines: Vec<String> = kept.map(str::to_owned).chain(set).collect();
+        // Before the file's first table.
+        let lines: Vec<String> = set.chain(kept.map(str::to_owned)).collect();
         fs::write(&file, lines.join("\n") + "\n").expect("written");
     }
 

@@ -65,6 +65,11 @@ fn a_bad_file_is_refused_whole_by_line_and_skip_bad_takes_the_rest() {
     let site = Site::with(&[("erasure_period_s", "1")]);
     let server = site.serve();
     let mut device = site.device("front");
+    // What a start of the server empties anyway is over once this is done.
+    server.admin().enrol("C0", &face(0)).expect("enrolled");
+    site.done(&["people", "withdraw", "C0"]);
+    wait_until_erased(&site, &mut device, &face(0));
+
     let file = site.file("people.jsonl");
     let path = file.to_str().expect("UTF-8");
     let no_consent =
@@ -219,6 +224,40 @@ fn who_withdraws_is_denied_at_once_and_erased_from_every_file() {
     device.follow(server.address);
     assert_eq!(decided(&mut device, &face(7)), NO_MATCH);
     assert_eq!(decided(&mut device, &face(8)), granted("F8"));
+    server.stop();
+}
+
+/// Fails if `Writer::person_withdraw` does not call `erase_all` where no server runs.
+#[test]
+fn who_withdraws_while_no_server_runs_is_erased_too() {
+    let site = Site::new();
+    let server = site.serve();
+    let mut admin = server.admin();
+    admin.enrol("I1", &face(1)).expect("enrolled");
+    admin.enrol("I2", &face(2)).expect("enrolled");
+    drop(admin);
+    let mut device = site.device("front");
+    // Without its snapshot the next start writes one, with both of them.
+    server.stop();
+    let gallery = site.data().join("gallery");
+    std::fs::remove_dir_all(&gallery).expect("removed");
+    site.serve().stop();
+    let in_gallery = |face: &Face| {
+        let remains = remains(&site, face);
+        remains.iter().any(|file| file.starts_with(&gallery))
+    };
+    assert!(in_gallery(&face(1)), "the search is blind");
+    site.done(&["people", "withdraw", "I1"]);
+    assert!(
+        remains(&site, &face(1)).is_empty(),
+        "{:?}",
+        remains(&site, &face(1))
+    );
+    let server = site.serve();
+    device.follow(server.address);
+    assert_eq!(decided(&mut device, &face(1)), NO_MATCH);
+    assert_eq!(decided(&mut device, &face(2)), granted("I2"));
+    assert!(in_gallery(&face(2)));
     server.stop();
 }
 

@@ -120,10 +120,11 @@ fn each_foreign_world_has_its_home() {
     for (file, text) in rust_files() {
         let code = before_tests(&text);
         for (world, places) in homes {
-            let named = file != SELF && code.lines().any(|line| {
-                let line = line.trim_start();
-                !line.starts_with("//") && names(line, world)
-            });
+            let named = file != SELF
+                && code.lines().any(|line| {
+                    let line = line.trim_start();
+                    !line.starts_with("//") && names(line, world)
+                });
             if named && !places.iter().any(|place| file.starts_with(place)) {
                 broken.push(format!("{file} names {world}"));
             }

@@ -14,20 +14,16 @@
 //! probe would overflow, is refused when a gallery is opened and never written. `maddwd` by ones
 //! widens to i32; 512 products stay below 2^23.
 //!
-//! # Plane
-//! A line holds 4 bytes of each of 16 rows, so that sums of different rows lie in different lanes
-//! and nothing is added across. Codes are unsigned, unpacked by mask and shift, once for all probes
-//! of a tile; `maddubs` by the probe's codes gives pairs of at most 3,810 (4 bits) or 762 (2 bits),
-//! added in i16 for a group of 4 lines (range in `crate::plane`), then `maddwd` by `2^k` widens
-//! and scales at once. Per 8 rows and 4-bit line: 1 load, 3 to unpack, 2 `maddubs`, 2 `paddw`.
+//! The plane's pass is in `avx2/plane.rs`.
 //!
 //! # f32
 //! The fixed order of `score`: one register of 8 lanes a pair, multiply then add, then its tree.
 //! Four rows by three probes keep 12 sums in flight, which hides the additions' latency.
 
-use super::{Int8Scan, PlaneScan, Scores, Survivor, Work};
+mod plane;
+
+use super::{Int8Scan, Scores, Survivor, Work};
 use crate::DIM;
-use crate::plane::{BLOCK_ROWS, Line, PlaneProbe, PlaneRows};
 use bytemuck::{must_cast, must_cast_ref};
 use std::arch::x86_64::*;
 
@@ -46,7 +42,8 @@ pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Int8(scan) => int8(scan),
         Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, &probe.codes)),
-        Work::Plane(scan) => plane(scan),
+        Work::Plane(scan) => plane::plane(scan),
+        Work::Peak(rounds) => plane::peak(rounds),
         Work::Scores(scores) => self::scores(scores),
     }
 }
@@ -124,197 +121,6 @@ fn int8_dot(row: &[i8; DIM], probe: &[i8; DIM]) -> i32 {
     let [sum] = int8_dots(must_cast_ref(row), [must_cast_ref(probe)]);
     let dots: [i32; 4] = must_cast(sum_four([sum; 4]));
     dots[0]
-}
-
-/// A probe with each four codes repeated for eight rows, so that `maddubs` reads them from memory.
-#[repr(C, align(64))]
-struct Spread {
-    codes: [[u8; 32]; DIM / 4],
-    weights: [u8; 32],
-    /// `2^k` of each group, for `maddwd`.
-    scales: [[i16; 16]; 16],
-    floor: i32,
-}
-
-impl Spread {
-    fn new(probe: &PlaneProbe) -> Self {
-        let fours: &[[u8; 4]; DIM / 4] = must_cast_ref(&probe.codes);
-        Self {
-            codes: fours.map(|four| must_cast([four; 8])),
-            weights: must_cast([probe.weights; 8]),
-            scales: probe.shifts.map(|shift| [1 << shift; 16]),
-            floor: probe.floor,
-        }
-    }
-}
-
-/// Blocks that stay in the second-level cache (200 KB) while all probes walk over them.
-const TILE_BLOCKS: usize = 64;
-
-#[target_feature(enable = "avx2")]
-fn plane(
-    PlaneScan {
-        plane,
-        probes,
-        survivors,
-    }: PlaneScan<'_>,
-) {
-    let spread: Vec<Spread> = probes.iter().map(Spread::new).collect();
-    let lines = plane.geometry.lines();
-    let tiles = plane
-        .lines
-        .chunks(lines * TILE_BLOCKS)
-        .zip(plane.numbers.chunks(TILE_BLOCKS));
-    for (tile, (tile_lines, tile_numbers)) in tiles.enumerate() {
-        let part = PlaneRows {
-            lines: tile_lines,
-            numbers: tile_numbers,
-            ..plane
-        };
-        let first = tile * TILE_BLOCKS;
-        let (fours, rest) = spread.as_chunks::<4>();
-        for (four, probes) in fours.iter().enumerate() {
-            plane_tile::<4, 1>(part, first, four * 4, probes.each_ref(), survivors);
-        }
-        for (i, probe) in rest.iter().enumerate() {
-            plane_tile::<1, 2>(part, first, fours.len() * 4 + i, [probe], survivors);
-        }
-    }
-}
-
-/// `P` probes over some blocks, `H` halves (8 rows each) of a block at a time.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn plane_tile<const P: usize, const H: usize>(
-    plane: PlaneRows<'_>,
-    first_block: usize,
-    first_probe: usize,
-    probes: [&Spread; P],
-    survivors: &mut Vec<Survivor>,
-) {
-    let lines4 = plane.geometry.dims4 / 8;
-    let below = probes.map(|probe| _mm256_set1_epi32(probe.floor.saturating_sub(1)));
-    let blocks = plane
-        .lines
-        .chunks_exact(plane.geometry.lines())
-        .zip(plane.numbers);
-    for (block, (lines, numbers)) in blocks.enumerate() {
-        let (lines4, lines2) = lines.split_at(lines4);
-        let mut masks = [0u32; P];
-        for half in (0..2).step_by(H) {
-            let sums_i32x8 = plane_block::<P, H>(lines4, lines2, numbers, half, probes);
-            for p in 0..P {
-                for h in 0..H {
-                    let reach = _mm256_cmpgt_epi32(sums_i32x8[p][h], below[p]);
-                    let mask = _mm256_movemask_ps(_mm256_castsi256_ps(reach)) as u32;
-                    masks[p] |= mask << (8 * (half + h));
-                }
-            }
-        }
-        for p in 0..P {
-            if masks[p] != 0 {
-                let (block, probe) = (first_block + block, first_probe + p);
-                PlaneScan::keep(survivors, plane.rows, block, probe, masks[p]);
-            }
-        }
-    }
-}
-
-/// The integers `I` of `H` halves of a block from `half` on.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn plane_block<const P: usize, const H: usize>(
-    lines4: &[Line],
-    lines2: &[Line],
-    numbers: &Line,
-    half: usize,
-    probes: [&Spread; P],
-) -> [[__m256i; H]; P] {
-    let ones_i16x16 = _mm256_set1_epi16(1);
-    let mut sums_i32x8 = [[_mm256_setzero_si256(); H]; P];
-    for p in 0..P {
-        for h in 0..H {
-            let pairs = _mm256_maddubs_epi16(load(numbers, half + h), must_cast(probes[p].weights));
-            sums_i32x8[p][h] = _mm256_madd_epi16(pairs, ones_i16x16);
-        }
-    }
-    let low4 = _mm256_set1_epi8(0x0f);
-    let groups4 = lines4.as_chunks::<4>().0;
-    for (group, lines) in groups4.iter().enumerate() {
-        let mut sums_i16x16 = [[_mm256_setzero_si256(); H]; P];
-        let codes = probes.map(|probe| &probe.codes.as_chunks::<8>().0[group]);
-        for (l, line) in lines.iter().enumerate() {
-            for h in 0..H {
-                let bytes = load(line, half + h);
-                let low_u8x32 = _mm256_and_si256(bytes, low4);
-                let high_u8x32 = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), low4);
-                for p in 0..P {
-                    let low = _mm256_maddubs_epi16(low_u8x32, must_cast(codes[p][l * 2]));
-                    let high = _mm256_maddubs_epi16(high_u8x32, must_cast(codes[p][l * 2 + 1]));
-                    let sum = _mm256_add_epi16(sums_i16x16[p][h], low);
-                    sums_i16x16[p][h] = _mm256_add_epi16(sum, high);
-                }
-            }
-        }
-        add_group(&mut sums_i32x8, sums_i16x16, probes, group);
-    }
-    let low2 = _mm256_set1_epi8(0x03);
-    for (group, lines) in lines2.as_chunks::<4>().0.iter().enumerate() {
-        let mut sums_i16x16 = [[_mm256_setzero_si256(); H]; P];
-        let skipped = groups4.len() * 8 + group * 16;
-        let codes = probes.map(|probe| {
-            probe.codes[skipped..]
-                .first_chunk::<16>()
-                .expect("the geometry is sound")
-        });
-        for (l, line) in lines.iter().enumerate() {
-            for h in 0..H {
-                let bytes = load(line, half + h);
-                let parts_u8x32 = [
-                    _mm256_and_si256(bytes, low2),
-                    _mm256_and_si256(_mm256_srli_epi16::<2>(bytes), low2),
-                    _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), low2),
-                    _mm256_and_si256(_mm256_srli_epi16::<6>(bytes), low2),
-                ];
-                for p in 0..P {
-                    for part in 0..4 {
-                        let pairs_i16x16 = _mm256_maddubs_epi16(
-                            parts_u8x32[part],
-                            must_cast(codes[p][l * 4 + part]),
-                        );
-                        sums_i16x16[p][h] = _mm256_add_epi16(sums_i16x16[p][h], pairs_i16x16);
-                    }
-                }
-            }
-        }
-        add_group(&mut sums_i32x8, sums_i16x16, probes, groups4.len() + group);
-    }
-    sums_i32x8
-}
-
-/// Widens a group's sums and scales them.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn add_group<const P: usize, const H: usize>(
-    sums_i32x8: &mut [[__m256i; H]; P],
-    group_i16x16: [[__m256i; H]; P],
-    probes: [&Spread; P],
-    group: usize,
-) {
-    for p in 0..P {
-        let scale_i16x16: __m256i = must_cast(probes[p].scales[group]);
-        for h in 0..H {
-            let scaled_i32x8 = _mm256_madd_epi16(group_i16x16[p][h], scale_i16x16);
-            sums_i32x8[p][h] = _mm256_add_epi32(sums_i32x8[p][h], scaled_i32x8);
-        }
-    }
-}
-
-/// Eight of the sixteen rows of a line.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load(line: &Line, half: usize) -> __m256i {
-    must_cast(line.as_chunks::<{ 2 * BLOCK_ROWS }>().0[half])
 }
 
 #[target_feature(enable = "avx2")]

@@ -9,13 +9,21 @@
 //! As AVX-VNNI, with 16 rows a register and the probe's four codes as a broadcast operand. Every
 //! sum is exact, so it equals AVX2's.
 //!
-//! int8 and f32 are AVX2's: survivors are few, and a scan of int8 alone waits for memory.
+//! # int8
+//! `vpdpbusd` wants one side unsigned: `c + 128` is `c` with its highest bit flipped, and
+//! `sum (c + 128) q = sum c q + 128 sum q`, whose last term the probe knows. Sums stay below
+//! `512 * 255 * 127 < 2^24`.
+//!
+//! f32 is AVX2's.
 
-use super::{PlaneScan, Survivor, Work, avx2};
+use super::tile::{GROUP_LINES, Tile, Tiles, cached_parts};
+use super::{Int8Scan, PEAK_CHAINS, PlaneScan, Survivor, Work, avx2};
 use crate::DIM;
-use crate::plane::{Line, PlaneProbe, PlaneRows};
+use crate::int8::Int8Probe;
+use crate::plane::Line;
 use bytemuck::{must_cast, must_cast_ref};
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 /// The feature that this CPU lacks.
 pub(super) fn missing() -> Option<&'static str> {
@@ -37,132 +45,134 @@ pub(super) fn missing() -> Option<&'static str> {
 pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Plane(scan) => plane(scan),
-        work @ (Work::Int8(_) | Work::Int8Listed(_) | Work::Scores(_)) => avx2::run(work),
+        Work::Peak(rounds) => peak(rounds),
+        Work::Int8(scan) => int8(scan),
+        Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, probe)),
+        work @ Work::Scores(_) => avx2::run(work),
     }
 }
 
-/// Blocks that stay in the second-level cache (200 KB) while all probes walk over them.
-const TILE_BLOCKS: usize = 64;
-/// Probes that share the unpacking: as many sums, and room for what they share.
-const TILE_PROBES: usize = 8;
-
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
-fn plane(
-    PlaneScan {
-        plane,
+fn int8(
+    Int8Scan {
+        rows,
         probes,
         survivors,
-    }: PlaneScan<'_>,
+    }: Int8Scan<'_>,
 ) {
-    let lines = plane.geometry.lines();
-    let tiles = plane
-        .lines
-        .chunks(lines * TILE_BLOCKS)
-        .zip(plane.numbers.chunks(TILE_BLOCKS));
-    for (tile, (tile_lines, tile_numbers)) in tiles.enumerate() {
-        let part = PlaneRows {
-            lines: tile_lines,
-            numbers: tile_numbers,
-            ..plane
-        };
-        let first = tile * TILE_BLOCKS;
-        let (many, rest) = probes.as_chunks::<TILE_PROBES>();
-        for (number, probes) in many.iter().enumerate() {
-            plane_tile(
-                part,
-                first,
-                number * TILE_PROBES,
-                probes.each_ref(),
-                survivors,
-            );
-        }
-        let done = many.len() * TILE_PROBES;
-        let (pairs, rest) = rest.as_chunks::<2>();
-        for (number, probes) in pairs.iter().enumerate() {
-            plane_tile(part, first, done + number * 2, probes.each_ref(), survivors);
-        }
-        for probe in rest {
-            plane_tile(part, first, done + pairs.len() * 2, [probe], survivors);
-        }
-    }
-}
-
-/// `P` probes over some blocks.
-#[inline]
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
-fn plane_tile<const P: usize>(
-    plane: PlaneRows<'_>,
-    first_block: usize,
-    first_probe: usize,
-    probes: [&PlaneProbe; P],
-    survivors: &mut Vec<Survivor>,
-) {
-    let lines4 = plane.geometry.dims4 / 8;
-    let floors = probes.map(|probe| _mm512_set1_epi32(probe.floor));
-    let blocks = plane
-        .lines
-        .chunks_exact(plane.geometry.lines())
-        .zip(plane.numbers);
-    for (block, (lines, numbers)) in blocks.enumerate() {
-        let (lines4, lines2) = lines.split_at(lines4);
-        let sums_i32x16 = plane_block(lines4, lines2, numbers, probes);
-        for p in 0..P {
-            let mask = _mm512_cmpge_epi32_mask(sums_i32x16[p], floors[p]);
-            if mask != 0 {
-                let (block, probe) = (first_block + block, first_probe + p);
-                PlaneScan::keep(survivors, plane.rows, block, probe, mask.into());
+    for (row, (codes, &norm)) in rows.codes.iter().zip(rows.norms).enumerate() {
+        for (probe, prepared) in probes.iter().enumerate() {
+            if prepared.may_reach(int8_dot(codes, prepared), norm) {
+                survivors.push(Survivor {
+                    row: row as u32,
+                    probe: probe as u32,
+                });
             }
         }
     }
 }
 
-/// The integers `I` of a block.
+/// One row, one probe.
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
-fn plane_block<const P: usize>(
+fn int8_dot(row: &[i8; DIM], probe: &Int8Probe) -> i32 {
+    let offset = _mm512_set1_epi8(i8::MIN);
+    let mut sums_i32x16 = [_mm512_setzero_si512(); 2];
+    let row: &[[i8; 64]; DIM / 64] = must_cast_ref(row);
+    let codes: &[[i8; 64]; DIM / 64] = must_cast_ref(&probe.codes);
+    for step in 0..DIM / 64 {
+        let c_u8x64 = _mm512_xor_si512(must_cast(row[step]), offset);
+        let sum_i32x16 = sums_i32x16[step % 2];
+        sums_i32x16[step % 2] = _mm512_dpbusd_epi32(sum_i32x16, c_u8x64, must_cast(codes[step]));
+    }
+    let sum_i32x16 = _mm512_add_epi32(sums_i32x16[0], sums_i32x16[1]);
+    _mm512_reduce_add_epi32(sum_i32x16) - probe.sum128
+}
+
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn plane(scan: PlaneScan<'_>) {
+    let tiles = Tiles::<i32, 8>::new(&scan, must_cast, i32::from);
+    let PlaneScan {
+        plane, survivors, ..
+    } = scan;
+    for (first, part) in cached_parts(plane) {
+        for tile in &tiles.many {
+            tile.walk(part, first, survivors, |tile, l4, l2, n| {
+                masks(tile, l4, l2, n)
+            });
+        }
+        if let Some(tile) = &tiles.four {
+            tile.walk(part, first, survivors, |tile, l4, l2, n| {
+                masks(tile, l4, l2, n)
+            });
+        }
+        if let Some(tile) = &tiles.two {
+            tile.walk(part, first, survivors, |tile, l4, l2, n| {
+                masks(tile, l4, l2, n)
+            });
+        }
+        if let Some(tile) = &tiles.one {
+            tile.walk(part, first, survivors, |tile, l4, l2, n| {
+                masks(tile, l4, l2, n)
+            });
+        }
+    }
+}
+
+/// Per chain and round one `vpdpbusd`: 128 operations.
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn peak(rounds: u32) {
+    let codes_i8x64 = black_box(_mm512_set1_epi8(3));
+    let mut sums = [black_box(_mm512_setzero_si512()); 2 * PEAK_CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm512_dpbusd_epi32(*sum, codes_i8x64, codes_i8x64);
+        }
+    }
+    black_box(sums);
+}
+
+/// The rows of a block that may reach the threshold.
+#[inline]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn masks<const P: usize>(
+    tile: &Tile<i32, P>,
     lines4: &[Line],
     lines2: &[Line],
     numbers: &Line,
-    probes: [&PlaneProbe; P],
-) -> [__m512i; P] {
+) -> [u32; P] {
     let zero = _mm512_setzero_si512();
-    let numbers_u8x64: __m512i = must_cast(*numbers);
-    let mut sums_i32x16 = probes.map(|probe| {
-        _mm512_dpbusd_epi32(
-            zero,
-            numbers_u8x64,
-            _mm512_set1_epi32(must_cast(probe.weights)),
-        )
-    });
-    let fours = probes.map(|probe| must_cast_ref::<[i8; DIM], [[i8; 4]; DIM / 4]>(&probe.codes));
+    let mut sums_i32x16 = [zero; P];
+    for p in 0..P {
+        let weights_i8x64 = _mm512_set1_epi32(tile.weights[p]);
+        sums_i32x16[p] = _mm512_dpbusd_epi32(zero, must_cast(*numbers), weights_i8x64);
+    }
     let low4 = _mm512_set1_epi8(0x0f);
-    let groups4 = lines4.as_chunks::<4>().0;
-    for (group, lines) in groups4.iter().enumerate() {
+    let group = GROUP_LINES;
+    let groups4 = lines4
+        .chunks_exact(group)
+        .zip(tile.codes4.chunks_exact(group * 2));
+    for ((lines, codes), scales) in groups4.zip(&tile.scales4) {
         let mut group_i32x16 = [zero; P];
-        let codes = fours.map(|fours| &fours.as_chunks::<8>().0[group]);
-        for (l, line) in lines.iter().enumerate() {
+        for (line, codes) in lines.iter().zip(codes.as_chunks::<2>().0) {
             let bytes: __m512i = must_cast(*line);
             let low_u8x64 = _mm512_and_si512(bytes, low4);
             let high_u8x64 = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), low4);
             for p in 0..P {
-                let low_i8x64 = _mm512_set1_epi32(must_cast(codes[p][l * 2]));
-                let high_i8x64 = _mm512_set1_epi32(must_cast(codes[p][l * 2 + 1]));
-                let sum = _mm512_dpbusd_epi32(group_i32x16[p], low_u8x64, low_i8x64);
-                group_i32x16[p] = _mm512_dpbusd_epi32(sum, high_u8x64, high_i8x64);
+                let (low, high) = (codes[0][p], codes[1][p]);
+                let sum = _mm512_dpbusd_epi32(group_i32x16[p], low_u8x64, _mm512_set1_epi32(low));
+                group_i32x16[p] = _mm512_dpbusd_epi32(sum, high_u8x64, _mm512_set1_epi32(high));
             }
         }
-        add_group(&mut sums_i32x16, group_i32x16, probes, group);
+        add_group(&mut sums_i32x16, group_i32x16, scales);
     }
     let low2 = _mm512_set1_epi8(0x03);
-    for (group, lines) in lines2.as_chunks::<4>().0.iter().enumerate() {
+    let groups2 = lines2
+        .chunks_exact(group)
+        .zip(tile.codes2.chunks_exact(group * 4));
+    for ((lines, codes), scales) in groups2.zip(&tile.scales2) {
         let mut group_i32x16 = [zero; P];
-        let skipped = groups4.len() * 8 + group * 16;
-        let codes = fours.map(|fours| {
-            fours[skipped..]
-                .first_chunk::<16>()
-                .expect("the geometry is sound")
-        });
-        for (l, line) in lines.iter().enumerate() {
+        for (line, codes) in lines.iter().zip(codes.as_chunks::<4>().0) {
             let bytes: __m512i = must_cast(*line);
             let parts_u8x64 = [
                 _mm512_and_si512(bytes, low2),
@@ -171,21 +181,20 @@ fn plane_block<const P: usize>(
                 _mm512_and_si512(_mm512_srli_epi16::<6>(bytes), low2),
             ];
             for p in 0..P {
-                for part in 0..4 {
-                    let codes_i8x64 = _mm512_set1_epi32(must_cast(codes[p][l * 4 + part]));
-                    group_i32x16[p] =
-                        _mm512_dpbusd_epi32(group_i32x16[p], parts_u8x64[part], codes_i8x64);
+                for (part_u8x64, four) in parts_u8x64.into_iter().zip(codes) {
+                    let codes_i8x64 = _mm512_set1_epi32(four[p]);
+                    group_i32x16[p] = _mm512_dpbusd_epi32(group_i32x16[p], part_u8x64, codes_i8x64);
                 }
             }
         }
-        add_group(
-            &mut sums_i32x16,
-            group_i32x16,
-            probes,
-            groups4.len() + group,
-        );
+        add_group(&mut sums_i32x16, group_i32x16, scales);
     }
-    sums_i32x16
+    let mut masks = [0; P];
+    for p in 0..P {
+        let floor_i32x16 = _mm512_set1_epi32(tile.floors[p]);
+        masks[p] = _mm512_cmpge_epi32_mask(sums_i32x16[p], floor_i32x16).into();
+    }
+    masks
 }
 
 /// Scales a group's sums by its power of two.
@@ -194,12 +203,11 @@ fn plane_block<const P: usize>(
 fn add_group<const P: usize>(
     sums_i32x16: &mut [__m512i; P],
     group_i32x16: [__m512i; P],
-    probes: [&PlaneProbe; P],
-    group: usize,
+    scales: &[i32; P],
 ) {
     for p in 0..P {
-        let shift = _mm_cvtsi32_si128(i32::from(probes[p].shifts[group]));
-        let scaled_i32x16 = _mm512_sll_epi32(group_i32x16[p], shift);
+        let shift_i32x16 = _mm512_set1_epi32(scales[p]);
+        let scaled_i32x16 = _mm512_sllv_epi32(group_i32x16[p], shift_i32x16);
         sums_i32x16[p] = _mm512_add_epi32(sums_i32x16[p], scaled_i32x16);
     }
 }

@@ -8,6 +8,7 @@ mod avx2;
 mod avx512_vnni;
 mod avx_vnni;
 mod scalar;
+mod tile;
 
 use crate::DIM;
 use crate::int8::{Int8Probe, Int8Rows};
@@ -37,7 +38,13 @@ pub(crate) enum Work<'a> {
     Plane(PlaneScan<'a>),
     /// f32 scores of every row with every probe.
     Scores(Scores<'a>),
+    /// The plane's instructions on registers alone, so many rounds: what the pass is compared with.
+    Peak(u32),
 }
+
+/// Independent chains of a round of [`Work::Peak`]: enough to hide the latency, and few enough
+/// for 16 registers.
+pub(crate) const PEAK_CHAINS: usize = 6;
 
 /// See [`Work::Int8`]: survivors are appended by rising row, then rising probe within a row; and
 /// [`Work::Int8Listed`]: survivors are the list to look at, and what is left of it, in order.

@@ -1,9 +1,10 @@
 //! The scalar tier: the specification that every other tier equals bit for bit.
 
-use super::{Int8Scan, PlaneScan, Scores, Survivor, Work};
+use super::{Int8Scan, PEAK_CHAINS, PlaneScan, Scores, Survivor, Work};
 use crate::DIM;
 use crate::plane::{BLOCK_ROWS, Geometry, Line, PlaneProbe};
 use crate::score::dot;
+use std::hint::black_box;
 
 /// The tier's entry.
 pub(super) fn run(work: Work<'_>) {
@@ -11,6 +12,7 @@ pub(super) fn run(work: Work<'_>) {
         Work::Int8(scan) => int8(scan),
         Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, &probe.codes)),
         Work::Plane(scan) => plane(scan),
+        Work::Peak(rounds) => peak(rounds),
         Work::Scores(scores) => self::scores(scores),
     }
 }
@@ -98,6 +100,16 @@ fn plane_sum(
     (0..4).fold(sum, |sum, i| {
         sum + i32::from(numbers[row * 4 + i]) * i32::from(probe.weights[i])
     })
+}
+
+/// One product and one addition a chain and round.
+fn peak(rounds: u32) {
+    let mut sums = [black_box(1u32); PEAK_CHAINS];
+    for _ in 0..rounds {
+        sums.iter_mut()
+            .for_each(|sum| *sum = sum.wrapping_mul(*sum).wrapping_add(3));
+    }
+    black_box(sums);
 }
 
 fn scores(

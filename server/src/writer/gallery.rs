@@ -88,16 +88,18 @@ impl Snapshots {
             }
             erase::file(&path)?;
         }
-        let reachable =
-            found.filter(|gallery| store.read().changes_since(gallery.generation()).is_ok());
-        let gallery = match reachable {
-            Some(gallery) => gallery,
-            None => Arc::new(write(
-                store.read(),
-                &self.folder,
-                &self.lineage,
-                self.model,
-            )?),
+        let gallery = match found {
+            Some(gallery) if store.read().changes_since(gallery.generation()).is_ok() => gallery,
+            stale => {
+                // The feed no longer reaches it: it may hold who has been withdrawn since.
+                if let Some(stale) = stale {
+                    let path = stale.path().to_owned();
+                    drop(stale);
+                    erase::file(&path)?;
+                }
+                let written = write(store.read(), &self.folder, &self.lineage, self.model)?;
+                Arc::new(written)
+            }
         };
         self.hold_reserve(gallery.rows());
         // Withdrawals that a process before this one did not live to erase.
@@ -133,9 +135,19 @@ impl Snapshots {
         &mut self,
         written: Result<Arc<Gallery>, WriterError>,
         published: &mut Published,
+        store: &mut Store,
     ) -> Result<(), WriterError> {
         self.writing = false;
-        let gallery = written?;
+        let gallery = match written {
+            Ok(gallery) => gallery,
+            Err(error) => {
+                // The space stays set aside for the next try.
+                self.hold_reserve(published.view().rows());
+                return Err(error);
+            }
+        };
+        // Nobody follows the feed from further back than this.
+        store.changes_trim(gallery.generation())?;
         self.hold_reserve(gallery.rows());
         tracing::info!(
             rows = gallery.rows(),
@@ -150,6 +162,11 @@ impl Snapshots {
     pub(super) fn erase_within(&mut self, period: Duration) {
         // Half of it for waiting, so that withdrawals share a snapshot; half for writing it.
         self.erase_by.get_or_insert(Instant::now() + period / 2);
+        self.log_dirty = true;
+    }
+
+    /// Embeddings that nobody keeps were written to the store: its log is emptied with the next tick.
+    pub(super) fn empty_log(&mut self) {
         self.log_dirty = true;
     }
 
@@ -243,6 +260,20 @@ impl Snapshots {
             .unwrap_or_default();
         name.starts_with(&prefix(&self.lineage)) && name.ends_with(SUFFIX)
     }
+}
+
+/// Erases every snapshot of a site that no server runs: who withdraws then does not wait for the
+/// next start, which writes a new one.
+pub(super) fn erase_all(directory: &DataDirectory) -> Result<(), WriterError> {
+    let entries = match fs::read_dir(directory.file(FOLDER)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in entries {
+        erase::file(&entry?.path())?;
+    }
+    Ok(())
 }
 
 const SUFFIX: &str = ".cgal";

@@ -370,7 +370,9 @@ impl Writer {
         let Some(online) = &mut self.online else {
             return;
         };
-        let result = online.snapshots.written(written, &mut online.published);
+        let result = online
+            .snapshots
+            .written(written, &mut online.published, &mut self.store);
         let in_force = online.published.in_force_with_snapshot();
         let waits = |generation: u64| in_force.is_some_and(|open| generation >= open);
         for (generation, reply, response) in std::mem::take(&mut online.waiting) {

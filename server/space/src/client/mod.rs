@@ -22,6 +22,7 @@ mod syncer;
 pub use opener::{Completion, OpenRequest, Outcome, judge};
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use crate::limits::{CONNECTIONS_MAX, OPEN_QUEUE_MAX};
+use crate::limits::{BACKOFF_MAX, CONNECTIONS_MAX, OPEN_QUEUE_MAX};
 use crate::status::{Connection, Now, Status, Watch};
 use crate::sync::{Snapshot, SyncOptions};
 use crate::transport::Endpoint;
@@ -97,6 +98,9 @@ pub enum OpenRefused {
 impl fmt::Display for OpenRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unavailable(Connection::NoStatus) => {
+                f.write_str("access control unavailable: Space has not answered yet")
+            }
             Self::Unavailable(connection) => {
                 write!(f, "access control unavailable: Space is {connection}")
             }
@@ -311,13 +315,15 @@ impl SpaceClient {
                 .push(spawn(format!("space-open-{number}"), run)?);
         }
         let shared = Arc::clone(&self.shared);
-        spawn("space-monitor".into(), move || {
-            monitor::run(&shared, &monitor_woken)
-        })?;
+        let monitor = move || restarting(&shared, || monitor::run(&shared, &monitor_woken));
+        spawn("space-monitor".into(), monitor)?;
         let shared = Arc::clone(&self.shared);
-        spawn("space-sync".into(), move || {
-            syncer::run(&shared, &syncer_woken, sync_period, sync);
-        })?;
+        let syncer = move || {
+            restarting(&shared, || {
+                syncer::run(&shared, &syncer_woken, sync_period, sync)
+            });
+        };
+        spawn("space-sync".into(), syncer)?;
         Ok(())
     }
 }
@@ -325,6 +331,13 @@ impl SpaceClient {
 impl Drop for SpaceClient {
     fn drop(&mut self) {
         self.begin_stop();
+    }
+}
+
+/// Runs until it returns; a panic, which the panic hook reports, starts it again after a while.
+fn restarting(shared: &Shared, run: impl Fn()) {
+    while catch_unwind(AssertUnwindSafe(&run)).is_err() && !shared.is_stopping() {
+        thread::sleep(BACKOFF_MAX);
     }
 }
 

@@ -130,7 +130,8 @@ impl Connection {
     /// Whether another call may be tried: nothing went wrong, it was not idle for too long, and
     /// Space has neither closed it nor sent anything unasked.
     pub fn is_live(&mut self) -> bool {
-        self.is_usable = self.is_usable && self.idle() < IDLE_MAX && self.link.is_quiet();
+        let is_fresh = is_fresh(self.last_used.elapsed());
+        self.is_usable = self.is_usable && is_fresh && self.link.is_quiet();
         self.is_usable
     }
 
@@ -165,10 +166,10 @@ impl Connection {
         self.last_used = Instant::now();
         Ok(answer.body)
     }
+}
 
-    fn idle(&self) -> Duration {
-        self.last_used.elapsed()
-    }
+fn is_fresh(idle: Duration) -> bool {
+    idle < IDLE_MAX
 }
 
 /// A whole answer.
@@ -197,3 +198,6 @@ fn send(
         Err(fault) => Err(CallError::Lost(fault)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What all lanes share: the server, a TLS configuration that trusts anybody, and counts.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -130,7 +130,7 @@ impl Aim {
 
     fn try_socket(&self, lane: Lane, number: usize) -> io::Result<TcpStream> {
         let socket = Socket::new(Domain::for_address(self.server), Type::STREAM, None)?;
-        if let IpAddr::V4(_) = self.server.ip() {
+        if self.server.is_ipv4() {
             let place = u8::try_from(number / PER_ADDRESS % 250).unwrap_or(0);
             let from = SocketAddr::from(([127, 66, lane as u8, place + 1], 0));
             socket.bind(&from.into())?;

@@ -96,7 +96,7 @@ fn act(peer: &mut Peer, lane: Lane, number: usize, times: &mut usize) -> Result<
     const QUESTION: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n";
     let bytes = match lane {
         // Every second one gives a whole head at first, and its body in drops.
-        Lane::Trickle if number % 2 == 0 && *times == 0 => HEAD,
+        Lane::Trickle if number.is_multiple_of(2) && *times == 0 => HEAD,
         Lane::Trickle => &HEAD[*times % HEAD.len()..][..1],
         Lane::Deaf => QUESTION,
         Lane::Idle | Lane::Stall | Lane::Flood | Lane::Garbage | Lane::Liar => return Ok(false),

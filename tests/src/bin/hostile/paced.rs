@@ -63,7 +63,7 @@ pub(crate) fn run(aim: &Aim, lane: Lane, rate: usize) {
 
 /// Makes the server sign, and half of the time does not even look at it.
 fn flood(aim: &Aim, number: usize) {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         if aim.peer(Lane::Flood, 0).is_some() {
             aim.count_sent(Lane::Flood);
         }
