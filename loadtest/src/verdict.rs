@@ -1,8 +1,8 @@
 //! Assertions about a run, and whether they hold. Pure.
 //!
-//! `p100<=2s,wrong=0,errors=0,fpir<=0.1%`: conditions separated by commas, each a figure's name (see
-//! [`crate::summary::Summary::quantity`]), one of `<= < >= > = !=`, and a value: times with us, ms or
-//! s, ratios plain or with %, counts as whole numbers.
+//! `p100<=2s,wrong=0,errors=0,fpir<=0.1%`: conditions separated by commas, each a figure's name
+//! (see [`crate::summary::Summary::quantity`]), one of `<= < >= > = !=`, and a value: times with
+//! us, ms or s, ratios plain or with %, counts as whole numbers.
 
 use std::fmt;
 
@@ -153,9 +153,9 @@ pub fn judge(checked: &[Checked], lateness_max_us: u64, burst_spread_us: u64) ->
     Verdict::Fails
 }
 
-/// Whether a condition fails by more than all of the generator's lateness can explain: also of a time
-/// from which the greatest lateness has been taken off. A ramp takes that for the server's limit; a
-/// single run stays void, for there it can be repeated.
+/// Whether a condition fails by more than all of the generator's lateness can explain: also of a
+/// time from which the greatest lateness has been taken off. A ramp takes that for the server's
+/// limit; a single run stays void, for there it can be repeated.
 #[must_use]
 pub fn fails_despite_lateness(checked: &[Checked], lateness_max_us: u64) -> bool {
     let failed = checked.iter().filter(|checked| !checked.holds);

@@ -1,5 +1,5 @@
-//! The whole load test over TLS on loopback, against the mirror: it must count what the server does,
-//! right and wrong.
+//! The whole load test over TLS on loopback, against the mirror: it must count what the server
+//! does, right and wrong.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;

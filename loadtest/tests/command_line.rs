@@ -168,7 +168,8 @@ fn a_mixed_plan_gives_each_segment_its_devices() {
     let site = Site::new();
     let plan = r#"[
         {"shape": "uniform", "requests": 30, "window_s": 0.2, "devices": 5, "lane": "kept-alive"},
-        {"shape": "burst", "requests": 3, "from_s": 0.1, "window_s": 0, "devices": 3, "lane": "cold"}
+        {"shape": "burst", "requests": 3, "from_s": 0.1, "window_s": 0, "devices": 3,
+         "lane": "cold"}
     ]"#;
     fs::write(site.folder.path().join("plan.json"), plan).expect("written");
     let mixed = "run --identities ids --probes probes --plan plan.json --json r.json";
