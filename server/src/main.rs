@@ -3,7 +3,8 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use cardea::cli::{self, Cli, Command};
+use cardea::admin::message::Request;
+use cardea::cli::{self, Cli, Command, GalleryCommand};
 use cardea::config::Config;
 use cardea::serve;
 use cardea_engine::KernelError;
@@ -45,6 +46,9 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Right(command) => cli::site::ask(data, &cli::site::right(command))?,
         Command::Space(command) => cli::space::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
+        Command::Gallery(GalleryCommand::Show) => {
+            cli::site::ask(data, &Request::GalleryShow)?;
+        }
         Command::Latency(args) => cli::latency::print(data, &args)?,
     }
     Ok(())

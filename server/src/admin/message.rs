@@ -93,6 +93,8 @@ pub enum Request {
     },
     /// Agrees that people who are gone from Space may be erased.
     SpaceRelease,
+    /// The gallery in force, and why it is searched as it is.
+    GalleryShow,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -131,6 +133,7 @@ impl Request {
             | Self::SpaceStatus
             | Self::SpaceSync
             | Self::SpaceDoors
+            | Self::GalleryShow
             | Self::AuditTail { .. } => return None,
         })
     }

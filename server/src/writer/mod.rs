@@ -242,7 +242,12 @@ impl Writer {
             key: SettingKey::DECISION_THRESHOLD.0,
         })?;
         self.store.reserve_log()?;
-        let mut snapshots = Snapshots::new(&self.store, &self.directory, model, handle.clone())?;
+        let mut snapshots = Snapshots::new(
+            &self.store,
+            &self.directory,
+            (model, threshold),
+            handle.clone(),
+        )?;
         let gallery = snapshots.open_or_rebuild(&self.store)?;
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
