@@ -369,7 +369,7 @@ fn only_what_space_says_is_open_is_granted() {
         let mut scene = Scene::opening();
         assert!(scene.attempt.is_opening());
         let now = scene.now();
-        let (reply, end) = replied(scene.attempt.opened(&said, now));
+        let (reply, end) = replied(scene.attempt.opened(&said, None, now));
         assert_eq!(
             answer(&reply),
             (decision, reason, person_tag("one")),
