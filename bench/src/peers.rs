@@ -16,7 +16,8 @@ use std::time::Instant;
 const PROBES: u64 = 512;
 
 /// Writes `rows.f32`, `probes.f32`, `truth.json`, prints `ready`, then answers each line
-/// `kernel threads batch first` with `milliseconds wrong`, or `missing` if this CPU lacks the kernel.
+/// `kernel threads batch first` with `milliseconds wrong`, or `missing` if this CPU lacks the
+/// kernel.
 pub fn serve(
     folder: &Path,
     shape: Shape,

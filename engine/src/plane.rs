@@ -13,14 +13,14 @@
 //! # Proof that discarding is safe
 //! Let `p = fl(R q)` be the turned probe. Three steps lead from the score to integers.
 //!
-//! 1. *Rotation.* `<q, x> = <R q, R x> - q'(R'R - I)x`, and `p, y` differ from `R q, R x` by at most
-//!    `delta` in norm, so `<q, x> <= <p, y> + slack` with `slack` from [`crate::rotation`].
+//! 1. *Rotation.* `<q, x> = <R q, R x> - q'(R'R - I)x`, and `p, y` differ from `R q, R x` by at
+//!    most `delta` in norm, so `<q, x> <= <p, y> + slack` with `slack` from [`crate::rotation`].
 //! 2. *Row.* Block by block, Cauchy-Schwarz:
 //!    `<p, y> <= <p, Y> + |p4| r4 + |p2| r2 + |p0| r0`.
 //! 3. *Probe.* `<p, Y> = sum (u_i - o) w_i` with `w_i = s_i p_i`. In groups of dimensions `w_i` is
 //!    rounded to `S 2^k c_i`, `|c_i| <= 127`, the errors `e_i` computed in f64. Then
-//!    `<p, Y> <= S sum 2^k c_i u_i - S sum 2^k c_i o + |e4| m4 + |e2| M2`, where `M2` is the largest
-//!    `|u - o|` over the 2-bit block of any row.
+//!    `<p, Y> <= S sum 2^k c_i u_i - S sum 2^k c_i o + |e4| m4 + |e2| M2`, where `M2` is the
+//!    largest `|u - o|` over the 2-bit block of any row.
 //!
 //! With weights `|p4|, |p2|, |p0|, |e4|` rounded up to `S c` per step of the row's four numbers,
 //! everything that depends on the row is one integer
