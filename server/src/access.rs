@@ -246,7 +246,8 @@ impl Attempt {
     /// The deadline has passed: the device is told, and no grant can arise any more.
     pub fn late(&mut self, moment: Moment) -> Action {
         if self.is_opening() {
-            return self.opened(&Outcome::Unknown("deadline passed".to_owned()), moment);
+            let outcome = Outcome::Unknown("deadline passed".to_owned());
+            return self.opened(&outcome, None, moment);
         }
         self.refuse(Reason::DeadlinePassed, moment.now)
     }
@@ -300,8 +301,14 @@ impl Attempt {
         }
     }
 
-    /// Space has answered, or it will not.
-    pub fn opened(&mut self, outcome: &Outcome, moment: Moment) -> Action {
+    /// Space has answered, or it will not. `withheld` says why it was not asked, where that was
+    /// ours to say.
+    pub fn opened(
+        &mut self,
+        outcome: &Outcome,
+        withheld: Option<Reason>,
+        moment: Moment,
+    ) -> Action {
         let State::Opening {
             sequence,
             matched,
@@ -315,16 +322,17 @@ impl Attempt {
         let (decision, reason) = match outcome {
             Outcome::Opened => (Decision::Granted, Reason::None),
             Outcome::Refused { .. } => (Decision::Denied, Reason::SpaceRefused),
-            Outcome::NotSent(_) => (Decision::Denied, Reason::SpaceUnavailable),
+            Outcome::NotSent(_) => {
+                let reason = withheld.unwrap_or(Reason::SpaceUnavailable);
+                (Decision::Denied, reason)
+            }
             Outcome::Unknown(_) => (Decision::Denied, Reason::OutcomeUnknown),
         };
         self.end_intent(sequence, &matched, decision, reason, moment)
     }
 
-    /// Whether Space may have been asked: the attempt must come to its end even if the device
-    /// has gone.
-    #[must_use]
-    pub fn is_opening(&self) -> bool {
+    /// Whether Space was given the door.
+    fn is_opening(&self) -> bool {
         matches!(self.state, State::Opening { .. })
     }
 

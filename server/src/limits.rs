@@ -214,6 +214,10 @@ pub const ADMIN_LINE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 pub const ADMIN_CONNECTIONS_MAX: usize = 8;
 /// People of Space's noted in one transaction.
 pub const SPACE_BATCH_MAX: usize = 1_000;
+/// Lines of the audit that Space's events and its status may fill in a minute.
+pub const SPACE_EVENTS_PER_MINUTE_MAX: u32 = 120;
+/// People gone from Space withdrawn in one turn of the writer, so that others wait only shortly.
+pub const SPACE_ERASED_PER_TICK: usize = 20;
 /// Sessions that devices may resume, over all loops: more than a site has devices.
 pub const SESSIONS_MAX: usize = 16_384;
 /// Worst requests kept for each interval of the latency log.

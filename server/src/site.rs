@@ -4,13 +4,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use cardea_engine::ModelId;
 use cardea_space::client::OpenRequest;
+use cardea_wire::Reason;
 
 use crate::access::Moment;
 use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
 use crate::directory::{Device, Directory};
+use crate::space::FaceKey;
 use crate::work::Searched;
 
 /// The site in force.
@@ -22,6 +24,7 @@ pub struct Site {
     answer_deadline_ms: AtomicU64,
     directory: RwLock<Directory>,
     authoriser: ArcSwap<Authoriser>,
+    face_key: ArcSwapOption<FaceKey>,
     ready: AtomicBool,
     stopping: AtomicBool,
     erasure_pending: AtomicBool,
@@ -37,6 +40,7 @@ impl Site {
             answer_deadline_ms: AtomicU64::new(millis(answer_deadline)),
             directory: RwLock::new(directory),
             authoriser: ArcSwap::from_pointee(Authoriser::default()),
+            face_key: ArcSwapOption::empty(),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             erasure_pending: AtomicBool::new(false),
@@ -80,8 +84,22 @@ impl Site {
         self.authoriser.store(Arc::new(authoriser));
     }
 
+    /// Whether a request's `Authorization` is that of Space, by the key in force now.
+    pub fn admits_space(&self, authorization: Option<&str>) -> bool {
+        let key = self.face_key.load();
+        key.as_ref().is_some_and(|key| key.admits(authorization))
+    }
+
+    /// From here on only this face-recognition key is taken, or none.
+    pub fn set_face_key(&self, key: Option<FaceKey>) {
+        self.face_key.store(key.map(Arc::new));
+    }
+
     /// The last look before Space is asked to open.
-    pub fn still_permits(&self, person: u64, device: &Device) -> bool {
+    ///
+    /// # Errors
+    /// Why the person may not pass any more.
+    pub fn still_permits(&self, person: u64, device: &Device) -> Result<(), Reason> {
         let (directory, authoriser) = (self.directory(), self.authoriser());
         let authority = Authority {
             directory: &directory,
@@ -89,7 +107,7 @@ impl Site {
         };
         authority
             .permit(person, device, moment(Instant::now()).unix_s())
-            .is_ok()
+            .map(drop)
     }
 
     /// Has Space open a door; its answer comes to the loop that the ticket names.

@@ -178,6 +178,10 @@ fn check(site: &common::Site, case: &Case, expected: fn(&Outcome) -> bool) {
         "{fault}"
     );
     site.execute("clear");
+    if fault == "close-idle" {
+        // The monitor's connection stays.
+        site.settled(1);
+    }
     // What comes after a fault is not harmed by it.
     assert_eq!(site.open("20002", LONG), Outcome::Opened, "after {fault}");
     let ledger = site.simulator.ledger();
@@ -219,6 +223,7 @@ fn a_connection_that_space_closed_while_it_was_idle_is_replaced_unnoticed() {
         site.execute("fault close-idle on=open");
         assert_eq!(site.open("20001", LONG), Outcome::Opened);
         site.execute("clear");
+        site.settled(1);
         assert_eq!(site.open("20001", LONG), Outcome::Opened);
         assert_eq!(site.asked_and_opened(), (2 * round, 2 * round));
     }
@@ -303,13 +308,42 @@ fn a_panic_in_the_servers_notice_of_a_change_does_not_end_the_watch() {
         );
         drop(sender.send(event));
     };
-    let _client = SpaceClient::start(config(https(&simulator)), Arc::new(notify)).unwrap();
+    let client = SpaceClient::start(config(https(&simulator)), Arc::new(notify)).unwrap();
     // The sync follows the first change, whose notice panicked.
     let synced = events.recv_timeout(LONG).unwrap();
     assert!(matches!(synced, Event::Synced(_)), "{synced:?}");
     simulator.execute("fault 500").unwrap();
     let changed = events.recv_timeout(LONG).unwrap();
     assert!(matches!(changed, Event::StatusChanged(_)), "{changed:?}");
+    client.stop();
+}
+
+#[test]
+fn stopping_breaks_off_a_sync_and_a_probe_that_hang() {
+    for scope in ["list", "info"] {
+        let simulator = simulator();
+        let endpoint = https(&simulator);
+        let (site, _) = ready(simulator, config(endpoint));
+        site.execute(&format!("fault hang on={scope}"));
+        let before = requests(&site);
+        site.client.sync_now();
+        if scope == "info" {
+            // An open that fails makes the monitor look.
+            site.execute("fault hang");
+            let _ = site.open("20001", SHORT);
+        }
+        while requests(&site) == before {
+            std::thread::yield_now();
+        }
+        let began = Instant::now();
+        drop(site.client);
+        // A page may take 30 s.
+        assert!(began.elapsed() < Duration::from_secs(10), "{scope}");
+    }
+}
+
+fn requests(site: &common::Site) -> serde_json::Value {
+    site.simulator.execute("status").unwrap()["requests"].clone()
 }
 
 #[test]
@@ -344,7 +378,7 @@ fn stopping_completes_whatever_was_taken() {
         site.client.open(request(ticket, "20001", SHORT)).unwrap();
     }
     // Stopping waits for the open that hangs.
-    site.client.stop();
+    drop(site.client);
     let mut outcomes = Vec::new();
     while let Ok(event) = site.events.try_recv() {
         if let Event::Opened(completion) = event {

@@ -95,6 +95,8 @@ pub enum Request {
     SpaceRelease,
     /// The gallery in force, and why it is searched as it is.
     GalleryShow,
+    /// The script for Space's machine.
+    SpaceInstallScript,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -134,6 +136,7 @@ impl Request {
             | Self::SpaceSync
             | Self::SpaceDoors
             | Self::GalleryShow
+            | Self::SpaceInstallScript
             | Self::AuditTail { .. } => return None,
         })
     }

@@ -3,6 +3,7 @@
 //! - `route`: which path is whose
 //! - `access`: an access request through its state machine, [`crate::access`]
 //! - `device`: heartbeats, commissioning and renewal
+//! - `space`: what Space asks of this server
 //! - `status`: `/health`, `/ready`, `/metrics`
 //! - `refusal`: the HTTP status of each reason
 
@@ -10,6 +11,7 @@ mod access;
 mod device;
 mod refusal;
 mod route;
+mod space;
 mod status;
 
 use std::collections::HashMap;
@@ -31,6 +33,7 @@ use crate::writer::WriterHandle;
 use access::Attempts;
 pub(crate) use access::loop_of;
 pub(crate) use refusal::refuse;
+pub(crate) use space::error as space_error;
 
 use device::Seen;
 use route::Route;
@@ -165,6 +168,8 @@ impl Service for Api {
             Ok(Route::Heartbeat) => replies.push(id, self.heartbeat(peer, &request)),
             Ok(Route::Commission) => self.commission(id, &request, replies),
             Ok(Route::Renew) => self.renew(id, peer, &request, replies),
+            Ok(Route::Space) => self.space(id, &request, replies),
+            Ok(Route::SpaceOpenApi) => replies.push(id, space::openapi()),
             Ok(Route::Health) => replies.push(id, status::health(&self.site)),
             Ok(Route::Ready) => replies.push(id, status::ready(&self.site)),
             Ok(Route::Metrics) => replies.push(id, status::metrics(peer, &self.metrics)),

@@ -219,6 +219,8 @@ pub enum SpaceCommand {
     },
     /// Agrees to erase people who are gone from Space, when many went at once.
     Release,
+    /// Writes the PowerShell script for Space's machine; it holds no secret.
+    InstallScript,
 }
 
 /// How Space is reached.

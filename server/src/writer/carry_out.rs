@@ -38,7 +38,7 @@ impl Writer {
         if let Some(change) = change
             && !matches!(response, Response::Error { .. })
         {
-            self.note_change(session, change);
+            self.note_change(session, change, None);
         }
         response
     }
@@ -74,6 +74,7 @@ impl Writer {
             Request::SpaceRotateKey { key } => self.space_rotate(key),
             Request::SpaceRelease => self.space_release(),
             Request::GalleryShow => self.gallery_show(),
+            Request::SpaceInstallScript => self.space_install_script(),
             Request::AuditTail { count } => self.audit_tail(count),
         };
         match done {

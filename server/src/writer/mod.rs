@@ -6,14 +6,18 @@
 //! - `carry_out`: what administrators ask for
 //! - `people`: imports and withdrawals
 //! - `space`: how Space is reached, whom it names, who is gone from it
+//! - `enrolment`: what Space asks for people
+//! - `records`: what goes into the audit
 //! - `devices`: commissioning, renewal, signs of life
 
 mod carry_out;
 mod devices;
+mod enrolment;
 mod error;
 mod gallery;
 mod people;
 mod publish;
+mod records;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -30,7 +34,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use crate::admin::message::{Request, Response};
 use crate::api::Completion;
-use crate::audit::{AdministrativeChange, Audit, AuditHandle, AuditReader};
+use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
 use crate::limits::WRITER_QUEUED_MAX;
@@ -38,15 +42,17 @@ use crate::net::ExchangeId;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
-use crate::space::SpaceLink;
+use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, SettingKey, Store};
 use cardea_space::sync::Snapshot as SpaceSnapshot;
 use cardea_wire::RequestId;
 
 pub use devices::DeviceSign;
+pub use enrolment::{Enrolment, EnrolmentAsk};
 pub use error::WriterError;
 use gallery::Snapshots;
 use publish::Published;
+use space::SpaceEventsIn;
 
 /// How often the writer looks after erasure, expired certificates and the feed.
 const TICK: Duration = Duration::from_secs(1);
@@ -111,6 +117,8 @@ pub enum Command {
     SnapshotWritten(Result<Arc<Gallery>, WriterError>),
     /// Read the configuration again.
     Reload,
+    /// Space asks about a person.
+    Enrolment(Box<Enrolment>),
     /// A sync with Space has brought this.
     SpaceSynced(Arc<SpaceSnapshot>),
     /// A retired snapshot has been erased, or not.
@@ -173,6 +181,11 @@ struct Online {
     snapshots: Snapshots,
     handle: WriterHandle,
     space: Option<SpaceLink>,
+    journal: Journal,
+    events: Option<SpaceEventsIn>,
+    since: Instant,
+    /// A sync of this run is in the store.
+    space_stored: bool,
     /// Answers that wait until a snapshot of this generation is in force.
     waiting: Vec<(u64, Sender<Response>, Response)>,
 }
@@ -259,6 +272,10 @@ impl Writer {
             snapshots,
             handle: handle.clone(),
             space: None,
+            journal: Journal::new(self.records.clone()),
+            events: None,
+            since: Instant::now(),
+            space_stored: false,
             waiting: Vec::new(),
         });
         self.follow()?;
@@ -278,6 +295,7 @@ impl Writer {
             online.published.set_loops(loops);
         }
         self.space_restart().map_err(std::io::Error::other)?;
+        self.space_events_restart();
         thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || self.run(&commands))
@@ -323,6 +341,7 @@ impl Writer {
             Command::GalleryDamaged => self.gallery_damaged(),
             Command::SnapshotWritten(written) => self.snapshot_written(written),
             Command::Reload => self.reload(),
+            Command::Enrolment(enrolment) => self.enrolment(&enrolment),
             Command::SpaceSynced(snapshot) => {
                 if let Err(error) = self.space_synced(&snapshot) {
                     tracing::error!(%error, "a sync with Space could not be stored");
@@ -409,6 +428,7 @@ impl Writer {
     fn reload(&mut self) {
         let read = Config::read(self.directory.path()).map_err(WriterError::Config);
         let restarted = read.and_then(|config| {
+            space::timetables(&config.timetables)?;
             let fixed = |config: &Config| {
                 (
                     config.address,
@@ -426,6 +446,7 @@ impl Writer {
                 let deadline = Duration::from_millis(self.config.answer_deadline_ms);
                 online.published.site().set_answer_deadline(deadline);
             }
+            self.space_events_restart();
             self.space_restart()
         });
         match restarted {
@@ -436,7 +457,10 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
-        self.space_tick()?;
+        // A person who cannot be withdrawn now must not keep others from being erased.
+        if let Err(error) = self.space_tick() {
+            tracing::error!(%error, "withdrawing people who are gone from Space");
+        }
         self.prune_audit();
         let Some(online) = &mut self.online else {
             return Ok(());
@@ -449,42 +473,14 @@ impl Writer {
         self.follow()
     }
 
-    /// Removes attempts that have been kept long enough, once an hour.
-    fn prune_audit(&mut self) {
-        let now = moment(Instant::now()).unix_s();
-        if now - self.pruned_unix_s < 3_600 {
-            return;
-        }
-        let before = now - i64::from(self.config.audit_days) * 86_400;
-        // A full queue has more important work; the next tick tries again.
-        if self.records.prune(before.saturating_mul(1_000_000)).is_ok() {
-            self.pruned_unix_s = now;
-        }
-    }
-
-    /// Notes a change that was carried out, for the audit.
-    fn note_change(&self, session: Session, (action, subject): (&'static str, String)) {
-        let actor = if session == Session::COMMAND_LINE {
-            "command line, without a server".to_owned()
-        } else {
-            "command line".to_owned()
-        };
-        let at_unix_us = moment(Instant::now()).unix_us;
-        let action = action.to_owned();
-        let change = AdministrativeChange {
-            at_unix_us,
-            actor,
-            action,
-            subject,
-        };
-        if let Err(error) = self.records.change(change, 0) {
-            tracing::error!(%error, "a change could not be noted in the audit");
-        }
-    }
-
     fn end(&mut self) {
         if let Some((session, _)) = self.import {
             self.session_ended(session);
+        }
+        if let Some(online) = &mut self.online
+            && let Some(link) = online.space.take()
+        {
+            link.stop();
         }
     }
 

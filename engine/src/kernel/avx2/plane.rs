@@ -2,7 +2,8 @@
 //!
 //! A line holds 4 bytes of each of 16 rows, so that sums of different rows lie in different lanes
 //! and nothing is added across; 8 rows are one half, one register. Codes are unsigned; `maddubs` by
-//! the probe's codes gives pairs of at most 3,810 (4 bits) or 762 (2 bits), added in i16 for a group
+//! the probe's codes gives pairs of at most 3,810 (4 bits) or 762 (2 bits), added in i16 for a
+//! group
 //! of 4 lines (range in `crate::plane`), then `maddwd` by `2^k` widens and scales at once.
 //!
 //! One or two probes: unpacked by mask and shift in registers. Per half and 4-bit line 1 load, 3 to

@@ -21,6 +21,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use tls::{Fingerprint, Trust, fingerprint};
 
 use std::fmt;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::limits::IDLE_MAX;
@@ -133,6 +134,12 @@ impl Connection {
         let is_fresh = is_fresh(self.last_used.elapsed());
         self.is_usable = self.is_usable && is_fresh && self.link.is_quiet();
         self.is_usable
+    }
+
+    /// A second handle to the socket, for closing it from another thread. `None` when the system
+    /// has no more of them.
+    pub(crate) fn socket(&self) -> Option<TcpStream> {
+        self.link.socket()
     }
 
     /// Sends `message` and returns the body of the answer, of at most `body_max` bytes.
