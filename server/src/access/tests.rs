@@ -369,7 +369,7 @@ fn only_what_space_says_is_open_is_granted() {
         let mut scene = Scene::opening();
         assert!(scene.attempt.is_opening());
         let now = scene.now();
-        let (reply, end) = replied(scene.attempt.opened(&said, now));
+        let (reply, end) = replied(scene.attempt.opened(&said, None, now));
         assert_eq!(
             answer(&reply),
             (decision, reason, person_tag("one")),
@@ -379,6 +379,17 @@ fn only_what_space_says_is_open_is_granted() {
         assert!(!scene.attempt.is_opening());
         assert_eq!(reply.times.authorise_us, 3_000, "Space's share");
     }
+}
+
+#[test]
+fn a_last_look_that_finds_a_withdrawal_names_nobody() {
+    let mut scene = Scene::opening();
+    let now = scene.now();
+    let not_sent = Outcome::NotSent("withheld".to_owned());
+    let withdrawn = Some(Reason::Withdrawn);
+    let (reply, end) = replied(scene.attempt.opened(&not_sent, withdrawn, now));
+    assert_eq!(answer(&reply), (Decision::Denied, Reason::Withdrawn, 0));
+    assert_eq!(end, outcome(Decision::Denied, Reason::Withdrawn));
 }
 
 #[test]
