@@ -53,6 +53,34 @@ impl Process {
         }
     }
 
+    /// Starts a program, reads the first line of its output, and then listens no more: its pipes
+    /// are closed.
+    ///
+    /// # Panics
+    /// If it cannot be started, or says nothing.
+    #[must_use]
+    pub fn unheard(command: &mut Command) -> (Self, String) {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut first = String::new();
+        let out = child.stdout.take().expect("it was asked for");
+        BufReader::new(out)
+            .read_line(&mut first)
+            .expect("a pipe can be read");
+        drop(child.stderr.take());
+        let process = Self {
+            child,
+            lines: channel().1,
+            log: Arc::default(),
+            log_reader: None,
+        };
+        (process, first)
+    }
+
     /// The next line of its output that `is_it` takes.
     ///
     /// # Panics

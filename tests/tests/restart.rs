@@ -2,11 +2,12 @@
 
 use std::process::Command;
 use std::thread;
+use std::time::Instant;
 
-use cardea_tests::device::{access, new_id, tag};
+use cardea_tests::device::{access, heartbeat, new_id, tag};
 use cardea_tests::programs::program;
 use cardea_tests::site::THRESHOLD;
-use cardea_tests::{Device, Site, face};
+use cardea_tests::{Admin, Device, Process, Site, face};
 use cardea_wire::{Decision, Reason, Reply, path};
 
 /// Fails if, for example, `Snapshots::open_or_rebuild` takes a snapshot without what came after
@@ -145,6 +146,30 @@ fn until_refused(device: &mut Device, ready: &std::sync::mpsc::Sender<()>) -> (u
         // Who waited for it waits no longer once the server is told to stop.
         let _ = ready.send(());
     }
+}
+
+/// A log whose reader had gone once ended each thread that wrote to it: SIGTERM ended the thread
+/// that waits for signals instead of the server. Fails without `log_internal_errors(false)`.
+#[test]
+fn a_server_whose_log_nobody_reads_serves_on_and_stops_when_it_is_told() {
+    let site = Site::new();
+    let (mut process, first) = Process::unheard(&mut site.command(&["serve"]));
+    assert!(first.starts_with("ready on "), "{first}");
+    Admin::connect(&site.data())
+        .enrol("Anna", &face(1))
+        .expect("enrolled");
+    let mut device = site.device("front");
+    assert_eq!(device.access(&face(1)).decision, Decision::Granted);
+    process.terminate();
+    let begun = Instant::now();
+    while let Ok(response) = device.exchange(path::HEARTBEAT, &heartbeat(new_id())) {
+        assert!(
+            begun.elapsed().as_secs() < 60,
+            "it does not stop: {}",
+            response.status
+        );
+    }
+    assert!(process.wait().success());
 }
 
 /// Fails if loops do not share the listener, the session cache or what is in force.

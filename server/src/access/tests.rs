@@ -382,6 +382,17 @@ fn only_what_space_says_is_open_is_granted() {
 }
 
 #[test]
+fn a_last_look_that_finds_a_withdrawal_names_nobody() {
+    let mut scene = Scene::opening();
+    let now = scene.now();
+    let not_sent = Outcome::NotSent("withheld".to_owned());
+    let withdrawn = Some(Reason::Withdrawn);
+    let (reply, end) = replied(scene.attempt.opened(&not_sent, withdrawn, now));
+    assert_eq!(answer(&reply), (Decision::Denied, Reason::Withdrawn, 0));
+    assert_eq!(end, outcome(Decision::Denied, Reason::Withdrawn));
+}
+
+#[test]
 fn a_deadline_while_space_opens_is_an_unknown_outcome() {
     let mut scene = Scene::opening();
     let now = scene.now();
