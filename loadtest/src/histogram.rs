@@ -9,6 +9,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::limits::HISTOGRAM_MAX_US;
+use crate::plan::Message;
 use crate::sample::Sample;
 
 const DIGITS: u8 = 3;
@@ -99,13 +100,16 @@ impl Times {
     }
 }
 
-/// Writes response times as an interval log, one line per second of ends and lane, lanes as tags.
-/// Values are microseconds; the maximum of each line is in milliseconds.
+/// Writes the access requests' response times as an interval log, one line per second of ends and
+/// lane, lanes as tags. Values are microseconds; the maximum of each line is in milliseconds.
 ///
 /// # Errors
 /// What `out` answers.
 pub fn write_hlog(samples: &[Sample], began: SystemTime, out: &mut impl Write) -> io::Result<()> {
-    let mut order: Vec<&Sample> = samples.iter().collect();
+    let requests = samples.iter();
+    let mut order: Vec<&Sample> = requests
+        .filter(|sample| sample.message == Message::Access)
+        .collect();
     order.sort_by_key(|sample| (sample.ended_us / 1_000_000, sample.lane));
     let mut serializer = V2DeflateSerializer::new();
     let mut log = IntervalLogWriterBuilder::new()

@@ -131,9 +131,12 @@ impl Identity {
         let mut text = String::new();
         File::open(path)
             .map_err(failed)?
-            .take(IDENTITY_BYTES_MAX)
+            .take(IDENTITY_BYTES_MAX + 1)
             .read_to_string(&mut text)
             .map_err(failed)?;
+        if text.len() as u64 > IDENTITY_BYTES_MAX {
+            return Err(IdentityError::Malformed(path.to_owned(), "too long"));
+        }
         Self::parse(&text).map_err(|why| IdentityError::Malformed(path.to_owned(), why))
     }
 
@@ -261,7 +264,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = Identity::path_in(folder.path(), 1);
         let whole = sample().to_text();
-        for text in ["", "server: 1.2.3.4:5\n", &whole[..whole.len() / 2]] {
+        let long = format!("{whole}{}", "#".repeat(IDENTITY_BYTES_MAX as usize));
+        for text in ["", "server: 1.2.3.4:5\n", &whole[..whole.len() / 2], &long] {
             fs::write(&path, text).expect("written");
             assert!(matches!(
                 Identity::load(&path),

@@ -10,6 +10,7 @@
 pub mod blocking;
 pub mod client;
 pub mod commission;
+pub mod compare;
 pub mod histogram;
 pub mod http;
 pub mod identity;
@@ -18,6 +19,7 @@ pub mod mirror;
 pub mod plan;
 pub mod plot;
 pub mod probes;
+pub mod ramp;
 pub mod report;
 pub mod rng;
 pub mod run;

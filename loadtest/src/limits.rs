@@ -44,6 +44,10 @@ pub const LATENESS_SHARE_MAX: f64 = 0.10;
 pub const CONDITIONS_MAX: usize = 64;
 /// A report or a plan that is read back.
 pub const REPORT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Pairs of reports in one comparison.
+pub const PAIRS_MAX: usize = 1_000;
+/// Steps of one ramp.
+pub const RAMP_STEPS_MAX: usize = 100;
 
 const _: () = assert!(RESPONSE_HEAD_BYTES_MAX >= 1_024);
 const _: () = assert!(PREPARING_AT_ONCE < DEVICES_MAX);

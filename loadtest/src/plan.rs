@@ -51,6 +51,15 @@ pub enum Shape {
     Window,
 }
 
+/// What a start sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message {
+    /// An access request.
+    Access,
+    /// A heartbeat.
+    Heartbeat,
+}
+
 /// A part of a plan. Segments may overlap; each has devices of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +77,10 @@ pub struct Segment {
     pub devices: usize,
     /// Their lane.
     pub lane: Lane,
+    /// Seconds between the heartbeats of each device during the window, beside the requests, each
+    /// device at a phase of its own; 0 for none.
+    #[serde(default)]
+    pub heartbeat_s: f64,
 }
 
 /// One intended start.
@@ -77,7 +90,9 @@ pub struct Start {
     pub at_us: u64,
     /// The device's number.
     pub device: u32,
-    /// The probe's number.
+    /// What is sent.
+    pub message: Message,
+    /// The probe's number; 0 for a heartbeat.
     pub probe: u32,
     /// Which burst it belongs to; bursts are counted from 1 through the whole plan, 0 is none.
     pub burst: u32,
@@ -134,7 +149,10 @@ impl Plan {
         }
         starts.sort_by_key(|start| start.at_us);
         let order = rng.permutation(probes as u32);
-        for (start, probe) in starts.iter_mut().zip(order.iter().cycle()) {
+        let requests = starts
+            .iter_mut()
+            .filter(|start| start.message == Message::Access);
+        for (start, probe) in requests.zip(order.iter().cycle()) {
             start.probe = *probe;
         }
         Ok(Self { starts, lanes })
@@ -168,13 +186,14 @@ fn check(segments: &[Segment], probes: usize) -> Result<(), PlanError> {
     let mut devices = 0_usize;
     for (segment, s) in segments.iter().enumerate() {
         let sound = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
-        if !sound(s.from_s) || !sound(s.window_s) {
+        if !sound(s.from_s) || !sound(s.window_s) || !sound(s.heartbeat_s) {
             return Err(PlanError::BadTime { segment });
         }
         if s.requests > 0 && s.devices == 0 {
             return Err(PlanError::NoDevice { segment });
         }
         requests = requests.saturating_add(s.requests);
+        requests = requests.saturating_add(heartbeats_max(s));
         devices = devices.saturating_add(s.devices);
     }
     if requests == 0 {
@@ -211,13 +230,43 @@ fn add_segment(
         starts.push(Start {
             at_us: (from_us + offset_us) as u64,
             device: first_device + order[number % order.len()],
+            message: Message::Access,
             probe: 0,
             burst,
         });
     }
+    add_heartbeats(starts, segment, first_device, rng);
     if segment.shape == Shape::Burst {
         *bursts += segment.requests.div_ceil(segment.devices.max(1)) as u32;
     }
+}
+
+fn add_heartbeats(starts: &mut Vec<Start>, segment: &Segment, first_device: u32, rng: &mut Rng) {
+    if segment.heartbeat_s <= 0.0 {
+        return;
+    }
+    for device in 0..segment.devices as u32 {
+        let mut at_s = rng.unit() * segment.heartbeat_s;
+        while at_s < segment.window_s {
+            starts.push(Start {
+                at_us: ((segment.from_s + at_s) * 1e6) as u64,
+                device: first_device + device,
+                message: Message::Heartbeat,
+                probe: 0,
+                burst: 0,
+            });
+            at_s += segment.heartbeat_s;
+        }
+    }
+}
+
+/// No fewer than the heartbeats of a segment.
+fn heartbeats_max(segment: &Segment) -> usize {
+    if segment.heartbeat_s <= 0.0 {
+        return 0;
+    }
+    let of_each = (segment.window_s / segment.heartbeat_s).ceil() as usize;
+    of_each.saturating_mul(segment.devices)
 }
 
 /// Offsets from the window's beginning, rising.
@@ -283,6 +332,7 @@ mod tests {
             window_s: 10.0,
             devices,
             lane: Lane::KeptAlive,
+            heartbeat_s: 0.0,
         }
     }
 
@@ -362,6 +412,31 @@ mod tests {
     }
 
     #[test]
+    fn every_device_sends_its_heartbeats_at_its_period_beside_the_requests() {
+        let with_heartbeats = Segment {
+            heartbeat_s: 3.0,
+            ..segment(Shape::Window, 40, 20)
+        };
+        let plan = Plan::new(&[with_heartbeats], 4, 1).expect("a plan");
+        let (mut beats, mut requests) = (vec![Vec::new(); 20], 0);
+        for start in plan.starts() {
+            match start.message {
+                Message::Access => requests += 1,
+                Message::Heartbeat => beats[start.device as usize].push(start.at_us),
+            }
+        }
+        assert_eq!(requests, 40);
+        for beats in beats {
+            assert!((3..=4).contains(&beats.len()), "{beats:?}");
+            assert!(
+                beats
+                    .windows(2)
+                    .all(|pair| (pair[1] - pair[0]).abs_diff(3_000_000) <= 1)
+            );
+        }
+    }
+
+    #[test]
     fn every_bound_is_kept() {
         let many = |requests, devices| [segment(Shape::Window, requests, devices)];
         let error = |segments: &[Segment], probes| Plan::new(segments, probes, 0).err();
@@ -383,6 +458,8 @@ mod tests {
         let segments = vec![segment(Shape::Window, 1, 1); SEGMENTS_MAX + 1];
         assert_eq!(error(&segments, 1), what("segments", SEGMENTS_MAX));
         let mut late = many(1, 1);
+        late[0].heartbeat_s = 1e-9;
+        assert_eq!(error(&late, 1), what("requests", REQUESTS_MAX));
         late[0].from_s = f64::NAN;
         assert_eq!(error(&late, 1), Some(PlanError::BadTime { segment: 0 }));
     }

@@ -77,6 +77,7 @@ pub fn json(summary: &Summary, checked: &[Checked], verdict: &Verdict) -> Value 
         "generator_cpu_us": summary.cpu_us,
         "all": tally_json(&summary.all),
         "lanes": lanes,
+        "heartbeats": tally_json(&summary.heartbeats),
         "server": stages,
         "wrong": summary.judged.wrong,
         "unexpected": summary.judged.unexpected,
@@ -167,6 +168,14 @@ fn push_times(out: &mut String, summary: &Summary) {
     for (stage, times) in summary.server.stages() {
         push_row(out, &format!("server: {stage}"), times);
     }
+    if summary.heartbeats.requests > 0 {
+        push_row(out, "heartbeats", &summary.heartbeats.response);
+        let (refused, errors) = (summary.heartbeats.refused, summary.heartbeats.errors);
+        line(
+            out,
+            format_args!("  of these refused: {refused}, errors: {errors}"),
+        );
+    }
     push_row(out, "generator's lateness", &summary.lateness);
     let spread = Quantity::TimeUs(summary.burst_spread_us);
     let cpu = summary.cpu_per_request_us();
@@ -227,6 +236,7 @@ fn outcome_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answered(answer) if answer.granted => "granted".to_owned(),
         Outcome::Answered(answer) => format!("denied: {}", answer.reason),
+        Outcome::Served => "served".to_owned(),
         Outcome::Refused { status, reason } => {
             let reason = reason.map_or("no reason given", cardea_wire::Reason::text);
             format!("refused {status}: {reason}")
@@ -267,7 +277,7 @@ fn times_json(times: &Times) -> Value {
 fn worst_json(sample: &Sample) -> Value {
     let times = match &sample.outcome {
         Outcome::Answered(answer) => Some(answer.times),
-        Outcome::Refused { .. } | Outcome::Failed(_) => None,
+        Outcome::Served | Outcome::Refused { .. } | Outcome::Failed(_) => None,
     };
     json!({
         "request_id": sample.request_id.to_string(),

@@ -4,7 +4,7 @@ use cardea_wire::{Decision, Kind, Reason, Reply, RequestId, StageTimes};
 
 use crate::client::{Failure, Stage};
 use crate::http::Response;
-use crate::plan::Lane;
+use crate::plan::{Lane, Message};
 use crate::probes::Known;
 
 /// One request of the run. Times are microseconds from the run's beginning.
@@ -12,6 +12,8 @@ use crate::probes::Known;
 pub struct Sample {
     /// Its number in the plan.
     pub start: u32,
+    /// What was sent.
+    pub message: Message,
     /// The probe.
     pub probe: u32,
     /// The burst it belongs to, 0 for none.
@@ -41,6 +43,8 @@ pub struct Sample {
 pub enum Outcome {
     /// A decision.
     Answered(Answer),
+    /// A heartbeat's reply.
+    Served,
     /// A refusal: the HTTP status, and the reason where the server gave one.
     Refused {
         /// The HTTP status.
@@ -103,11 +107,11 @@ impl Sample {
 }
 
 impl Outcome {
-    /// Reads a response to the access request `id`.
+    /// Reads a response to the access request or heartbeat `id`.
     ///
     /// # Errors
     /// [`Failure`] of stage parse or status.
-    pub fn of(response: &Response, id: RequestId) -> Result<Self, Failure> {
+    pub fn of(response: &Response, message: Message, id: RequestId) -> Result<Self, Failure> {
         let reply = Reply::parse(&response.body);
         let status = response.status;
         if status != 200 {
@@ -124,17 +128,23 @@ impl Outcome {
             };
         }
         let reply = reply.map_err(|error| Failure::new(Stage::Parse, error))?;
-        if reply.kind != Kind::Access || reply.request_id != id {
+        let kind = match message {
+            Message::Access => Kind::Access,
+            Message::Heartbeat => Kind::Heartbeat,
+        };
+        if reply.kind != kind || reply.request_id != id {
             return Err(Failure::new(
                 Stage::Parse,
                 "the reply is to another request",
             ));
         }
-        let granted = match reply.decision {
-            Decision::Granted => true,
-            Decision::Denied => false,
-            Decision::Refused | Decision::Served => {
-                return Err(Failure::new(Stage::Status, "HTTP 200 without a decision"));
+        let granted = match (message, reply.decision) {
+            (Message::Access, Decision::Granted) => true,
+            (Message::Access, Decision::Denied) => false,
+            (Message::Heartbeat, Decision::Served) => return Ok(Self::Served),
+            (_, Decision::Refused | Decision::Served | Decision::Granted | Decision::Denied) => {
+                let text = "HTTP 200 with a decision that does not belong here";
+                return Err(Failure::new(Stage::Status, text));
             }
         };
         Ok(Self::Answered(Answer {
@@ -273,29 +283,42 @@ mod tests {
         let reply = |decision, reason| Reply::new(Kind::Access, id, decision, reason).to_bytes();
 
         let denied = response(200, reply(Decision::Denied, Reason::NoMatch));
-        assert!(matches!(Outcome::of(&denied, id), Ok(Outcome::Answered(_))));
+        assert!(matches!(
+            Outcome::of(&denied, Message::Access, id),
+            Ok(Outcome::Answered(_))
+        ));
 
         let full = response(503, reply(Decision::Refused, Reason::Overloaded));
         let reason = Some(Reason::Overloaded);
         let status = 503;
         assert_eq!(
-            Outcome::of(&full, id),
+            Outcome::of(&full, Message::Access, id),
             Ok(Outcome::Refused { status, reason })
         );
         let bare = response(503, Vec::new());
         let reason = None;
         assert_eq!(
-            Outcome::of(&bare, id),
+            Outcome::of(&bare, Message::Access, id),
             Ok(Outcome::Refused { status, reason })
         );
 
         fn stage(response: &Response, id: RequestId) -> Option<Stage> {
-            Outcome::of(response, id).err().map(|failure| failure.stage)
+            Outcome::of(response, Message::Access, id)
+                .err()
+                .map(|failure| failure.stage)
         }
         assert_eq!(stage(&response(404, Vec::new()), id), Some(Stage::Status));
         assert_eq!(stage(&denied, RequestId([4; 16])), Some(Stage::Parse));
         let refused = response(200, reply(Decision::Refused, Reason::Overloaded));
         assert_eq!(stage(&refused, id), Some(Stage::Status));
         assert_eq!(stage(&response(200, vec![0; 64]), id), Some(Stage::Parse));
+
+        let beat = Reply::new(Kind::Heartbeat, id, Decision::Served, Reason::None);
+        let beat = response(200, beat.to_bytes());
+        assert_eq!(
+            Outcome::of(&beat, Message::Heartbeat, id),
+            Ok(Outcome::Served)
+        );
+        assert_eq!(stage(&beat, id), Some(Stage::Parse));
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::client::Stage;
 use crate::histogram::Times;
 use crate::limits::WORST_REQUESTS;
-use crate::plan::Lane;
+use crate::plan::{Lane, Message};
 use crate::probes::Probes;
 use crate::run::Run;
 use crate::sample::{Answer, Outcome, Sample};
@@ -81,6 +81,8 @@ pub struct Summary {
     pub duration_us: u64,
     /// All requests.
     pub all: Tally,
+    /// Heartbeats, apart: they count nowhere else but in the lateness.
+    pub heartbeats: Tally,
     /// The same per lane; only lanes with requests.
     pub lanes: BTreeMap<Lane, Tally>,
     /// The server's stages.
@@ -108,22 +110,29 @@ impl Summary {
     /// If a sample names a probe that is not in `probes`.
     #[must_use]
     pub fn new(run: &Run, probes: &Probes) -> Self {
-        let samples = &run.samples;
+        let is_request = |sample: &&Sample| sample.message == Message::Access;
+        let (samples, heartbeats): (Vec<&Sample>, Vec<&Sample>) =
+            run.samples.iter().partition(is_request);
         let mut summary = Self {
             began: run.began,
             cpu_us: run.cpu_us,
-            duration_us: duration_us(samples),
+            duration_us: duration_us(&samples),
             all: Tally::default(),
+            heartbeats: Tally::default(),
             lanes: BTreeMap::new(),
             server: ServerTimes::default(),
             judged: Judged::default(),
             errors: BTreeMap::new(),
             reasons: BTreeMap::new(),
             lateness: Times::default(),
-            burst_spread_us: burst_spread_us(samples),
-            worst: worst(samples),
+            burst_spread_us: burst_spread_us(&samples),
+            worst: worst(&samples),
             failures: run.failures.clone(),
         };
+        for sample in heartbeats {
+            summary.heartbeats.add(sample);
+            summary.lateness.record(sample.lateness_us());
+        }
         for sample in samples {
             summary.all.add(sample);
             summary.lanes.entry(sample.lane).or_default().add(sample);
@@ -137,6 +146,7 @@ impl Summary {
                         .entry(format!("refused {status}: {text}"))
                         .or_default() += 1;
                 }
+                Outcome::Served => {}
                 Outcome::Failed(stage) => *summary.errors.entry(*stage).or_default() += 1,
             }
         }
@@ -170,16 +180,18 @@ impl Summary {
     /// CPU time of the generator for each request, us.
     #[must_use]
     pub fn cpu_per_request_us(&self) -> f64 {
-        self.cpu_us as f64 / self.all.requests.max(1) as f64
+        let requests = self.all.requests + self.heartbeats.requests;
+        self.cpu_us as f64 / requests.max(1) as f64
     }
 
     /// A figure by the name that assertions use; `None` for a name that means nothing.
     ///
     /// Times: `p50`..`p100`, `max`, `mean` of the response time; `service.`, `handshake.`,
     /// `lateness.` or `server.STAGE.` before them for others; a lane's name before it all for that
-    /// lane. Counts: `requests`, `granted`, `denied`, `refused`, `errors`, `errors.STAGE`, `wrong`,
-    /// `unexpected`, `wrong_person`, `resumed`. Ratios: `fnir`, `fpir`. Times: `lateness`, `spread`,
-    /// `cpu_per_request` (the generator's own).
+    /// lane, `heartbeats.` before it for heartbeats. Counts: `requests`, `granted`, `denied`,
+    /// `refused`, `errors`, `errors.STAGE`, `wrong`, `unexpected`, `wrong_person`, `resumed`.
+    /// Ratios: `fnir`, `fpir`. Times: `lateness`, `spread`, `cpu_per_request` (the generator's
+    /// own).
     #[must_use]
     pub fn quantity(&self, name: &str) -> Option<Quantity> {
         let count = |count| Some(Quantity::Count(count));
@@ -204,6 +216,9 @@ impl Summary {
         if let Some(rest) = name.strip_prefix("server.") {
             let (stage, rest) = rest.split_once('.')?;
             return self.server.stage(stage)?.quantity(rest);
+        }
+        if let Some(rest) = name.strip_prefix("heartbeats.") {
+            return self.heartbeats.quantity(rest);
         }
         for lane in Lane::ALL {
             let rest = name.strip_prefix(lane.name());
@@ -256,6 +271,7 @@ impl Tally {
         match &sample.outcome {
             Outcome::Answered(answer) if answer.granted => self.granted += 1,
             Outcome::Answered(_) => self.denied += 1,
+            Outcome::Served => {}
             Outcome::Refused { .. } => self.refused += 1,
             Outcome::Failed(_) => self.errors += 1,
         }
@@ -313,13 +329,13 @@ fn ratio(part: u64, whole: u64) -> f64 {
     }
 }
 
-fn duration_us(samples: &[Sample]) -> u64 {
+fn duration_us(samples: &[&Sample]) -> u64 {
     let from = samples.iter().map(|sample| sample.intended_us).min();
     let to = samples.iter().map(|sample| sample.ended_us).max();
     to.unwrap_or(0).saturating_sub(from.unwrap_or(0))
 }
 
-fn burst_spread_us(samples: &[Sample]) -> u64 {
+fn burst_spread_us(samples: &[&Sample]) -> u64 {
     let mut bursts: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for sample in samples.iter().filter(|sample| sample.burst != 0) {
         let at = sample.noticed_us;
@@ -331,8 +347,8 @@ fn burst_spread_us(samples: &[Sample]) -> u64 {
     spreads.max().unwrap_or(0)
 }
 
-fn worst(samples: &[Sample]) -> Vec<Sample> {
-    let mut order: Vec<&Sample> = samples.iter().collect();
+fn worst(samples: &[&Sample]) -> Vec<Sample> {
+    let mut order = samples.to_vec();
     let slowest_first = |sample: &&Sample| std::cmp::Reverse(sample.response_us());
     if order.len() > WORST_REQUESTS {
         order.select_nth_unstable_by_key(WORST_REQUESTS - 1, slowest_first);
@@ -341,3 +357,6 @@ fn worst(samples: &[Sample]) -> Vec<Sample> {
     order.sort_by_key(slowest_first);
     order.into_iter().copied().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //! device's clock does not. That a server still holds a current certificate is the site's task.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -22,10 +22,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::identity::Identity;
 
 /// What a device trusts.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Trust {
     /// Any of these site CAs.
-    Certificates(Vec<CertificateDer<'static>>),
+    Roots(Vec<Root>),
     /// The site CA of this SHA-256, which the server sends in its chain: before commissioning.
     Sha256([u8; 32]),
 }
@@ -36,7 +36,8 @@ enum Trust {
 /// # Errors
 /// A key that does not belong to the certificate, or one that TLS cannot use.
 pub fn commissioned(identity: &Identity, resumes: bool) -> Result<Arc<ClientConfig>, Error> {
-    let trust = Trust::Certificates(identity.site_cas.clone());
+    let roots = identity.site_cas.iter().map(Root::new);
+    let trust = Trust::Roots(roots.collect::<Result<_, _>>()?);
     let key = PrivateKeyDer::Pkcs8(identity.key.clone_key());
     let chain = vec![identity.certificate.clone()];
     let mut config = builder(trust)?.with_client_auth_cert(chain, key)?;
@@ -74,45 +75,53 @@ pub fn sha256(der: &[u8]) -> [u8; 32] {
 type Builder = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
 
 fn builder(trust: Trust) -> Result<Builder, Error> {
-    let provider = Arc::new(provider::default_provider());
-    let verifier = SiteVerifier {
-        trust,
-        provider: Arc::clone(&provider),
-    };
-    Ok(ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier)))
+        .with_custom_certificate_verifier(Arc::new(SiteVerifier(trust))))
 }
 
-/// Checks a server's chain against the site CA with the platform-independent verifier of rustls; the
-/// only difference is the instant of the check.
+/// One provider for all devices of the process.
+static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(provider::default_provider()));
+
+/// A site CA, ready to check servers against.
 #[derive(Debug)]
-struct SiteVerifier {
-    trust: Trust,
-    provider: Arc<CryptoProvider>,
+struct Root {
+    verifier: Arc<WebPkiServerVerifier>,
+    beginning: UnixTime,
 }
 
-impl SiteVerifier {
-    fn verify_against(
+impl Root {
+    fn new(site_ca: &CertificateDer<'_>) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(site_ca.clone().into_owned())?;
+        let provider = Arc::clone(&PROVIDER);
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| Error::General(error.to_string()))?;
+        Ok(Self {
+            verifier,
+            beginning: beginning(site_ca)?,
+        })
+    }
+
+    fn verify(
         &self,
-        site_ca: &CertificateDer<'_>,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
     ) -> Result<ServerCertVerified, Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(site_ca.clone().into_owned())?;
-        let inner = WebPkiServerVerifier::builder_with_provider(
-            Arc::new(roots),
-            Arc::clone(&self.provider),
-        )
-        .build()
-        .map_err(|error| Error::General(error.to_string()))?;
-        let instant = beginning(end_entity)?.max(beginning(site_ca)?);
-        inner.verify_server_cert(end_entity, intermediates, server_name, &[], instant)
+        let instant = beginning(end_entity)?.max(self.beginning);
+        self.verifier
+            .verify_server_cert(end_entity, intermediates, server_name, &[], instant)
     }
 }
+
+/// Checks a server's chain against the site CA with the verifier of rustls; the only difference is
+/// the instant of the check.
+#[derive(Debug)]
+struct SiteVerifier(Trust);
 
 impl ServerCertVerifier for SiteVerifier {
     fn verify_server_cert(
@@ -124,11 +133,11 @@ impl ServerCertVerifier for SiteVerifier {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        match &self.trust {
-            Trust::Certificates(site_cas) => {
+        match &self.0 {
+            Trust::Roots(roots) => {
                 let mut outcome = Err(unknown);
-                for site_ca in site_cas {
-                    outcome = self.verify_against(site_ca, end_entity, intermediates, server_name);
+                for root in roots {
+                    outcome = root.verify(end_entity, intermediates, server_name);
                     if outcome.is_ok() {
                         break;
                     }
@@ -137,8 +146,8 @@ impl ServerCertVerifier for SiteVerifier {
             }
             Trust::Sha256(pin) => {
                 let site_ca = intermediates.iter().find(|der| sha256(der) == *pin);
-                let site_ca = site_ca.ok_or(unknown)?;
-                self.verify_against(site_ca, end_entity, intermediates, server_name)
+                let root = Root::new(site_ca.ok_or(unknown)?)?;
+                root.verify(end_entity, intermediates, server_name)
             }
         }
     }
@@ -158,12 +167,12 @@ impl ServerCertVerifier for SiteVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
+        let algorithms = &PROVIDER.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
+        PROVIDER
             .signature_verification_algorithms
             .supported_schemes()
     }

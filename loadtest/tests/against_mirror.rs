@@ -1,5 +1,5 @@
-//! The whole load test over TLS on loopback, against the mirror: it must count what the server does,
-//! right and wrong.
+//! The whole load test over TLS on loopback, against the mirror: it must count what the server
+//! does, right and wrong.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use cardea_loadtest::blocking::Session;
 use cardea_loadtest::client::{Client, Failure, Stage};
 use cardea_loadtest::commission::{self, CommissionError};
 use cardea_loadtest::identity::Identity;
+use cardea_loadtest::limits::WAITING_PER_DEVICE_MAX;
 use cardea_loadtest::mirror::{Answers, Mirror, true_answers};
 use cardea_loadtest::plan::{Lane, Plan, Segment, Shape};
 use cardea_loadtest::probes::{Known, Match, Origin, Person, ProbeKind, Probes};
@@ -62,6 +63,7 @@ fn segment(lane: Lane, requests: usize, devices: usize) -> Segment {
         window_s: 0.3,
         devices,
         lane,
+        heartbeat_s: 0.0,
     }
 }
 
@@ -122,6 +124,20 @@ fn true_answers_in_every_lane_count_as_right_and_lanes_are_what_they_say() {
             .worst
             .is_sorted_by_key(|sample| u64::MAX - sample.response_us())
     );
+}
+
+#[test]
+fn heartbeats_beside_the_requests_count_apart() {
+    let with_heartbeats = Segment {
+        heartbeat_s: 0.1,
+        ..segment(Lane::KeptAlive, 40, 4)
+    };
+    let summary = load(true_answers(&probes()), &[with_heartbeats], TIMEOUT);
+    assert_eq!((summary.all.requests, summary.all.errors), (40, 0));
+    assert_eq!(summary.heartbeats.requests, 12);
+    let refused_or_failed = (summary.heartbeats.refused, summary.heartbeats.errors);
+    assert_eq!(refused_or_failed, (0, 0));
+    assert_eq!(summary.heartbeats.response.count(), 12);
 }
 
 #[test]
@@ -194,6 +210,27 @@ fn a_server_that_never_answers_costs_each_request_its_timeout_and_no_more() {
     let summary = load(answers, &segments, timeout);
     assert_eq!(summary.errors.get(&Stage::Timeout), Some(&1));
     assert!(summary.all.response.percentile_us(100.0) >= 300_000);
+}
+
+#[test]
+fn a_device_holds_so_many_waiting_requests_and_no_more() {
+    let first = AtomicU32::new(0);
+    let answers: Box<Answers> = Box::new(move |request| {
+        if first.fetch_add(1, Ordering::Relaxed) == 0 {
+            // Long enough for the generator to see that all the others are due.
+            std::thread::park_timeout(Duration::from_secs(1));
+        }
+        let (denied, no_match) = (Decision::Denied, Reason::NoMatch);
+        Reply::new(Kind::Access, request.request_id, denied, no_match)
+    });
+    let all_at_once = Segment {
+        shape: Shape::Burst,
+        window_s: 0.0,
+        ..segment(Lane::KeptAlive, WAITING_PER_DEVICE_MAX + 1 + 5, 1)
+    };
+    let summary = load(answers, &[all_at_once], TIMEOUT);
+    assert_eq!(summary.errors.get(&Stage::Backlog), Some(&5));
+    assert_eq!(summary.all.errors, 5);
 }
 
 #[test]

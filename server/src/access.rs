@@ -17,8 +17,8 @@
 //!          Reply granted + outcome <-- Space says so -------------------------------+
 //!          Reply denied  + outcome <-- it refuses, was not asked, or nobody knows --+
 //! ```
-//! A deadline ends any state with a refusal; in Opening with "outcome unknown". What is recorded as an intent and never gets an
-//! outcome reads "interrupted": nothing was granted.
+//! A deadline ends any state with a refusal; in Opening with "outcome unknown". What is recorded as
+//! an intent and never gets an outcome reads "interrupted": nothing was granted.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -229,7 +229,10 @@ impl Attempt {
         {
             reply.decision = decision_of(*decision);
             reply.reason = Reason::from_code(*reason).unwrap_or(Reason::Interrupted);
-            if let Some(matched) = matched {
+            // As the first answer: it does not name who was withdrawn meanwhile.
+            if let Some(matched) = matched
+                && reply.reason != Reason::Withdrawn
+            {
                 reply.person = person_tag(&matched.external_id);
                 reply.score = matched.score;
             }
@@ -243,7 +246,8 @@ impl Attempt {
     /// The deadline has passed: the device is told, and no grant can arise any more.
     pub fn late(&mut self, moment: Moment) -> Action {
         if self.is_opening() {
-            return self.opened(&Outcome::Unknown("deadline passed".to_owned()), moment);
+            let outcome = Outcome::Unknown("deadline passed".to_owned());
+            return self.opened(&outcome, None, moment);
         }
         self.refuse(Reason::DeadlinePassed, moment.now)
     }
@@ -297,8 +301,14 @@ impl Attempt {
         }
     }
 
-    /// Space has answered, or it will not.
-    pub fn opened(&mut self, outcome: &Outcome, moment: Moment) -> Action {
+    /// Space has answered, or it will not. `withheld` says why it was not asked, where that was
+    /// ours to say.
+    pub fn opened(
+        &mut self,
+        outcome: &Outcome,
+        withheld: Option<Reason>,
+        moment: Moment,
+    ) -> Action {
         let State::Opening {
             sequence,
             matched,
@@ -312,16 +322,17 @@ impl Attempt {
         let (decision, reason) = match outcome {
             Outcome::Opened => (Decision::Granted, Reason::None),
             Outcome::Refused { .. } => (Decision::Denied, Reason::SpaceRefused),
-            Outcome::NotSent(_) => (Decision::Denied, Reason::SpaceUnavailable),
+            Outcome::NotSent(_) => {
+                let reason = withheld.unwrap_or(Reason::SpaceUnavailable);
+                (Decision::Denied, reason)
+            }
             Outcome::Unknown(_) => (Decision::Denied, Reason::OutcomeUnknown),
         };
         self.end_intent(sequence, &matched, decision, reason, moment)
     }
 
-    /// Whether Space may have been asked: the attempt must come to its end even if the device
-    /// has gone.
-    #[must_use]
-    pub fn is_opening(&self) -> bool {
+    /// Whether Space was given the door.
+    fn is_opening(&self) -> bool {
         matches!(self.state, State::Opening { .. })
     }
 
@@ -409,3 +420,6 @@ fn decision_of(recorded: u8) -> Decision {
 pub fn micros(now: Instant, since: Instant) -> u32 {
     u32::try_from(now.saturating_duration_since(since).as_micros()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,8 +51,22 @@ pub struct Config {
     pub latency_log_mib: u64,
     /// Space's timezone tables by number, each a list of intervals as `mon-fri 08:00-17:30`. A
     /// right that hangs on a table not described here is denied.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timetables: BTreeMap<String, Vec<String>>,
+    /// Takes Space's stream of events, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space_events: Option<SpaceEvents>,
+}
+
+/// Where Space's stream of events comes in. It has neither key nor encryption: what it says is
+/// shown and decides nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpaceEvents {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Space's address; any other is not listened to.
+    pub from: IpAddr,
 }
 
 fn one() -> usize {
@@ -100,6 +114,7 @@ impl Config {
             audit_days: audit_days(),
             latency_log_mib: latency_log_mib(),
             timetables: BTreeMap::new(),
+            space_events: None,
         }
     }
 

@@ -78,6 +78,8 @@ pub struct Device {
     pub id: u64,
     /// The door it stands at.
     pub door: u64,
+    /// When the certificate ends that the device is known by here, Unix seconds.
+    pub not_after_unix_s: i64,
     /// The access control system's name for the door.
     pub space_door: Option<Box<str>>,
     /// A command that the device has not yet carried out.
@@ -210,6 +212,7 @@ mod tests {
         let device = Device {
             id: 4,
             door: 1,
+            not_after_unix_s: i64::MAX,
             space_door: None,
             command: None,
         };

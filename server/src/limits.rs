@@ -41,12 +41,17 @@ pub const SCRATCH_BYTES_KEPT: usize = 65_536;
 
 /// Connections of one loop.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// File descriptors that connections leave to databases, the gallery, logs and sockets.
+pub const DESCRIPTORS_RESERVED: usize = 256;
 /// Unfinished handshakes of one loop; past it the stalest is dropped.
 pub const HANDSHAKES_MAX: usize = 4_096;
 /// Connections of one address (of one /64 for IPv6).
 pub const ADDRESS_CONNECTIONS_MAX: usize = 2_048;
 /// Unfinished handshakes of one address.
 pub const ADDRESS_HANDSHAKES_MAX: usize = 1_024;
+/// Connections of one address that are accepted in one second: a handshake costs more than
+/// anything else a stranger can ask for.
+pub const ADDRESS_ACCEPTS_PER_SECOND: usize = 1_000;
 /// Requests in flight of one address.
 pub const ADDRESS_REQUESTS_MAX: usize = 1_024;
 /// Connections that carry one device's certificate; past it the oldest is closed.
@@ -209,6 +214,10 @@ pub const ADMIN_LINE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 pub const ADMIN_CONNECTIONS_MAX: usize = 8;
 /// People of Space's noted in one transaction.
 pub const SPACE_BATCH_MAX: usize = 1_000;
+/// Lines of the audit that Space's events and its status may fill in a minute.
+pub const SPACE_EVENTS_PER_MINUTE_MAX: u32 = 120;
+/// People gone from Space withdrawn in one turn of the writer, so that others wait only shortly.
+pub const SPACE_ERASED_PER_TICK: usize = 20;
 /// Sessions that devices may resume, over all loops: more than a site has devices.
 pub const SESSIONS_MAX: usize = 16_384;
 /// Worst requests kept for each interval of the latency log.

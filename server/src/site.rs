@@ -1,16 +1,18 @@
 //! What the threads of a running server share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use cardea_engine::ModelId;
 use cardea_space::client::OpenRequest;
+use cardea_wire::Reason;
 
 use crate::access::Moment;
 use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
 use crate::directory::{Device, Directory};
+use crate::space::FaceKey;
 use crate::work::Searched;
 
 /// The site in force.
@@ -19,10 +21,10 @@ pub struct Site {
     pub model: ModelId,
     /// View and threshold for searches; the writer publishes.
     pub searched: Arc<ArcSwap<Searched>>,
-    /// From a request's last byte to its answer at the latest.
-    pub answer_deadline: Duration,
+    answer_deadline_ms: AtomicU64,
     directory: RwLock<Directory>,
     authoriser: ArcSwap<Authoriser>,
+    face_key: ArcSwapOption<FaceKey>,
     ready: AtomicBool,
     stopping: AtomicBool,
     erasure_pending: AtomicBool,
@@ -35,9 +37,10 @@ impl Site {
         Self {
             model: searched.view.model(),
             searched: Arc::new(ArcSwap::from_pointee(searched)),
-            answer_deadline,
+            answer_deadline_ms: AtomicU64::new(millis(answer_deadline)),
             directory: RwLock::new(directory),
             authoriser: ArcSwap::from_pointee(Authoriser::default()),
+            face_key: ArcSwapOption::empty(),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             erasure_pending: AtomicBool::new(false),
@@ -60,6 +63,17 @@ impl Site {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// From a request's last byte to its answer at the latest.
+    pub fn answer_deadline(&self) -> Duration {
+        Duration::from_millis(self.answer_deadline_ms.load(Ordering::Relaxed))
+    }
+
+    /// Another one from here on.
+    pub fn set_answer_deadline(&self, deadline: Duration) {
+        self.answer_deadline_ms
+            .store(millis(deadline), Ordering::Relaxed);
+    }
+
     /// Who decides now.
     pub fn authoriser(&self) -> Guard<Arc<Authoriser>> {
         self.authoriser.load()
@@ -70,8 +84,22 @@ impl Site {
         self.authoriser.store(Arc::new(authoriser));
     }
 
+    /// Whether a request's `Authorization` is that of Space, by the key in force now.
+    pub fn admits_space(&self, authorization: Option<&str>) -> bool {
+        let key = self.face_key.load();
+        key.as_ref().is_some_and(|key| key.admits(authorization))
+    }
+
+    /// From here on only this face-recognition key is taken, or none.
+    pub fn set_face_key(&self, key: Option<FaceKey>) {
+        self.face_key.store(key.map(Arc::new));
+    }
+
     /// The last look before Space is asked to open.
-    pub fn still_permits(&self, person: u64, device: &Device) -> bool {
+    ///
+    /// # Errors
+    /// Why the person may not pass any more.
+    pub fn still_permits(&self, person: u64, device: &Device) -> Result<(), Reason> {
         let (directory, authoriser) = (self.directory(), self.authoriser());
         let authority = Authority {
             directory: &directory,
@@ -79,7 +107,7 @@ impl Site {
         };
         authority
             .permit(person, device, moment(Instant::now()).unix_s())
-            .is_ok()
+            .map(drop)
     }
 
     /// Has Space open a door; its answer comes to the loop that the ticket names.
@@ -125,6 +153,10 @@ impl Site {
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An instant of the steady clock, named by the server's calendar.

@@ -23,7 +23,9 @@ impl Admin {
     #[must_use]
     pub fn connect(data: &Path) -> Self {
         let stream = UnixStream::connect(data.join("cardea.sock")).expect("a server listens");
-        Self { stream: BufReader::new(stream) }
+        Self {
+            stream: BufReader::new(stream),
+        }
     }
 
     /// Sends a request and waits for its reply.
@@ -31,7 +33,9 @@ impl Admin {
     /// # Errors
     /// If the server goes away before it has answered.
     pub fn ask(&mut self, request: &Value) -> io::Result<Value> {
-        self.stream.get_mut().write_all(format!("{request}\n").as_bytes())?;
+        self.stream
+            .get_mut()
+            .write_all(format!("{request}\n").as_bytes())?;
         let mut reply = String::new();
         if self.stream.read_line(&mut reply)? == 0 || !reply.ends_with('\n') {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -44,7 +44,12 @@ impl Device {
     /// A device of this identity, not connected.
     #[must_use]
     pub fn of(identity: Identity) -> Self {
-        Self { identity, resumes: false, session: None, config: None }
+        Self {
+            identity,
+            resumes: false,
+            session: None,
+            config: None,
+        }
     }
 
     /// Follows the server to another address, with a new connection.
@@ -93,7 +98,9 @@ impl Device {
     /// # Panics
     /// If the exchange fails or brings no reply.
     pub fn send(&mut self, path: &str, message: &[u8]) -> (u16, Reply) {
-        let response = self.exchange(path, message).unwrap_or_else(|failure| panic!("{failure}"));
+        let response = self
+            .exchange(path, message)
+            .unwrap_or_else(|failure| panic!("{failure}"));
         (response.status, parse(&response.body))
     }
 

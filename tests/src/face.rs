@@ -17,14 +17,22 @@ pub fn face(number: u64) -> Face {
 pub fn like(number: u64, score: f64) -> Face {
     let (one, other) = (components(number), components(!number));
     let share = (1.0 - score * score).sqrt();
-    to_bytes(&normal(one.iter().zip(&other).map(|(a, b)| a * score + b * share).collect()))
+    to_bytes(&normal(
+        one.iter()
+            .zip(&other)
+            .map(|(a, b)| a * score + b * share)
+            .collect(),
+    ))
 }
 
 /// Its numbers, for files of people.
 #[must_use]
 pub fn numbers(face: &Face) -> Vec<f32> {
     let (numbers, _) = face.as_chunks::<4>();
-    numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    numbers
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
 }
 
 fn components(number: u64) -> Vec<f64> {
@@ -40,7 +48,11 @@ fn components(number: u64) -> Vec<f64> {
 }
 
 fn normal(numbers: Vec<f64>) -> Vec<f64> {
-    let norm = numbers.iter().map(|number| number * number).sum::<f64>().sqrt();
+    let norm = numbers
+        .iter()
+        .map(|number| number * number)
+        .sum::<f64>()
+        .sqrt();
     numbers.iter().map(|number| number / norm).collect()
 }
 
@@ -57,7 +69,11 @@ mod tests {
     use super::*;
 
     fn score(one: &Face, other: &Face) -> f32 {
-        numbers(one).iter().zip(numbers(other)).map(|(a, b)| a * b).sum()
+        numbers(one)
+            .iter()
+            .zip(numbers(other))
+            .map(|(a, b)| a * b)
+            .sum()
     }
 
     #[test]

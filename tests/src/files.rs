@@ -49,6 +49,8 @@ pub fn write_csv(csv: &Path, npy: &Path, people: &[(&str, Face)]) {
     let length = u16::try_from(head.len()).expect("a short head");
     bytes.extend_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(head.as_bytes());
-    people.iter().for_each(|(_, face)| bytes.extend_from_slice(face));
+    people
+        .iter()
+        .for_each(|(_, face)| bytes.extend_from_slice(face));
     fs::write(npy, bytes).expect("written");
 }

@@ -8,6 +8,7 @@
 //! - `raw`: a TLS connection over which anything can be sent
 //! - `face`: embeddings of people who do not exist
 //! - `files`: files to import
+//! - `space`: the simulator of Space, and a site whose doors it opens
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
 
@@ -19,6 +20,7 @@ pub mod process;
 pub mod programs;
 pub mod raw;
 pub mod site;
+pub mod space;
 
 pub use admin::Admin;
 pub use device::Device;

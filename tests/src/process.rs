@@ -45,7 +45,40 @@ impl Process {
         let error = child.stderr.take().expect("it was asked for");
         let kept = Arc::clone(&log);
         let log_reader = Some(thread::spawn(move || keep(error, &kept)));
-        Self { child, lines, log, log_reader }
+        Self {
+            child,
+            lines,
+            log,
+            log_reader,
+        }
+    }
+
+    /// Starts a program, reads the first line of its output, and then listens no more: its pipes
+    /// are closed.
+    ///
+    /// # Panics
+    /// If it cannot be started, or says nothing.
+    #[must_use]
+    pub fn unheard(command: &mut Command) -> (Self, String) {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut first = String::new();
+        let out = child.stdout.take().expect("it was asked for");
+        BufReader::new(out)
+            .read_line(&mut first)
+            .expect("a pipe can be read");
+        drop(child.stderr.take());
+        let process = Self {
+            child,
+            lines: channel().1,
+            log: Arc::default(),
+            log_reader: None,
+        };
+        (process, first)
     }
 
     /// The next line of its output that `is_it` takes.
@@ -65,7 +98,25 @@ impl Process {
     /// What it has written to its log so far; all of it once it has ended.
     #[must_use]
     pub fn log(&self) -> String {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The most memory that it has had resident, in KiB.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn resident_kib_max(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("the kernel counts")
     }
 
     /// Asks it to end (SIGTERM).
@@ -84,7 +135,11 @@ impl Process {
     pub fn kill(&mut self) {
         self.child.kill().expect("a child can be killed");
         let status = self.wait();
-        assert!(status.code().is_none(), "it ended by itself with {status}\n{}", self.log());
+        assert!(
+            status.code().is_none(),
+            "it ended by itself with {status}\n{}",
+            self.log()
+        );
     }
 
     /// Waits for its end.

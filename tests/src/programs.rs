@@ -14,7 +14,11 @@ const FOLDER: &str = "CARDEA_PROGRAMS";
 pub fn program(name: &str) -> PathBuf {
     let folder = env::var_os(FOLDER).map_or_else(beside_the_test, PathBuf::from);
     let path = folder.join(name);
-    assert!(path.exists(), "{} is not there: cargo build --release --bins", path.display());
+    assert!(
+        path.exists(),
+        "{} is not there: cargo build --release --bins",
+        path.display()
+    );
     path
 }
 
@@ -22,5 +26,7 @@ pub fn program(name: &str) -> PathBuf {
 fn beside_the_test() -> PathBuf {
     let test = env::current_exe().expect("a running test has a path");
     let deps = test.parent().expect("a file is in a folder");
-    deps.parent().expect("cargo puts tests two folders deep").to_owned()
+    deps.parent()
+        .expect("cargo puts tests two folders deep")
+        .to_owned()
 }

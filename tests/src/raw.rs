@@ -23,9 +23,13 @@ impl Raw {
     #[must_use]
     pub fn connect(config: Arc<ClientConfig>, server: SocketAddr) -> Self {
         let socket = TcpStream::connect(server).expect("the server listens");
-        socket.set_read_timeout(Some(TIMEOUT)).expect("a socket takes a timeout");
+        socket
+            .set_read_timeout(Some(TIMEOUT))
+            .expect("a socket takes a timeout");
         let tls = ClientConnection::new(config, server_name(server)).expect("an address");
-        Self { stream: StreamOwned::new(tls, socket) }
+        Self {
+            stream: StreamOwned::new(tls, socket),
+        }
     }
 
     /// Sends bytes.

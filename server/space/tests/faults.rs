@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cardea_space::client::{OpenRefused, Outcome};
-use cardea_space::limits::RECOVERY_TIME_MAX;
+use cardea_space::client::{ClientConfig, Event, OpenRefused, Outcome, SpaceClient};
+use cardea_space::limits::{CONNECTIONS_MAX, OPEN_QUEUE_MAX, RECOVERY_TIME_MAX};
 use cardea_space::status::Connection;
 use common::{LONG, config, https, ready, request, simulator, tcp};
 
@@ -178,6 +178,10 @@ fn check(site: &common::Site, case: &Case, expected: fn(&Outcome) -> bool) {
         "{fault}"
     );
     site.execute("clear");
+    if fault == "close-idle" {
+        // The monitor's connection stays.
+        site.settled(1);
+    }
     // What comes after a fault is not harmed by it.
     assert_eq!(site.open("20002", LONG), Outcome::Opened, "after {fault}");
     let ledger = site.simulator.ledger();
@@ -219,6 +223,7 @@ fn a_connection_that_space_closed_while_it_was_idle_is_replaced_unnoticed() {
         site.execute("fault close-idle on=open");
         assert_eq!(site.open("20001", LONG), Outcome::Opened);
         site.execute("clear");
+        site.settled(1);
         assert_eq!(site.open("20001", LONG), Outcome::Opened);
         assert_eq!(site.asked_and_opened(), (2 * round, 2 * round));
     }
@@ -278,6 +283,92 @@ fn a_full_queue_and_a_deadline_that_is_over_are_refused_without_asking_space() {
 }
 
 #[test]
+fn a_panic_in_what_the_server_handed_in_harms_only_that_one_open() {
+    let simulator = simulator();
+    let endpoint = https(&simulator);
+    let (site, _) = ready(simulator, config(endpoint));
+    let mut open = request(1, "20001", LONG);
+    open.may_send = Box::new(|| panic!("this is part of the test"));
+    site.client.open(open).unwrap();
+    let outcome = site.completion().outcome;
+    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert_eq!(site.open("20001", LONG), Outcome::Opened);
+    assert_eq!(site.asked_and_opened(), (1, 1));
+}
+
+#[test]
+fn a_panic_in_the_servers_notice_of_a_change_does_not_end_the_watch() {
+    let simulator = simulator();
+    let (sender, events) = crossbeam_channel::unbounded();
+    let is_first = AtomicBool::new(true);
+    let notify = move |event| {
+        assert!(
+            !is_first.swap(false, Ordering::AcqRel),
+            "this is part of the test"
+        );
+        drop(sender.send(event));
+    };
+    let client = SpaceClient::start(config(https(&simulator)), Arc::new(notify)).unwrap();
+    // The sync follows the first change, whose notice panicked.
+    let synced = events.recv_timeout(LONG).unwrap();
+    assert!(matches!(synced, Event::Synced(_)), "{synced:?}");
+    simulator.execute("fault 500").unwrap();
+    let changed = events.recv_timeout(LONG).unwrap();
+    assert!(matches!(changed, Event::StatusChanged(_)), "{changed:?}");
+    client.stop();
+}
+
+#[test]
+fn stopping_breaks_off_a_sync_and_a_probe_that_hang() {
+    for scope in ["list", "info"] {
+        let simulator = simulator();
+        let endpoint = https(&simulator);
+        let (site, _) = ready(simulator, config(endpoint));
+        site.execute(&format!("fault hang on={scope}"));
+        let before = requests(&site);
+        site.client.sync_now();
+        if scope == "info" {
+            // An open that fails makes the monitor look.
+            site.execute("fault hang");
+            let _ = site.open("20001", SHORT);
+        }
+        while requests(&site) == before {
+            std::thread::yield_now();
+        }
+        let began = Instant::now();
+        drop(site.client);
+        // A page may take 30 s.
+        assert!(began.elapsed() < Duration::from_secs(10), "{scope}");
+    }
+}
+
+fn requests(site: &common::Site) -> serde_json::Value {
+    site.simulator.execute("status").unwrap()["requests"].clone()
+}
+
+#[test]
+fn a_client_beyond_its_limits_does_not_start() {
+    let simulator = simulator();
+    let changes: [fn(&mut ClientConfig); 6] = [
+        |config| config.connections = 0,
+        |config| config.connections = CONNECTIONS_MAX + 1,
+        |config| config.queue = 0,
+        |config| config.queue = OPEN_QUEUE_MAX + 1,
+        |config| config.sync.page_size = 0,
+        |config| config.sync.email_field = Some(6),
+    ];
+    for change in changes {
+        let mut config = config(https(&simulator));
+        change(&mut config);
+        assert!(SpaceClient::start(config, Arc::new(|_| ())).is_err());
+    }
+    let mut config = config(https(&simulator));
+    (config.connections, config.queue) = (CONNECTIONS_MAX, OPEN_QUEUE_MAX);
+    let (site, _) = ready(simulator, config);
+    assert_eq!(site.open("20001", LONG), Outcome::Opened);
+}
+
+#[test]
 fn stopping_completes_whatever_was_taken() {
     let simulator = simulator();
     let endpoint = https(&simulator);
@@ -287,10 +378,10 @@ fn stopping_completes_whatever_was_taken() {
         site.client.open(request(ticket, "20001", SHORT)).unwrap();
     }
     // Stopping waits for the open that hangs.
-    site.client.stop();
+    drop(site.client);
     let mut outcomes = Vec::new();
     while let Ok(event) = site.events.try_recv() {
-        if let cardea_space::client::Event::Opened(completion) = event {
+        if let Event::Opened(completion) = event {
             outcomes.push(completion.outcome);
         }
     }

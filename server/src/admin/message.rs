@@ -93,11 +93,53 @@ pub enum Request {
     },
     /// Agrees that people who are gone from Space may be erased.
     SpaceRelease,
+    /// The gallery in force, and why it is searched as it is.
+    GalleryShow,
+    /// The script for Space's machine.
+    SpaceInstallScript,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
         count: u32,
     },
+}
+
+impl Request {
+    /// What the audit notes of this request, if it changes something: what, and to whom.
+    #[must_use]
+    pub fn change(&self) -> Option<(&'static str, String)> {
+        let names = |names: &mut dyn Iterator<Item = &String>| {
+            names.map(String::as_str).collect::<Vec<_>>().join(", ")
+        };
+        Some(match self {
+            Self::ImportCommit => ("people.import", String::new()),
+            Self::PersonWithdraw { external_id } => ("person.withdraw", external_id.clone()),
+            Self::DeviceAdd { devices } => (
+                "device.add",
+                names(&mut devices.iter().map(|device| &device.name)),
+            ),
+            Self::DeviceRemove { name } => ("device.remove", name.clone()),
+            Self::DoorAdd { names: doors, .. } => ("door.add", names(&mut doors.iter())),
+            Self::RightGrant { external_id, .. } => ("right.grant", external_id.clone()),
+            Self::RightRevoke { external_id, .. } => ("right.revoke", external_id.clone()),
+            Self::SpaceSet { setup } => ("space.set", setup.host.clone()),
+            Self::SpaceRemove => ("space.remove", String::new()),
+            Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
+            Self::SpaceRelease => ("space.release", String::new()),
+            Self::ImportBegin
+            | Self::ImportAdd { .. }
+            | Self::PeopleList { .. }
+            | Self::PersonShow { .. }
+            | Self::DeviceList
+            | Self::DoorList
+            | Self::SpaceStatus
+            | Self::SpaceSync
+            | Self::SpaceDoors
+            | Self::GalleryShow
+            | Self::SpaceInstallScript
+            | Self::AuditTail { .. } => return None,
+        })
+    }
 }
 
 /// One of the two keys between this server and Space.

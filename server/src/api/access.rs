@@ -20,6 +20,7 @@ use crate::histograms::{Stage, Timings, Worst};
 use crate::limits::{ATTEMPTS_IN_FLIGHT_MAX, ATTEMPTS_PER_DEVICE_MAX};
 use crate::net::{ExchangeId, Peer, Replies, Request, RequestTimes};
 use crate::site::moment;
+use crate::space::Gate;
 use crate::work::{Probe, SearchDone, Waiting};
 
 /// Where an exchange of an access request stands.
@@ -50,6 +51,8 @@ struct InFlight {
     serial: u32,
     times: RequestTimes,
     command_done: u32,
+    /// While Space is to open.
+    gate: Option<Arc<Gate>>,
 }
 
 /// The loop whose attempt a ticket names.
@@ -185,7 +188,7 @@ impl Api {
             .note(&device, peer, message.firmware, message.command_done);
 
         let complete = request.times.complete;
-        let deadline = complete + self.site.answer_deadline;
+        let deadline = complete + self.site.answer_deadline();
         let pad_failed = message.pad == PadResult::Failed;
         let (attempt, action) = Attempt::begin(
             device,
@@ -200,6 +203,7 @@ impl Api {
             serial: 0,
             times: request.times,
             command_done: message.command_done,
+            gate: None,
         };
         let ticket = self.attempts.take(in_flight, deadline);
         self.exchanges.insert(id, Exchange::InFlight(ticket));
@@ -266,7 +270,17 @@ impl Api {
     /// Space has answered for a door, or it will not.
     pub(super) fn opened(&mut self, done: &OpenCompletion, now: Instant, replies: &mut Replies) {
         if let Some(in_flight) = self.attempts.find(done.ticket) {
-            let action = in_flight.attempt.opened(&done.outcome, moment(now));
+            let device = in_flight.attempt.device().id;
+            match &done.outcome {
+                Outcome::Opened => {}
+                outcome @ (Outcome::Refused { .. } | Outcome::NotSent(_) | Outcome::Unknown(_)) => {
+                    tracing::info!(device, %outcome, "Space did not open");
+                }
+            }
+            let withheld = in_flight.gate.as_ref().and_then(|gate| gate.why_shut());
+            let action = in_flight
+                .attempt
+                .opened(&done.outcome, withheld, moment(now));
             self.act(done.ticket, action, now, replies);
         }
     }
@@ -277,18 +291,19 @@ impl Api {
             return;
         };
         let device = Arc::clone(in_flight.attempt.device());
-        let deadline = in_flight.times.complete + self.site.answer_deadline;
-        let site = Arc::clone(&self.site);
+        let deadline = in_flight.times.complete + self.site.answer_deadline();
+        let (site, gate) = (Arc::clone(&self.site), Arc::new(Gate::default()));
+        in_flight.gate = Some(Arc::clone(&gate));
         let request = OpenRequest {
             ticket,
             door,
             door_name: None,
             deadline,
-            may_send: Box::new(move || site.still_permits(person, &device)),
+            may_send: Box::new(move || gate.pass(|| site.still_permits(person, &device))),
         };
         if let Err(why) = self.site.open(request) {
             let outcome = Outcome::NotSent(why);
-            let action = in_flight.attempt.opened(&outcome, moment(now));
+            let action = in_flight.attempt.opened(&outcome, None, moment(now));
             self.act(ticket, action, now, replies);
         }
     }
@@ -296,7 +311,15 @@ impl Api {
     pub(super) fn expire_attempts(&mut self, now: Instant, replies: &mut Replies) {
         while let Some(ticket) = self.attempts.due(now) {
             if let Some(in_flight) = self.attempts.find(ticket) {
-                let action = in_flight.attempt.late(moment(now));
+                let attempt = &mut in_flight.attempt;
+                let action = match &in_flight.gate {
+                    // It waited for a connection to Space all the time, and is not sent any more.
+                    Some(gate) if gate.shut_for(Reason::SpaceUnavailable) => {
+                        let outcome = Outcome::NotSent("deadline passed".to_owned());
+                        attempt.opened(&outcome, gate.why_shut(), moment(now))
+                    }
+                    Some(_) | None => attempt.late(moment(now)),
+                };
                 self.act(ticket, action, now, replies);
             }
         }
@@ -320,7 +343,7 @@ impl Api {
             }
             Action::Open { door, person } => self.open(ticket, door, person, now, replies),
             Action::Reply { reply, outcome } => {
-                // An outcome that finds no room leaves the record "interrupted": nothing opens twice.
+                // Without room for it the record reads "interrupted": nothing opens twice.
                 if let Some((sequence, outcome)) = outcome
                     && self.audit.outcome(sequence, outcome, None).is_err()
                 {
@@ -383,16 +406,15 @@ impl Api {
         }
     }
 
-    /// The device has gone: nothing is granted to it any more. A door that Space may have been
-    /// asked to open still gets its outcome in the audit.
+    /// The device has gone: nothing is granted to it any more. A door that Space has not been
+    /// asked for stays closed; one that it has been still gets its outcome in the audit.
     pub(super) fn peer_gone(&mut self, id: ExchangeId) {
         if let Some(Exchange::InFlight(ticket)) = self.exchanges.remove(&id) {
             self.interval.counts.add("access_devices_gone", 1);
-            if self
-                .attempts
-                .find(ticket)
-                .is_some_and(|gone| gone.attempt.is_opening())
+            if let Some(gone) = self.attempts.find(ticket)
+                && let Some(gate) = &gone.gate
             {
+                gate.shut_for(Reason::Interrupted);
                 return;
             }
             self.attempts.end(ticket);
@@ -410,6 +432,7 @@ fn parse_embedding(encoded: EncodedEmbedding<'_>) -> Result<Embedding, Reason> {
     };
     parsed.map_err(|error| match error {
         EmbeddingError::NotFinite { .. } => Reason::NotFinite,
+        EmbeddingError::Scale { found } if !found.is_finite() => Reason::NotFinite,
         EmbeddingError::Norm { .. } | EmbeddingError::Scale { .. } => Reason::NotUnit,
         EmbeddingError::Length { .. } | EmbeddingError::Code { .. } => Reason::Malformed,
     })

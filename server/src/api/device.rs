@@ -105,8 +105,15 @@ impl Api {
         let asked = self.device(peer).and_then(|device| {
             let message = RenewRequest::parse(&request.body).map_err(|error| error.reason())?;
             let asker = self.asker(id, message.request_id);
+            let shown = peer.certificate.as_ref().map(|shown| shown.fingerprint);
             let (device, csr) = (device.id, message.csr.to_vec());
-            self.ask(Command::Renew { device, csr, asker })
+            let shown = shown.ok_or(Reason::NoCertificate)?;
+            self.ask(Command::Renew {
+                device,
+                shown,
+                csr,
+                asker,
+            })
         });
         if let Err(reason) = asked {
             to.push(id, refuse(name_of(&request.body, Kind::Renew), reason));

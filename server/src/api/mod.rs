@@ -3,6 +3,7 @@
 //! - `route`: which path is whose
 //! - `access`: an access request through its state machine, [`crate::access`]
 //! - `device`: heartbeats, commissioning and renewal
+//! - `space`: what Space asks of this server
 //! - `status`: `/health`, `/ready`, `/metrics`
 //! - `refusal`: the HTTP status of each reason
 
@@ -10,6 +11,7 @@ mod access;
 mod device;
 mod refusal;
 mod route;
+mod space;
 mod status;
 
 use std::collections::HashMap;
@@ -24,13 +26,14 @@ use crate::completions::{CompletionSender, Completions};
 use crate::directory::Device;
 use crate::metrics::{Handover, INTERVAL, Interval};
 use crate::net::{ExchangeId, Peer, Replies, Request, Response, Service};
-use crate::site::Site;
+use crate::site::{Site, unix_ms};
 use crate::work::{SearchDone, WorkQueue};
 use crate::writer::WriterHandle;
 
 use access::Attempts;
 pub(crate) use access::loop_of;
 pub(crate) use refusal::refuse;
+pub(crate) use space::error as space_error;
 
 use device::Seen;
 use route::Route;
@@ -122,10 +125,11 @@ impl Api {
     fn device(&self, peer: &Peer) -> Result<Arc<Device>, Reason> {
         let certificate = peer.certificate.as_ref().ok_or(Reason::NoCertificate)?;
         let directory = self.site.directory();
-        directory
-            .device(&certificate.fingerprint)
-            .cloned()
-            .ok_or(Reason::UnknownDevice)
+        let device = directory.device(&certificate.fingerprint);
+        // The handshake looks at the end too; an open connection or a resumed session has none.
+        let now_unix_s = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
+        let in_force = device.filter(|device| now_unix_s <= device.not_after_unix_s);
+        in_force.cloned().ok_or(Reason::UnknownDevice)
     }
 
     /// Something was counted or recorded: it is handed over within the interval.
@@ -164,6 +168,8 @@ impl Service for Api {
             Ok(Route::Heartbeat) => replies.push(id, self.heartbeat(peer, &request)),
             Ok(Route::Commission) => self.commission(id, &request, replies),
             Ok(Route::Renew) => self.renew(id, peer, &request, replies),
+            Ok(Route::Space) => self.space(id, &request, replies),
+            Ok(Route::SpaceOpenApi) => replies.push(id, space::openapi()),
             Ok(Route::Health) => replies.push(id, status::health(&self.site)),
             Ok(Route::Ready) => replies.push(id, status::ready(&self.site)),
             Ok(Route::Metrics) => replies.push(id, status::metrics(peer, &self.metrics)),

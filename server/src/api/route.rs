@@ -1,8 +1,12 @@
 //! Which path is whose.
 
+use cardea_space::enrolment::PATH_PREFIX;
 use cardea_wire::path;
 
 use crate::net::{Method, Response};
+
+/// The description of what Space may ask.
+const SPACE_OPENAPI: &str = "/api/space/v1/openapi.json";
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +15,8 @@ pub(super) enum Route {
     Heartbeat,
     Commission,
     Renew,
+    Space,
+    SpaceOpenApi,
     Health,
     Ready,
     Metrics,
@@ -18,7 +24,16 @@ pub(super) enum Route {
 
 /// The route of a request, or the answer to one that has none.
 pub(super) fn find(method: Method, path: &str) -> Result<Route, Response> {
+    if path.starts_with(PATH_PREFIX) {
+        return match method {
+            Method::Get | Method::Head | Method::Put | Method::Delete => Ok(Route::Space),
+            Method::Post | Method::Patch | Method::Options => {
+                Err(Response::empty(405).with_field("Allow", "GET, HEAD, PUT, DELETE"))
+            }
+        };
+    }
     let (route, allowed) = match path {
+        SPACE_OPENAPI => (Route::SpaceOpenApi, Method::Get),
         path::ACCESS => (Route::Access, Method::Post),
         path::HEARTBEAT => (Route::Heartbeat, Method::Post),
         path::COMMISSION => (Route::Commission, Method::Post),
@@ -49,6 +64,12 @@ mod tests {
         assert_eq!(find(Method::Head, "/ready"), Ok(Route::Ready));
         assert_eq!(
             find(Method::Get, path::ACCESS).map_err(|answer| answer.status),
+            Err(405)
+        );
+        let person = "/api/space/v1/people/P1";
+        assert_eq!(find(Method::Delete, person), Ok(Route::Space));
+        assert_eq!(
+            find(Method::Post, person).map_err(|answer| answer.status),
             Err(405)
         );
         assert_eq!(

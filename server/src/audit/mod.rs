@@ -36,7 +36,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
 
-use crate::limits::{AUDIT_OUTCOME_ROOM, AUDIT_PAGE_BYTES, AUDIT_QUEUE_MAX};
+use crate::limits::{AUDIT_OUTCOME_ROOM, AUDIT_PAGE_BYTES, AUDIT_QUEUE_MAX, AUDIT_REPEATS_MAX};
 use crate::store::{Checkpoints, DataDirectory, StoreError, open_reader, open_writer};
 use handle::{Job, Sink};
 use writer::Writer;
@@ -59,13 +59,21 @@ impl Audit {
     /// # Errors
     /// [`StoreError`] of opening a database.
     pub fn open(directory: &DataDirectory, now_unix_us: i64) -> Result<Self, StoreError> {
+        Self::open_with(directory, now_unix_us, AUDIT_REPEATS_MAX)
+    }
+
+    fn open_with(
+        directory: &DataDirectory,
+        now_unix_us: i64,
+        repeats_max: usize,
+    ) -> Result<Self, StoreError> {
         let path = directory.file(DATABASE);
         let mut db = open_writer(&path, AUDIT_PAGE_BYTES)?;
         schema::migrate(&mut db)?;
         directory.sync()?;
         let checkpoints = Checkpoints::start(&path)?;
         let (jobs, waiting) = bounded(AUDIT_QUEUE_MAX + AUDIT_OUTCOME_ROOM);
-        let writer = Writer::new(db, checkpoints, waiting, now_unix_us)?;
+        let writer = Writer::new(db, checkpoints, waiting, now_unix_us, repeats_max)?;
         let run_first = writer.run_first();
         let thread = std::thread::Builder::new()
             .name("audit".into())

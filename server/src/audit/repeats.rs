@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 
-use crate::limits::{AUDIT_REPEAT_WINDOW_US, AUDIT_REPEATS_MAX};
+use crate::limits::AUDIT_REPEAT_WINDOW_US;
 
 /// Request ids within the window, as 64-bit hashes with a key of this process, each with the
 /// record's number. Who finds one must compare with the record: hashes may collide.
@@ -12,22 +12,16 @@ pub(super) struct Repeats {
     key: RandomState,
     sequences: HashMap<u64, u64>,
     oldest_first: VecDeque<(i64, u64)>,
-    newest_unix_us: i64,
     ids_max: usize,
 }
 
 impl Repeats {
-    pub(super) fn new() -> Self {
-        Self::with_limit(AUDIT_REPEATS_MAX)
-    }
-
     /// Nothing, and room for `ids_max` ids.
-    pub(super) fn with_limit(ids_max: usize) -> Self {
+    pub(super) fn new(ids_max: usize) -> Self {
         Self {
             key: RandomState::new(),
             sequences: HashMap::new(),
             oldest_first: VecDeque::new(),
-            newest_unix_us: i64::MIN,
             ids_max,
         }
     }
@@ -53,7 +47,6 @@ impl Repeats {
         let before = self.sequences.insert(hash, sequence);
         assert!(before.is_none(), "looked up before");
         self.oldest_first.push_back((at_unix_us, hash));
-        self.newest_unix_us = self.newest_unix_us.max(at_unix_us);
     }
 
     /// Forgets what the last `count` calls of `insert` brought: their records were not written.
@@ -65,12 +58,10 @@ impl Repeats {
         }
     }
 
-    /// Forgets what lies more than the window before `now_unix_us` and before the newest record.
-    /// A clock that steps back keeps ids longer, never shorter.
+    /// Forgets what lies more than the window before `now_unix_us`. A clock that steps back keeps
+    /// ids longer; one that steps forward forgets them as if that time had passed.
     pub(super) fn forget_old(&mut self, now_unix_us: i64) {
-        let start = now_unix_us
-            .max(self.newest_unix_us)
-            .saturating_sub(AUDIT_REPEAT_WINDOW_US);
+        let start = now_unix_us.saturating_sub(AUDIT_REPEAT_WINDOW_US);
         while let Some((at_unix_us, hash)) = self.oldest_first.front() {
             if *at_unix_us >= start {
                 break;
@@ -87,7 +78,7 @@ mod tests {
 
     #[test]
     fn an_id_is_found_within_the_window_and_not_after() {
-        let mut repeats = Repeats::new();
+        let mut repeats = Repeats::new(10);
         let hash = repeats.hash(1, &[1; 16]);
         assert_ne!(hash, repeats.hash(2, &[1; 16]));
         repeats.insert(hash, 7, 0);
@@ -101,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_limit_is_reached_and_what_was_not_written_is_taken_back() {
-        let mut repeats = Repeats::with_limit(3);
+        let mut repeats = Repeats::new(3);
         for sequence in 0..3 {
             assert!(!repeats.is_full());
             repeats.insert(sequence, sequence, 0);

@@ -55,6 +55,7 @@ impl Writer {
         checkpoints: Checkpoints,
         jobs: Receiver<Job>,
         now_unix_us: i64,
+        repeats_max: usize,
     ) -> Result<Self, StoreError> {
         let last: i64 = db.query_row(
             "SELECT coalesce(max(sequence), 0) FROM records",
@@ -62,7 +63,7 @@ impl Writer {
             |row| row.get(0),
         )?;
         let run_first = number(last) + 1;
-        let repeats = look_back(&db, now_unix_us)?;
+        let repeats = look_back(&db, now_unix_us, repeats_max)?;
         Ok(Self {
             db,
             checkpoints,
@@ -420,10 +421,10 @@ fn prune(db: &Connection, before_unix_us: i64) -> Result<usize, StoreError> {
 
 // The request ids of the window before `now_unix_us`. A clock that stepped may have left older
 // ones among them, so some older ones in a row are looked at before it ends.
-fn look_back(db: &Connection, now_unix_us: i64) -> Result<Repeats, StoreError> {
+fn look_back(db: &Connection, now_unix_us: i64, repeats_max: usize) -> Result<Repeats, StoreError> {
     let start = now_unix_us.saturating_sub(AUDIT_REPEAT_WINDOW_US);
     let mut found = Vec::new();
-    let mut repeats = Repeats::new();
+    let mut repeats = Repeats::new(repeats_max);
     let mut select = db.prepare(
         "SELECT sequence, device, request_id, at_us FROM records WHERE kind = ?1
          ORDER BY sequence DESC",

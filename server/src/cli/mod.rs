@@ -57,6 +57,9 @@ pub enum Command {
     /// Shows access attempts.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Shows the gallery.
+    #[command(subcommand)]
+    Gallery(GalleryCommand),
     /// Prints percentiles per stage and the worst requests from the latency logs.
     Latency(LatencyArgs),
 }
@@ -216,6 +219,8 @@ pub enum SpaceCommand {
     },
     /// Agrees to erase people who are gone from Space, when many went at once.
     Release,
+    /// Writes the PowerShell script for Space's machine; it holds no secret.
+    InstallScript,
 }
 
 /// How Space is reached.
@@ -253,6 +258,13 @@ pub enum AuditCommand {
         #[arg(short = 'n', long, default_value_t = 20)]
         count: u32,
     },
+}
+
+/// `cardea gallery ..`.
+#[derive(Debug, Subcommand)]
+pub enum GalleryCommand {
+    /// The gallery in force: its size, and why it is searched as it is.
+    Show,
 }
 
 /// `cardea latency`.

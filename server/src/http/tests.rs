@@ -202,14 +202,14 @@ fn framing_table() -> Vec<(Vec<u8>, Refusal)> {
         ),
         (get(&format!("Host: a{lines}")), Refusal::TooManyFields),
     ];
-    let whole = |message: &str| message.to_owned();
-    let all: [(&[(Refusal, &[&str])], &dyn Fn(&str) -> String); 3] =
-        [(&MESSAGES, &whole), (&GETS, &get), (&POSTS, &post)];
-    for (table, message) in all {
+    let mut add = |table: &[(Refusal, &[&str])], message: &dyn Fn(&str) -> String| {
         for &(refusal, texts) in table {
             rows.extend(texts.iter().map(|text| (message(text), refusal)));
         }
-    }
+    };
+    add(&MESSAGES, &str::to_owned);
+    add(&GETS, &get);
+    add(&POSTS, &post);
     let bytes = rows
         .into_iter()
         .map(|(message, refusal)| (message.into_bytes(), refusal));

@@ -48,7 +48,7 @@ impl<S: Service> EventLoop<S> {
 
     fn admit(&mut self, mut socket: TcpStream, address: SocketAddr, now: Instant) {
         self.tally.add(Counter::Accepted);
-        if !self.has_room_for(address) {
+        if !self.has_room_for(address, now) {
             return;
         }
         let Ok(tls) = Session::new(self.tls.load_full()) else {
@@ -93,7 +93,14 @@ impl<S: Service> EventLoop<S> {
     }
 
     /// Whether one more connection from `address` may come in; makes room where that is possible.
-    fn has_room_for(&mut self, address: SocketAddr) -> bool {
+    fn has_room_for(&mut self, address: SocketAddr, now: Instant) -> bool {
+        if !self
+            .pace
+            .allows(address.ip(), self.bounds.address_pace, now)
+        {
+            self.tally.add(Counter::AddressPace);
+            return false;
+        }
         let load = self.addresses.load(address.ip());
         if load.connections >= self.bounds.address_connections {
             self.tally.add(Counter::AddressConnections);

@@ -15,6 +15,8 @@ pub struct Bounds {
     pub address_connections: usize,
     /// Unfinished handshakes of one address.
     pub address_handshakes: usize,
+    /// Connections that one address may open in one second.
+    pub address_pace: usize,
     /// Requests in flight of one address.
     pub address_requests: usize,
     /// Connections with one certificate.
@@ -50,6 +52,33 @@ pub struct Timeouts {
     pub stop: Duration,
 }
 
+impl Bounds {
+    /// The default bounds of each of `loops` loops in a process that may have `descriptors` open
+    /// files. Without enough for all connections there are fewer, so that a crowd of strangers
+    /// never keeps a database from opening its files.
+    pub fn within(descriptors: usize, loops: usize) -> Bounds {
+        let share = descriptors.saturating_sub(limits::DESCRIPTORS_RESERVED) / loops.max(1);
+        let connections = share.clamp(1, limits::CONNECTIONS_MAX);
+        Bounds {
+            connections,
+            handshakes: limits::HANDSHAKES_MAX.min(connections),
+            ..Bounds::default()
+        }
+    }
+}
+
+/// How many files this process may have open, if the kernel says.
+pub fn descriptors() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(usize::MAX),
+        number => number.parse().ok(),
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
@@ -57,6 +86,7 @@ impl Default for Bounds {
             handshakes: limits::HANDSHAKES_MAX,
             address_connections: limits::ADDRESS_CONNECTIONS_MAX,
             address_handshakes: limits::ADDRESS_HANDSHAKES_MAX,
+            address_pace: limits::ADDRESS_ACCEPTS_PER_SECOND,
             address_requests: limits::ADDRESS_REQUESTS_MAX,
             device_connections: limits::DEVICE_CONNECTIONS_MAX,
             requests: limits::REQUESTS_IN_FLIGHT_MAX,
@@ -79,5 +109,23 @@ impl Default for Timeouts {
             linger: limits::LINGER_TIMEOUT,
             stop: limits::STOP_TIMEOUT,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_to_others() {
+        assert_eq!(Bounds::within(1_024, 1).connections, 768);
+        assert_eq!(Bounds::within(1_024, 2).connections, 384);
+        assert_eq!(Bounds::within(1_024, 2).handshakes, 384);
+        assert_eq!(Bounds::within(100, 2).connections, 1);
+        assert_eq!(
+            Bounds::within(usize::MAX, 1).connections,
+            limits::CONNECTIONS_MAX
+        );
+        assert!(descriptors().is_some_and(|number| number > 0));
     }
 }

@@ -37,6 +37,8 @@ pub enum Counter {
     AddressConnections,
     /// Connections closed at once because their address has too many unfinished handshakes.
     AddressHandshakes,
+    /// Connections closed at once because their address opens too many a second.
+    AddressPace,
     /// Requests refused because their address has too many in flight.
     AddressRequests,
     /// Strangers' connections closed to make room for another.
@@ -69,7 +71,7 @@ pub enum Counter {
 
 impl Counter {
     /// All, in the order of their numbers.
-    pub const ALL: [Counter; 27] = [
+    pub const ALL: [Counter; 28] = [
         Counter::Connections,
         Counter::Handshakes,
         Counter::RequestsInFlight,
@@ -83,6 +85,7 @@ impl Counter {
         Counter::AcceptFailed,
         Counter::AddressConnections,
         Counter::AddressHandshakes,
+        Counter::AddressPace,
         Counter::AddressRequests,
         Counter::EvictedStrangers,
         Counter::EvictedHandshakes,
@@ -115,6 +118,7 @@ impl Counter {
             Counter::AcceptFailed => "accept_failed",
             Counter::AddressConnections => "address_connections",
             Counter::AddressHandshakes => "address_handshakes",
+            Counter::AddressPace => "address_pace",
             Counter::AddressRequests => "address_requests",
             Counter::EvictedStrangers => "evicted_strangers",
             Counter::EvictedHandshakes => "evicted_handshakes",

@@ -15,7 +15,7 @@ use super::bounds::Bounds;
 use super::connection::{Connection, Scratch, Stage};
 use super::counters::{Counter, Counters, Tally};
 use super::deadline::Deadlines;
-use super::roster::{Addresses, Devices, Elders};
+use super::roster::{Addresses, Devices, Elders, Pace};
 use super::{Key, Replies, Service};
 use crate::limits::{EVENTS_PER_TURN, HANDSHAKES_TURN, STRANGERS_TURN};
 use crate::tls::ServerConfig;
@@ -61,6 +61,7 @@ pub struct EventLoop<S> {
     pub(super) queues: Queues,
     pub(super) deadlines: Deadlines,
     pub(super) addresses: Addresses,
+    pub(super) pace: Pace,
     pub(super) devices: Devices,
     pub(super) strangers: Elders,
     pub(super) greeters: Elders,
@@ -127,6 +128,7 @@ impl<S: Service> EventLoop<S> {
             queues: Queues::default(),
             deadlines: Deadlines::default(),
             addresses: Addresses::default(),
+            pace: Pace::new(Instant::now()),
             devices: Devices::default(),
             strangers: Elders::default(),
             greeters: Elders::default(),

@@ -44,7 +44,7 @@ use std::time::Instant;
 
 pub use crate::http::{Field, Fields, Method, Request, RequestTimes, Response};
 pub use crate::tls::PeerCertificate;
-pub use bounds::{Bounds, Timeouts};
+pub use bounds::{Bounds, Timeouts, descriptors};
 pub use counters::{Counter, Counters};
 pub use event_loop::{EventLoop, Waker};
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use super::Key;
 use crate::limits::EVICTION_TRIES;
@@ -32,6 +33,33 @@ impl Addresses {
         if *load == Load::default() {
             self.0.remove(&group(address));
         }
+    }
+}
+
+/// How many connections each address has opened in the present second.
+#[derive(Debug)]
+pub(super) struct Pace {
+    since: Instant,
+    opened: HashMap<IpAddr, usize>,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Pace {
+        Pace {
+            since: now,
+            opened: HashMap::new(),
+        }
+    }
+
+    /// Counts a connection of `address`; returns whether it is within `cap` a second.
+    pub(super) fn allows(&mut self, address: IpAddr, cap: usize, now: Instant) -> bool {
+        if now.duration_since(self.since) >= Duration::from_secs(1) {
+            // A new map, so that what one busy second took is given back.
+            *self = Pace::new(now);
+        }
+        let opened = self.opened.entry(group(address)).or_default();
+        *opened += 1;
+        *opened <= cap
     }
 }
 
@@ -148,6 +176,19 @@ mod tests {
             addresses.change(host, |load| load.connections -= 1);
         }
         assert!(addresses.0.is_empty());
+    }
+
+    #[test]
+    fn an_address_has_a_pace_and_another_second() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        let [one, other] = [[127, 0, 0, 1], [127, 0, 0, 2]].map(IpAddr::from);
+        let within = |pace: &mut Pace, at| (0..5).filter(|_| pace.allows(one, 3, at)).count();
+        assert_eq!(within(&mut pace, now), 3);
+        assert!(pace.allows(other, 3, now));
+        assert_eq!(within(&mut pace, now + Duration::from_millis(999)), 0);
+        assert_eq!(within(&mut pace, now + Duration::from_secs(1)), 3);
+        assert_eq!(pace.opened.len(), 1);
     }
 
     #[test]

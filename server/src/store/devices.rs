@@ -86,11 +86,13 @@ pub struct Commissioned {
 /// A new certificate of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
+    /// SHA-256 of the certificate that the device shows: it holds on beside the new one.
+    pub shown: Fingerprint,
     /// SHA-256 of the new certificate.
     pub fingerprint: Fingerprint,
     /// Its end, Unix time in seconds.
     pub not_after_unix_s: i64,
-    /// Until when the one before is still taken, Unix time in seconds.
+    /// Until when the one shown is still taken, Unix time in seconds.
     pub previous_until_unix_s: i64,
 }
 
@@ -212,15 +214,16 @@ impl Store {
             unique_fingerprint(db, DeviceId(0), &renewal.fingerprint)?;
             let changed = db
                 .prepare_cached(
-                    "UPDATE devices SET fingerprint_previous = fingerprint, previous_until = ?2,
+                    "UPDATE devices SET fingerprint_previous = ?5, previous_until = ?2,
                             fingerprint = ?3, not_after = ?4
-                     WHERE id = ?1 AND fingerprint IS NOT NULL",
+                     WHERE id = ?1 AND (fingerprint = ?5 OR fingerprint_previous = ?5)",
                 )?
                 .execute((
                     key(device.0),
                     renewal.previous_until_unix_s,
                     renewal.fingerprint,
                     renewal.not_after_unix_s,
+                    renewal.shown,
                 ))?;
             found(changed, Entity::Device)?;
             publish(db, &[Change::Device(device)])

@@ -202,3 +202,29 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: i32) -> StoreError {
+        let text = Some("UNIQUE constraint failed: people.external_id".to_owned());
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), text).into()
+    }
+
+    #[test]
+    fn results_of_sqlite_by_kind() {
+        assert_eq!(of(ffi::SQLITE_FULL), StoreError::DiskFull);
+        assert_eq!(of(ffi::SQLITE_BUSY_SNAPSHOT), StoreError::Busy);
+        assert_eq!(of(ffi::SQLITE_IOERR_FSYNC), StoreError::Poisoned);
+        let what = "damaged page";
+        assert_eq!(of(ffi::SQLITE_CORRUPT_VTAB), StoreError::Damaged { what });
+        let code = ffi::SQLITE_IOERR_READ;
+        assert_eq!(of(code), StoreError::Sqlite { code });
+        assert!(
+            !of(ffi::SQLITE_CONSTRAINT_UNIQUE)
+                .to_string()
+                .contains("people")
+        );
+    }
+}

@@ -234,7 +234,8 @@ impl Reader {
     /// A page of at most `limit` people (1,000 at most), after the person `after`.
     ///
     /// # Errors
-    /// Those of a read.
+    /// [`StoreError::NotFound`] where `after` was withdrawn meanwhile: begin again; those of a
+    /// read.
     pub fn people_page(
         &self,
         filter: &PeopleFilter,
@@ -279,7 +280,7 @@ impl Reader {
         Ok(page)
     }
 
-    // Where a page goes on; a person withdrawn meanwhile begins it anew from the front.
+    // Where a page goes on.
     fn page_key(&self, column: &str, after: PersonId) -> Result<String, StoreError> {
         let text = self
             .db

@@ -211,4 +211,20 @@ mod tests {
         let refused = migrate_with(&mut db, &["SELECT 1"]);
         assert_eq!(refused, Err(StoreError::Newer { found: 7, known: 1 }));
     }
+
+    #[test]
+    fn what_an_older_version_stored_is_kept() {
+        for older in 1..MIGRATIONS.len() {
+            let mut db = Connection::open_in_memory().expect("database");
+            migrate_with(&mut db, &MIGRATIONS[..older]).expect("older");
+            db.execute("INSERT INTO doors(name) VALUES ('Front')", [])
+                .expect("row");
+            migrate(&mut db).expect("newest");
+            assert_eq!(version(&db) as usize, MIGRATIONS.len());
+            let kept: i64 = db
+                .query_row("SELECT count(*) FROM doors", [], |row| row.get(0))
+                .expect("row kept");
+            assert_eq!(kept, 1);
+        }
+    }
 }

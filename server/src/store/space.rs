@@ -1,5 +1,7 @@
 //! Who Space named at its last sync, and since when others are gone from it.
 
+use rusqlite::OptionalExtension as _;
+
 use super::Store;
 use super::error::StoreError;
 use super::reader::Reader;
@@ -62,6 +64,25 @@ impl Store {
         })
     }
 
+    /// Forgets all that Space has named.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn space_clear(&mut self) -> Result<(), StoreError> {
+        loop {
+            let forgotten = self.change(SPACE_BATCH_MAX, |db| {
+                let mut forget = db.prepare_cached(
+                    "DELETE FROM space_people WHERE ext_id IN
+                       (SELECT ext_id FROM space_people LIMIT ?1)",
+                )?;
+                Ok(forget.execute([SPACE_BATCH_MAX as i64])?)
+            })?;
+            if forgotten < SPACE_BATCH_MAX {
+                return Ok(());
+            }
+        }
+    }
+
     /// An administrator agrees that all who are gone may be erased. Returns how many were held.
     ///
     /// # Errors
@@ -91,6 +112,17 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Whether Space named this person at its last sync.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn space_names(&self, ext_id: &str) -> Result<bool, StoreError> {
+        let mut select = self.db.prepare_cached(
+            "SELECT 1 FROM space_people WHERE ext_id = ?1 AND gone_since IS NULL",
+        )?;
+        Ok(select.exists([ext_id])?)
+    }
+
     /// At most [`SPACE_BATCH_MAX`] people who are gone from Space since before `before_unix_s` and
     /// not held.
     ///
@@ -103,6 +135,34 @@ impl Reader {
         )?;
         let rows = select.query_map((before_unix_s, SPACE_BATCH_MAX as i64), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The external id of the person whom Space calls `ext_id`, if there is one here. 32
+    /// hexadecimal digits are one id in either case: Space writes them in upper case, files that
+    /// are imported may not.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn space_person(&self, ext_id: &str) -> Result<Option<String>, StoreError> {
+        let exact = self
+            .db
+            .prepare_cached("SELECT external_id FROM people_visible WHERE external_id = ?1")?
+            .query_row([ext_id], |row| row.get(0))
+            .optional()?;
+        let is_hex = ext_id.len() == 32 && ext_id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if exact.is_some() || !is_hex {
+            return Ok(exact);
+        }
+        let either_case = self
+            .db
+            .prepare_cached(
+                "SELECT external_id FROM people_visible
+                 WHERE length(external_id) = 32 AND upper(external_id) = upper(?1)
+                 ORDER BY external_id LIMIT 1",
+            )?
+            .query_row([ext_id], |row| row.get(0))
+            .optional()?;
+        Ok(either_case)
     }
 
     /// How many who are gone from Space wait for an administrator.

@@ -57,17 +57,30 @@ impl Writer {
         Ok(issued)
     }
 
-    pub(super) fn renew(&mut self, device: u64, csr: &[u8], asker: &Asker) {
-        let issued = self.issue_again(device, csr);
+    pub(super) fn renew(&mut self, device: u64, shown: [u8; 32], csr: &[u8], asker: &Asker) {
+        let issued = self.issue_again(device, shown, csr);
         self.answer(Kind::Renew, issued, asker);
     }
 
-    fn issue_again(&mut self, device: u64, csr: &[u8]) -> Result<DeviceCertificate, WriterError> {
+    /// The certificate that the device shows holds on for a while, and no other but the new one: a
+    /// device that lost the replies to its last renewals still has only that.
+    fn issue_again(
+        &mut self,
+        device: u64,
+        shown: [u8; 32],
+        csr: &[u8],
+    ) -> Result<DeviceCertificate, WriterError> {
         let issued = self.issue(device, csr)?;
+        let stored = self.store.read().device(DeviceId(device))?;
+        let end = stored.and_then(|stored| match stored.previous {
+            Some((previous, until)) if previous == shown => Some(until),
+            _ => stored.not_after_unix_s,
+        });
         let renewal = Renewal {
+            shown,
             fingerprint: issued.fingerprint,
             not_after_unix_s: issued.not_after_unix_s,
-            previous_until_unix_s: unix_s() + OVERLAP_S,
+            previous_until_unix_s: end.unwrap_or(i64::MAX).min(unix_s() + OVERLAP_S),
         };
         self.store.device_renew(DeviceId(device), &renewal)?;
         self.follow()?;

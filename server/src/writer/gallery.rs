@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cardea_engine::gallery::{Writer as GalleryWriter, file_len};
-use cardea_engine::{Gallery, ModelId, erase};
+use cardea_engine::{Gallery, ModelId, Threshold, erase};
 
 use super::error::WriterError;
 use super::publish::{Published, row};
@@ -31,6 +31,7 @@ pub(super) struct Snapshots {
     folder: PathBuf,
     lineage: [u8; 16],
     model: ModelId,
+    threshold: Threshold,
     handle: WriterHandle,
     reserve: Reserve,
     writing: bool,
@@ -48,7 +49,7 @@ impl Snapshots {
     pub(super) fn new(
         store: &Store,
         directory: &DataDirectory,
-        model: ModelId,
+        (model, threshold): (ModelId, Threshold),
         handle: WriterHandle,
     ) -> Result<Self, WriterError> {
         let folder = directory.file(FOLDER);
@@ -57,6 +58,7 @@ impl Snapshots {
             folder,
             lineage: store.read().lineage()?,
             model,
+            threshold,
             handle,
             reserve: Reserve::new(directory, RESERVE),
             writing: false,
@@ -88,16 +90,23 @@ impl Snapshots {
             }
             erase::file(&path)?;
         }
-        let reachable =
-            found.filter(|gallery| store.read().changes_since(gallery.generation()).is_ok());
-        let gallery = match reachable {
-            Some(gallery) => gallery,
-            None => Arc::new(write(
-                store.read(),
-                &self.folder,
-                &self.lineage,
-                self.model,
-            )?),
+        let gallery = match found {
+            Some(gallery) if store.read().changes_since(gallery.generation()).is_ok() => gallery,
+            stale => {
+                // The feed no longer reaches it: it may hold who has been withdrawn since.
+                if let Some(stale) = stale {
+                    let path = stale.path().to_owned();
+                    drop(stale);
+                    erase::file(&path)?;
+                }
+                let written = write(
+                    store.read(),
+                    &self.folder,
+                    &self.lineage,
+                    (self.model, self.threshold),
+                )?;
+                Arc::new(written)
+            }
         };
         self.hold_reserve(gallery.rows());
         // Withdrawals that a process before this one did not live to erase.
@@ -115,12 +124,13 @@ impl Snapshots {
         }
         let reader = store.open_reader()?;
         self.reserve.release()?;
-        let (folder, lineage, model) = (self.folder.clone(), self.lineage, self.model);
+        let (folder, lineage) = (self.folder.clone(), self.lineage);
+        let kind = (self.model, self.threshold);
         let handle = self.handle.clone();
         thread::Builder::new()
             .name("snapshot".to_owned())
             .spawn(move || {
-                let written = write(&reader, &folder, &lineage, model).map(Arc::new);
+                let written = write(&reader, &folder, &lineage, kind).map(Arc::new);
                 // A writer that has ended will find the file at the next start.
                 let _ = handle.send(Command::SnapshotWritten(written));
             })?;
@@ -133,13 +143,26 @@ impl Snapshots {
         &mut self,
         written: Result<Arc<Gallery>, WriterError>,
         published: &mut Published,
+        store: &mut Store,
     ) -> Result<(), WriterError> {
         self.writing = false;
-        let gallery = written?;
+        let gallery = match written {
+            Ok(gallery) => gallery,
+            Err(error) => {
+                // The space stays set aside for the next try.
+                self.hold_reserve(published.view().rows());
+                return Err(error);
+            }
+        };
+        // Nobody follows the feed from further back than this.
+        store.changes_trim(gallery.generation())?;
         self.hold_reserve(gallery.rows());
         tracing::info!(
             rows = gallery.rows(),
             generation = gallery.generation(),
+            plan = gallery
+                .prediction(self.threshold)
+                .map(|plan| plan.to_string()),
             "snapshot in force"
         );
         self.retired.extend(published.swap(gallery)?);
@@ -150,6 +173,18 @@ impl Snapshots {
     pub(super) fn erase_within(&mut self, period: Duration) {
         // Half of it for waiting, so that withdrawals share a snapshot; half for writing it.
         self.erase_by.get_or_insert(Instant::now() + period / 2);
+        self.log_dirty = true;
+    }
+
+    /// Tests have no hour to wait.
+    #[cfg(test)]
+    pub(super) fn erase_now(&mut self) {
+        self.erase_by = Some(Instant::now());
+    }
+
+    /// Embeddings that nobody keeps were written to the store: its log is emptied with the next
+    /// tick.
+    pub(super) fn empty_log(&mut self) {
         self.log_dirty = true;
     }
 
@@ -171,7 +206,7 @@ impl Snapshots {
         let due = self.erase_by.is_some_and(|by| by <= Instant::now());
         if (due || self.again) && !self.writing {
             self.again = false;
-            if published.snapshot_is_current(store.read())? {
+            if due && !published.snapshot_holds_withdrawn() {
                 self.erase_by = None;
             } else {
                 self.begin(store)?;
@@ -245,6 +280,20 @@ impl Snapshots {
     }
 }
 
+/// Erases every snapshot of a site that no server runs: who withdraws then does not wait for the
+/// next start, which writes a new one.
+pub(super) fn erase_all(directory: &DataDirectory) -> Result<(), WriterError> {
+    let entries = match fs::read_dir(directory.file(FOLDER)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in entries {
+        erase::file(&entry?.path())?;
+    }
+    Ok(())
+}
+
 const SUFFIX: &str = ".cgal";
 
 fn prefix(lineage: &[u8; 16]) -> String {
@@ -259,7 +308,7 @@ fn write(
     reader: &Reader,
     folder: &Path,
     lineage: &[u8; 16],
-    model: ModelId,
+    (model, threshold): (ModelId, Threshold),
 ) -> Result<Gallery, WriterError> {
     let failed = |error: &dyn std::fmt::Display| WriterError::Gallery(error.to_string());
     let snapshot = reader.snapshot()?;
@@ -273,6 +322,7 @@ fn write(
     let path = folder.join(name);
     let mut writer =
         GalleryWriter::create(&path, model, generation, rows).map_err(|error| failed(&error))?;
+    writer.plan_for(threshold);
     snapshot.references_each(ReferenceId(0), |reference, person, bytes| {
         writer
             .push(&row(reference, person, bytes)?)

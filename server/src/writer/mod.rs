@@ -6,15 +6,21 @@
 //! - `carry_out`: what administrators ask for
 //! - `people`: imports and withdrawals
 //! - `space`: how Space is reached, whom it names, who is gone from it
+//! - `enrolment`: what Space asks for people
+//! - `records`: what goes into the audit
 //! - `devices`: commissioning, renewal, signs of life
 
 mod carry_out;
 mod devices;
+mod enrolment;
 mod error;
 mod gallery;
 mod people;
 mod publish;
+mod records;
 mod space;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,7 +34,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use crate::admin::message::{Request, Response};
 use crate::api::Completion;
-use crate::audit::{Audit, AuditReader};
+use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
 use crate::limits::WRITER_QUEUED_MAX;
@@ -36,15 +42,17 @@ use crate::net::ExchangeId;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
-use crate::space::SpaceLink;
+use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, SettingKey, Store};
 use cardea_space::sync::Snapshot as SpaceSnapshot;
 use cardea_wire::RequestId;
 
 pub use devices::DeviceSign;
+pub use enrolment::{Enrolment, EnrolmentAsk};
 pub use error::WriterError;
 use gallery::Snapshots;
 use publish::Published;
+use space::SpaceEventsIn;
 
 /// How often the writer looks after erasure, expired certificates and the feed.
 const TICK: Duration = Duration::from_secs(1);
@@ -94,6 +102,8 @@ pub enum Command {
     Renew {
         /// The device.
         device: u64,
+        /// SHA-256 of the certificate that it shows.
+        shown: [u8; 32],
         /// The certificate request.
         csr: Vec<u8>,
         /// Who waits.
@@ -105,6 +115,10 @@ pub enum Command {
     GalleryDamaged,
     /// A snapshot has been written, or not.
     SnapshotWritten(Result<Arc<Gallery>, WriterError>),
+    /// Read the configuration again.
+    Reload,
+    /// Space asks about a person.
+    Enrolment(Box<Enrolment>),
     /// A sync with Space has brought this.
     SpaceSynced(Arc<SpaceSnapshot>),
     /// A retired snapshot has been erased, or not.
@@ -151,6 +165,9 @@ pub struct Writer {
     store: Store,
     directory: DataDirectory,
     audit: AuditReader,
+    records: AuditHandle,
+    /// When attempts past their time were last removed, Unix seconds.
+    pruned_unix_s: i64,
     config: Config,
     sealer: Sealer,
     pki: SitePki,
@@ -164,6 +181,11 @@ struct Online {
     snapshots: Snapshots,
     handle: WriterHandle,
     space: Option<SpaceLink>,
+    journal: Journal,
+    events: Option<SpaceEventsIn>,
+    since: Instant,
+    /// A sync of this run is in the store.
+    space_stored: bool,
     /// Answers that wait until a snapshot of this generation is in force.
     waiting: Vec<(u64, Sender<Response>, Response)>,
 }
@@ -189,11 +211,15 @@ impl Writer {
         let store = Store::open(&directory)?;
         let sealer = Sealer::open(data)?;
         let pki = SitePki::open(data, &sealer)?;
+        // Nobody waits for records of changes: the writer's own transaction is the change.
+        let records = audit.handle(|_| {}, || {});
         let audit = audit.open_reader()?;
         Ok(Self {
             store,
             directory,
             audit,
+            records,
+            pruned_unix_s: 0,
             config,
             sealer,
             pki,
@@ -206,12 +232,6 @@ impl Writer {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    /// Notes the port that the system chose where the configuration leaves it open, so that
-    /// commissioning codes name it.
-    pub fn listens_on(&mut self, address: std::net::SocketAddr) {
-        self.config.listen.set_port(address.port());
     }
 
     /// Where the server listens in fact: commissioning codes carry its port.
@@ -237,7 +257,12 @@ impl Writer {
             key: SettingKey::DECISION_THRESHOLD.0,
         })?;
         self.store.reserve_log()?;
-        let mut snapshots = Snapshots::new(&self.store, &self.directory, model, handle.clone())?;
+        let mut snapshots = Snapshots::new(
+            &self.store,
+            &self.directory,
+            (model, threshold),
+            handle.clone(),
+        )?;
         let gallery = snapshots.open_or_rebuild(&self.store)?;
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
@@ -247,6 +272,10 @@ impl Writer {
             snapshots,
             handle: handle.clone(),
             space: None,
+            journal: Journal::new(self.records.clone()),
+            events: None,
+            since: Instant::now(),
+            space_stored: false,
             waiting: Vec::new(),
         });
         self.follow()?;
@@ -266,6 +295,7 @@ impl Writer {
             online.published.set_loops(loops);
         }
         self.space_restart().map_err(std::io::Error::other)?;
+        self.space_events_restart();
         thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || self.run(&commands))
@@ -278,11 +308,13 @@ impl Writer {
             match commands.recv_timeout(left) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return self.end(),
                 Ok(command) => self.take(command),
-                Err(RecvTimeoutError::Timeout) => {
-                    next_tick = Instant::now() + TICK;
-                    if let Err(error) = self.tick() {
-                        tracing::error!(%error, "upkeep");
-                    }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Also when the queue is never empty: erasing must not wait for a quiet moment.
+            if next_tick <= Instant::now() {
+                next_tick = Instant::now() + TICK;
+                if let Err(error) = self.tick() {
+                    tracing::error!(%error, "upkeep");
                 }
             }
         }
@@ -299,10 +331,17 @@ impl Writer {
             }
             Command::SessionEnded(session) => self.session_ended(session),
             Command::Commission { token, csr, asker } => self.commission(&token, &csr, &asker),
-            Command::Renew { device, csr, asker } => self.renew(device, &csr, &asker),
+            Command::Renew {
+                device,
+                shown,
+                csr,
+                asker,
+            } => self.renew(device, shown, &csr, &asker),
             Command::Seen(signs) => self.seen(&signs),
             Command::GalleryDamaged => self.gallery_damaged(),
             Command::SnapshotWritten(written) => self.snapshot_written(written),
+            Command::Reload => self.reload(),
+            Command::Enrolment(enrolment) => self.enrolment(&enrolment),
             Command::SpaceSynced(snapshot) => {
                 if let Err(error) = self.space_synced(&snapshot) {
                     tracing::error!(%error, "a sync with Space could not be stored");
@@ -359,7 +398,9 @@ impl Writer {
         let Some(online) = &mut self.online else {
             return;
         };
-        let result = online.snapshots.written(written, &mut online.published);
+        let result = online
+            .snapshots
+            .written(written, &mut online.published, &mut self.store);
         let in_force = online.published.in_force_with_snapshot();
         let waits = |generation: u64| in_force.is_some_and(|open| generation >= open);
         for (generation, reply, response) in std::mem::take(&mut online.waiting) {
@@ -383,9 +424,44 @@ impl Writer {
         }
     }
 
+    /// Takes what the configuration says now, but for what only a start can change.
+    fn reload(&mut self) {
+        let read = Config::read(self.directory.path()).map_err(WriterError::Config);
+        let restarted = read.and_then(|config| {
+            space::timetables(&config.timetables)?;
+            let fixed = |config: &Config| {
+                (
+                    config.address,
+                    config.loops,
+                    config.search_threads,
+                    config.kernel.clone(),
+                )
+            };
+            if fixed(&config) != fixed(&self.config) {
+                tracing::warn!("address, loops, search_threads and kernel take a restart");
+            }
+            let listen = self.config.listen;
+            self.config = Config { listen, ..config };
+            if let Some(online) = &self.online {
+                let deadline = Duration::from_millis(self.config.answer_deadline_ms);
+                online.published.site().set_answer_deadline(deadline);
+            }
+            self.space_events_restart();
+            self.space_restart()
+        });
+        match restarted {
+            Ok(()) => tracing::info!("configuration read again"),
+            Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+        }
+    }
+
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
-        self.space_tick()?;
+        // A person who cannot be withdrawn now must not keep others from being erased.
+        if let Err(error) = self.space_tick() {
+            tracing::error!(%error, "withdrawing people who are gone from Space");
+        }
+        self.prune_audit();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
@@ -400,6 +476,11 @@ impl Writer {
     fn end(&mut self) {
         if let Some((session, _)) = self.import {
             self.session_ended(session);
+        }
+        if let Some(online) = &mut self.online
+            && let Some(link) = online.space.take()
+        {
+            link.stop();
         }
     }
 

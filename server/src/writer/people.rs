@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::carry_out::{Refusal, done, unix_s, words};
+use super::gallery::erase_all;
 use super::{Session, Writer};
 use crate::admin::message::{self, Refused, Response};
 use crate::limits::ADMIN_PEOPLE_MAX;
@@ -82,6 +83,9 @@ impl Writer {
             if let Err(error) = self.store.import_abort(import) {
                 tracing::error!(%error, "an import could not be taken back; the next start does");
             }
+            if let Some(online) = &mut self.online {
+                online.snapshots.empty_log();
+            }
         }
     }
 
@@ -91,6 +95,8 @@ impl Writer {
         if let Some(online) = &mut self.online {
             online.snapshots.erase_within(period);
             online.published.site().set_erasure_pending(true);
+        } else {
+            erase_all(&self.directory)?;
         }
         self.follow()?;
         let references = withdrawn.references.len();

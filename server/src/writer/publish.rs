@@ -42,8 +42,10 @@ impl Published {
             put_person(&mut directory, &entry);
             Ok::<_, WriterError>(())
         })?;
-        for device in reader.devices()? {
-            put_device(&mut directory, reader, &device)?;
+        for stored in reader.devices()? {
+            for (fingerprint, device) in certificates_of(reader, &stored)? {
+                directory.put_device(fingerprint, device);
+            }
         }
         let generation = gallery.generation();
         let searched = Searched {
@@ -87,14 +89,9 @@ impl Published {
         self.wanted.is_some() || self.view().overlay_rows() > OVERLAY_ROWS_MAX
     }
 
-    /// Whether the snapshot in force holds all that is visible, and nothing that is not.
-    pub(super) fn snapshot_is_current(&self, reader: &Reader) -> Result<bool, WriterError> {
-        let generation = reader.generation()?;
-        let view = self.view();
-        Ok(view
-            .snapshot()
-            .is_some_and(|snapshot| snapshot.generation() == generation)
-            || (view.withdrawals() == 0 && view.overlay_rows() == 0))
+    /// Whether somebody withdrawn may still be in the snapshot's file.
+    pub(super) fn snapshot_holds_withdrawn(&self) -> bool {
+        self.view().withdrawals() > 0
     }
 
     /// Swaps a newer snapshot in; returns the one that is no longer in force.
@@ -122,9 +119,11 @@ impl Published {
             }
             let mut rows = Vec::new();
             let mut withdrawn = Vec::new();
-            let mut bulk = false;
+            let (mut bulk, mut doors) = (false, false);
             for change in &changes.changes {
                 match *change {
+                    // Once for all of them: each sync with Space may bring hundreds.
+                    Change::Door(_) | Change::DoorRemoved(_) => doors = true,
                     Change::ReferenceWithdrawn(reference, _) => {
                         withdrawn.push(ReferenceId(reference.0));
                     }
@@ -139,6 +138,9 @@ impl Published {
                     }
                     other => self.follow_directory(reader, other)?,
                 }
+            }
+            if doors {
+                self.doors_changed(reader)?;
             }
             self.put_rows(rows, &withdrawn, changes.until, bulk)?;
             self.generation = changes.until;
@@ -159,10 +161,13 @@ impl Published {
                 let gone = self.site.directory_mut().remove_device(device.0);
                 self.close(gone);
             }
-            Change::Door(_) | Change::DoorRemoved(_) => self.doors_changed(reader)?,
             Change::Settings => {}
-            Change::Reference(..) | Change::ReferenceWithdrawn(..) | Change::Imported(_) => {
-                unreachable!("changes of the gallery are gathered by the caller")
+            Change::Door(_)
+            | Change::DoorRemoved(_)
+            | Change::Reference(..)
+            | Change::ReferenceWithdrawn(..)
+            | Change::Imported(_) => {
+                unreachable!("gathered by the caller")
             }
         }
         Ok(())
@@ -236,11 +241,15 @@ impl Published {
     }
 
     fn device_changed(&self, reader: &Reader, device: DeviceId) -> Result<(), WriterError> {
-        let stored = reader.device(device)?;
+        // Read first: nobody decides while the directory is held.
+        let certificates = match reader.device(device)? {
+            Some(stored) => certificates_of(reader, &stored)?,
+            None => Vec::new(),
+        };
         let mut directory = self.site.directory_mut();
         let before = directory.remove_device(device.0);
-        if let Some(stored) = &stored {
-            put_device(&mut directory, reader, stored)?;
+        for (fingerprint, device) in certificates {
+            directory.put_device(fingerprint, device);
         }
         let gone = before
             .into_iter()
@@ -252,8 +261,17 @@ impl Published {
     }
 
     fn doors_changed(&self, reader: &Reader) -> Result<(), WriterError> {
-        for device in reader.devices()? {
-            self.device_changed(reader, device.id)?;
+        for stored in reader.devices()? {
+            let certificates = certificates_of(reader, &stored)?;
+            let directory = self.site.directory();
+            let is_known = certificates.iter().all(|(fingerprint, device)| {
+                let known = directory.device(fingerprint);
+                known.is_some_and(|known| **known == *device)
+            });
+            drop(directory);
+            if !is_known {
+                self.device_changed(reader, stored.id)?;
+            }
         }
         Ok(())
     }
@@ -325,15 +343,16 @@ fn put_person(directory: &mut Directory, entry: &PersonEntry) {
     directory.put_person(entry.id.0, Person::new(&entry.external_id, doors));
 }
 
-fn put_device(
-    directory: &mut Directory,
+/// The certificates of a device that are in force, each with what it stands for.
+fn certificates_of(
     reader: &Reader,
     stored: &StoredDevice,
-) -> Result<(), WriterError> {
+) -> Result<Vec<([u8; 32], Device)>, WriterError> {
     let command = reader.commands_waiting(stored.id)?.into_iter().next();
     let device = Device {
         id: stored.id.0,
         door: stored.door.0,
+        not_after_unix_s: stored.not_after_unix_s.unwrap_or(i64::MAX),
         space_door: reader
             .door(stored.door)?
             .and_then(|door| door.space_door.map(Into::into)),
@@ -347,12 +366,19 @@ fn put_device(
         }),
     };
     let now_unix_s = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
-    let previous = stored.previous.filter(|(_, until)| *until > now_unix_s);
-    let previous = previous.map(|(fingerprint, _)| fingerprint);
-    for fingerprint in stored.fingerprint.into_iter().chain(previous) {
-        directory.put_device(fingerprint, device.clone());
+    let mut certificates = Vec::new();
+    certificates.extend(stored.fingerprint.map(|current| (current, device.clone())));
+    if let Some((previous, until)) = stored.previous
+        && until > now_unix_s
+    {
+        let not_after_unix_s = until;
+        let device = Device {
+            not_after_unix_s,
+            ..device
+        };
+        certificates.push((previous, device));
     }
-    Ok(())
+    Ok(certificates)
 }
 
 fn gallery_error(error: ViewError) -> WriterError {

@@ -2,21 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cardea_space::ext_id::ExtId;
+use cardea_space::install_script::InstallScript;
+use cardea_space::listener::EventListener;
 use cardea_space::rights::{Interval, Timetables};
 use cardea_space::sync::{Erasure, Snapshot, difference};
+use cardea_space::transport::Fingerprint;
 
-use super::Writer;
 use super::carry_out::{Refusal, date, done, table, unix_s, words};
 use super::error::WriterError;
+use super::{Online, Writer};
 use crate::admin::message::{Response, SpaceKey};
-use crate::limits::SPACE_BATCH_MAX;
-use crate::space::{SpaceLink, SpaceSetup, new_key};
+use crate::config::SpaceEvents;
+use crate::limits::{SPACE_BATCH_MAX, SPACE_ERASED_PER_TICK};
+use crate::space::{FaceKey, SpaceLink, SpaceSetup, SpaceTrust, new_key};
 use crate::store::{Door, SettingKey, SpaceBatch};
 
 /// Who is gone from Space is erased after this long.
 const GONE_S: i64 = 24 * 3_600;
+/// After a start nobody is erased before the first sync is stored, or this has passed.
+const FIRST_SYNC_WAIT: Duration = Duration::from_secs(3_600);
 
 impl Writer {
     /// The set-up, if there is one.
@@ -32,13 +41,22 @@ impl Writer {
             .map_err(|_| WriterError::BadSetting { key: key.0 })
     }
 
-    /// Talks to Space as it is set up now, instead of as before.
+    /// Talks to Space as it is set up now, instead of as before. A link that is set up so already
+    /// stays: a new one knows no rights before its first sync, and until then nobody passes.
     pub(super) fn space_restart(&mut self) -> Result<(), WriterError> {
         let setup = self.space_setup()?;
         let timetables = timetables(&self.config.timetables)?;
         let Some(online) = &mut self.online else {
             return Ok(());
         };
+        let face_key = setup.as_ref().map(|setup| FaceKey::of(&setup.face_key));
+        online.published.site().set_face_key(face_key);
+        if let (Some(setup), Some(link)) = (&setup, &online.space)
+            && link.is_as(setup)
+        {
+            link.describe(timetables);
+            return Ok(());
+        }
         online.space = None;
         let site = online.published.site();
         let Some(setup) = setup else {
@@ -46,7 +64,8 @@ impl Writer {
             return Ok(());
         };
         let loops = online.published.loops();
-        match SpaceLink::start(&setup, &site, &online.handle, loops, timetables) {
+        let journal = online.journal.clone();
+        match SpaceLink::start(&setup, &site, &online.handle, loops, journal, timetables) {
             Ok(link) => online.space = Some(link),
             Err(why) => tracing::error!(why, "Space cannot be reached as it is set up"),
         }
@@ -77,6 +96,74 @@ impl Writer {
         ))
     }
 
+    /// Listens for Space's events as the configuration says now.
+    pub(super) fn space_events_restart(&mut self) {
+        let wanted = self.config.space_events;
+        let Some(online) = &mut self.online else {
+            return;
+        };
+        let held = online.events.as_ref().map(|events| events.configured);
+        if held == wanted {
+            return;
+        }
+        // The port is free before it is taken again.
+        online.events = None;
+        let Some(configured) = wanted else {
+            return;
+        };
+        match online.journal.listen(&configured) {
+            Ok(listener) => {
+                tracing::info!(address = %listener.address(), "listening for Space's events");
+                online.events = Some(SpaceEventsIn {
+                    configured,
+                    listener,
+                });
+            }
+            Err(error) => tracing::error!(%error, "cannot listen for Space's events"),
+        }
+    }
+
+    /// The fact of the status that tells of Space's events.
+    fn space_events(&self) -> String {
+        let events = self
+            .online
+            .as_ref()
+            .and_then(|online| online.events.as_ref());
+        match (events, self.config.space_events) {
+            (Some(events), _) => {
+                let (at, from) = (events.listener.address(), events.configured.from);
+                let refused = events.listener.refused();
+                format!("taken at {at} from {from}; {refused} others refused")
+            }
+            (None, Some(configured)) => format!("cannot listen at {}", configured.listen),
+            (None, None) => "not configured".to_owned(),
+        }
+    }
+
+    pub(super) fn space_install_script(&self) -> Result<Response, Refusal> {
+        let setup = self
+            .space_setup()?
+            .ok_or_else(|| words("Space is not set up; `cardea space set` does that"))?;
+        let space_fingerprint = match &setup.trust {
+            Some(SpaceTrust::Fingerprint(text)) => Fingerprint::parse(text),
+            Some(SpaceTrust::CaPem(_)) | None => None,
+        };
+        let ca_pem = pem(self.pki.ca());
+        let script = InstallScript {
+            site: &self.config.site,
+            server_address: self.config.address,
+            server_port: self.config.listen.port(),
+            space_host: &setup.host,
+            space_port: setup.port,
+            space_fingerprint,
+            ca_pem: ca_pem.as_bytes(),
+        };
+        let script = script.render();
+        Ok(done(
+            &script.map_err(|error| Refusal::Words(error.to_string()))?,
+        ))
+    }
+
     fn space_store(&mut self, setup: &SpaceSetup) -> Result<(), Refusal> {
         let key = SettingKey::SPACE_SEALED;
         let json = serde_json::to_vec(setup).map_err(|_| WriterError::BadSetting { key: key.0 })?;
@@ -89,6 +176,8 @@ impl Writer {
 
     pub(super) fn space_remove(&mut self) -> Result<Response, Refusal> {
         self.store.setting_remove(SettingKey::SPACE_SEALED)?;
+        // Who was gone from a Space that is no longer asked is not erased for it.
+        self.store.space_clear()?;
         self.follow()?;
         self.space_restart()?;
         Ok(done("removed: the store's own rights decide now"))
@@ -132,6 +221,13 @@ impl Writer {
                         rows.push(fact("last round trip", took.unwrap_or_default()));
                     }
                 }
+                let syncs = link.map(SpaceLink::syncs).unwrap_or_default();
+                let last = syncs.last_unix_s.map(date);
+                rows.push(fact("syncs since the start", syncs.done.to_string()));
+                rows.push(fact("last sync", last.unwrap_or_default()));
+                rows.push(fact("it found", syncs.found));
+                rows.push(fact("failed since", syncs.failed.unwrap_or_default()));
+                rows.push(fact("events", self.space_events()));
             }
         }
         rows.push(fact(
@@ -216,20 +312,30 @@ impl Writer {
             self.store.space_synced(&batch, unix_s())?;
         }
         self.space_doors_synced(snapshot)?;
+        if let Some(online) = &mut self.online {
+            online.space_stored = true;
+        }
         self.follow()
     }
 
-    /// Adds Space's doors, and follows their names.
+    /// Adds Space's doors, and follows their names. A door of ours that has the name and is
+    /// paired with none yet is that door: devices may stand there already.
     fn space_doors_synced(&mut self, snapshot: &Snapshot) -> Result<(), WriterError> {
         let doors = self.store.read().doors()?;
         let by_space: BTreeMap<&str, &Door> = doors
             .iter()
             .filter_map(|door| Some((door.space_door.as_deref()?, door)))
             .collect();
+        let unpaired: BTreeMap<&str, &Door> = doors
+            .iter()
+            .filter(|door| door.space_door.is_none())
+            .map(|door| (door.name.as_str(), door))
+            .collect();
         for entry in &snapshot.doors {
             let id = entry.id.as_str();
-            let stored = match by_space.get(id) {
-                Some(door) if door.name == entry.name => continue,
+            let ours = by_space.get(id).or_else(|| unpaired.get(&*entry.name));
+            let stored = match ours {
+                Some(door) if door.space_door.is_some() && door.name == entry.name => continue,
                 Some(door) => self
                     .store
                     .door_edit(door.id, &entry.name, Some(id))
@@ -244,14 +350,50 @@ impl Writer {
         Ok(())
     }
 
-    /// Erases who has been gone from Space long enough.
+    /// Erases who has been gone from Space long enough, a few at a time. Who came back while no
+    /// server ran is known by the first sync, which is waited for, though not for ever.
     pub(super) fn space_tick(&mut self) -> Result<(), WriterError> {
-        for person in self.store.read().space_gone(unix_s() - GONE_S)? {
-            let _ = self.person_withdraw(&person);
-            self.store.space_forget(&person)?;
+        let knows =
+            |online: &Online| online.space_stored || online.since.elapsed() > FIRST_SYNC_WAIT;
+        if !self.online.as_ref().is_some_and(knows) {
+            return Ok(());
+        }
+        let before_unix_s = unix_s().saturating_sub(GONE_S);
+        let gone = self.store.read().space_gone(before_unix_s)?;
+        for gone in gone.into_iter().take(SPACE_ERASED_PER_TICK) {
+            // Whom we have under no such name there is nothing to erase of.
+            if let Some(person) = self.store.read().space_person(&gone)? {
+                match self.person_withdraw(&person) {
+                    Ok(_) => self.note("Space sync", "person.withdraw", person),
+                    // He stays on the list, and the next turn tries again.
+                    Err(Refusal::Failed(error)) => return Err(error),
+                    Err(Refusal::Words(_)) => unreachable!("a withdrawal fails for a cause"),
+                }
+            }
+            self.store.space_forget(&gone)?;
         }
         Ok(())
     }
+}
+
+/// A listener for Space's events, and what it was configured by.
+pub(super) struct SpaceEventsIn {
+    configured: SpaceEvents,
+    listener: EventListener,
+}
+
+/// A certificate in PEM.
+fn pem(certificate: &[u8]) -> String {
+    let encoded = STANDARD.encode(certificate);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem + "-----END CERTIFICATE-----\n"
 }
 
 /// The tables as the configuration describes them.

@@ -10,7 +10,7 @@ use crate::command::execute;
 use crate::world::World;
 
 const INPUT_BYTES_MAX: usize = 64 << 10;
-const IDLE_MAX: Duration = Duration::from_secs(30);
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// Serves one request.
 pub(crate) fn serve(world: &Arc<World>, socket: TcpStream) {

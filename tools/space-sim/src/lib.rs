@@ -71,7 +71,7 @@ impl Default for SimConfig {
     }
 }
 
-/// A running simulator; dropping it closes everything.
+/// A running simulator; dropping it closes everything and waits until its threads have ended.
 pub struct Simulator {
     world: Arc<World>,
     https: listener::Listener,
@@ -158,5 +158,6 @@ impl Drop for Simulator {
         for listener in [&mut self.https, &mut self.tcp, &mut self.control] {
             listener.stop();
         }
+        self.world.wait_for_threads();
     }
 }

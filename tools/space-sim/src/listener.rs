@@ -91,13 +91,29 @@ fn run(
             continue;
         }
         let Ok((socket, _)) = accepted else { continue };
-        let world = Arc::clone(world);
-        let serve = move || serve(&world, socket);
-        if let Err(error) = thread::Builder::new()
+        let served = Served::begin(world);
+        let serve = move || serve(&served.0, socket);
+        let spawned = thread::Builder::new()
             .name("connection".into())
-            .spawn(serve)
-        {
+            .spawn(serve);
+        if let Err(error) = spawned {
             eprintln!("space-sim: no thread for a connection: {error}");
         }
+    }
+}
+
+/// Counts a thread that serves a connection, until it ends in whatever way.
+struct Served(Arc<World>);
+
+impl Served {
+    fn begin(world: &Arc<World>) -> Self {
+        world.thread_begins();
+        Self(Arc::clone(world))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.thread_ends();
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::SimConfig;
@@ -27,6 +27,9 @@ pub(crate) struct World {
     next_connection: AtomicU64,
     /// Connections of SHIP, to be closed when Space is gone.
     connections: Mutex<HashMap<u64, TcpStream>>,
+    /// Threads that serve connections, and who waits for their end.
+    threads: Mutex<usize>,
+    thread_ended: Condvar,
     requests: AtomicU64,
     handshakes: AtomicU64,
     started: Instant,
@@ -46,6 +49,8 @@ impl World {
             stopping: AtomicBool::new(false),
             next_connection: AtomicU64::new(1),
             connections: Mutex::new(HashMap::new()),
+            threads: Mutex::new(0),
+            thread_ended: Condvar::new(),
             requests: AtomicU64::new(0),
             handshakes: AtomicU64::new(0),
             started: Instant::now(),
@@ -94,6 +99,9 @@ impl World {
         if let Ok(copy) = socket.try_clone() {
             lock(&self.connections).insert(number, copy);
         }
+        if self.is_stopping() {
+            self.close_connections();
+        }
         number
     }
 
@@ -106,6 +114,24 @@ impl World {
             // One that is closed already needs no closing.
             let _ = socket.shutdown(Shutdown::Both);
         }
+    }
+
+    pub(crate) fn thread_begins(&self) {
+        *lock(&self.threads) += 1;
+    }
+
+    pub(crate) fn thread_ends(&self) {
+        *lock(&self.threads) -= 1;
+        self.thread_ended.notify_all();
+    }
+
+    /// After [`Self::stop`], and once nobody listens any more: until no connection is served.
+    pub(crate) fn wait_for_threads(&self) {
+        self.close_connections();
+        let waiting = self
+            .thread_ended
+            .wait_while(lock(&self.threads), |threads| *threads > 0);
+        drop(waiting.unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(crate) fn connection_count(&self) -> usize {

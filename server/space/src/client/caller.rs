@@ -1,24 +1,68 @@
 //! A thread's own connection to Space, made when it is needed and kept alive between calls.
 
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::limits::{PAGE_BYTES_MAX, REPLY_BYTES_MAX};
+use crate::limits::{CONNECT_TIME_MAX, PAGE_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::message::Request;
 use crate::transport::{CallError, Connection, Endpoint, Fault};
+
+/// Ends a call from another thread, by closing its connection.
+#[derive(Clone, Default)]
+pub(super) struct Interrupt(Arc<Mutex<Option<TcpStream>>>);
+
+impl Interrupt {
+    /// A call that waits for an answer fails at once.
+    pub(super) fn interrupt(&self) {
+        if let Some(socket) = self.socket().take() {
+            // One that is closed already needs no closing.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn socket(&self) -> MutexGuard<'_, Option<TcpStream>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// At most one connection.
 #[derive(Default)]
 pub(super) struct Caller {
     kept: Option<Connection>,
+    interrupt: Option<Interrupt>,
 }
 
 impl Caller {
+    /// One whose calls can be ended by `interrupt`. `may_send` must say no once that was done, as
+    /// a connection that is just being made is not known to it yet.
+    pub(super) fn interruptible(interrupt: &Interrupt) -> Self {
+        Self {
+            kept: None,
+            interrupt: Some(interrupt.clone()),
+        }
+    }
+
     /// Makes one call and returns the body of the answer. `may_send` is asked immediately before
     /// the first byte.
     ///
     /// A kept connection that fails before the first byte is replaced by a new one. After it,
     /// only a request that changes nothing at Space is made again, once, on a new connection.
     pub(super) fn call(
+        &mut self,
+        endpoint: &Endpoint,
+        request: &Request,
+        deadline: Instant,
+        may_send: &dyn Fn() -> bool,
+    ) -> Result<Vec<u8>, CallError> {
+        let outcome = self.call_once_or_twice(endpoint, request, deadline, may_send);
+        if self.kept.is_none() {
+            self.forget();
+        }
+        outcome
+    }
+
+    fn call_once_or_twice(
         &mut self,
         endpoint: &Endpoint,
         request: &Request,
@@ -43,14 +87,31 @@ impl Caller {
                 Err(error) => return Err(error),
             }
         }
-        let mut fresh = Connection::open(endpoint, deadline).map_err(CallError::NotSent)?;
+        let connected_by = deadline.min(Instant::now() + CONNECT_TIME_MAX);
+        let mut fresh = Connection::open(endpoint, connected_by).map_err(CallError::NotSent)?;
+        if let Some(interrupt) = &self.interrupt {
+            *interrupt.socket() = fresh.socket();
+        }
         let body = fresh.call(&message, body_max, deadline, may_send)?;
         self.keep(fresh);
         Ok(body)
     }
 
+    /// The connection is gone, so the second handle must not keep it open.
+    fn forget(&self) {
+        if let Some(interrupt) = &self.interrupt {
+            interrupt.interrupt();
+        }
+    }
+
     fn keep(&mut self, mut connection: Connection) {
         self.kept = connection.is_live().then_some(connection);
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 

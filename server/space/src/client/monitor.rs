@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
-use super::caller::Caller;
-use super::{Event, Shared, wake};
+use super::Event;
+use super::caller::{Caller, Interrupt};
+use super::shared::{Shared, wake};
 use crate::limits::PROBE_TIME_MAX;
 use crate::message::Request;
 use crate::message::reply::{self, Reply};
@@ -15,8 +16,8 @@ use crate::transport::CallError;
 
 const UNAUTHORIZED: u16 = 401;
 
-pub(super) fn run(shared: &Arc<Shared>, woken: &Receiver<()>) {
-    let mut caller = Caller::default();
+pub(super) fn run(shared: &Arc<Shared>, woken: &Receiver<()>, interrupt: &Interrupt) {
+    let mut caller = Caller::interruptible(interrupt);
     loop {
         wait(shared, woken);
         if shared.is_stopping() {
@@ -61,7 +62,8 @@ fn wait(shared: &Shared, woken: &Receiver<()>) {
 fn probe(shared: &Shared, caller: &mut Caller) -> Probe {
     let began = Instant::now();
     let request = Request::GetInfo;
-    let body = caller.call(&shared.endpoint, &request, began + PROBE_TIME_MAX, &|| true);
+    let (deadline, go_on) = (began + PROBE_TIME_MAX, || !shared.is_stopping());
+    let body = caller.call(&shared.endpoint, &request, deadline, &go_on);
     let round_trip = began.elapsed();
     let body = match body {
         Ok(body) => body,

@@ -1,13 +1,15 @@
 //! The threads that open doors.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
+use super::Event;
 use super::caller::Caller;
-use super::{Event, Shared};
+use super::shared::Shared;
 use crate::ext_id::ExtId;
 use crate::limits::OPEN_TIME_MIN;
 use crate::message::Request;
@@ -91,7 +93,12 @@ pub(super) fn run(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
     let mut caller = Caller::default();
     while let Ok(job) = jobs.recv() {
         let began = Instant::now();
-        let outcome = open(shared, &mut caller, &job.request, began);
+        let attempt = || open(shared, &mut caller, &job.request, began);
+        let outcome = catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
+            // The panic hook has reported it. Nobody knows what the connection has seen.
+            caller = Caller::default();
+            Outcome::Unknown("a fault of this server".into())
+        });
         (shared.notify)(Event::Opened(Completion {
             ticket: job.request.ticket,
             outcome,
@@ -113,10 +120,8 @@ fn open(shared: &Shared, caller: &mut Caller, open: &OpenRequest, began: Instant
         return Outcome::NotSent("no connection was free in time".into());
     }
     let deadline = open.deadline;
-    let may_send = || {
-        let left = deadline.saturating_duration_since(Instant::now());
-        left >= OPEN_TIME_MIN && (open.may_send)()
-    };
+    let has_time = || deadline.saturating_duration_since(Instant::now()) >= OPEN_TIME_MIN;
+    let may_send = || has_time() && (open.may_send)();
     let request = Request::OpenDoor(open.door.clone());
     match caller.call(&shared.endpoint, &request, deadline, &may_send) {
         Ok(_) if Instant::now() >= deadline => Outcome::Unknown(Fault::Deadline.to_string()),
@@ -129,7 +134,9 @@ fn open(shared: &Shared, caller: &mut Caller, open: &OpenRequest, began: Instant
             },
             Err(error) => Outcome::Unknown(error.to_string()),
         },
-        Err(CallError::NotSent(Fault::Withheld)) => Outcome::NotSent(Fault::Withheld.to_string()),
+        Err(CallError::NotSent(Fault::Withheld)) if has_time() => {
+            Outcome::NotSent(Fault::Withheld.to_string())
+        }
         Err(error) => {
             shared.suspect();
             failed(&error)

@@ -101,6 +101,10 @@ impl Link {
         outcome
     }
 
+    pub(super) fn socket(&self) -> Option<TcpStream> {
+        self.socket.try_clone().ok()
+    }
+
     /// Whether the peer has neither closed nor sent anything that nobody asked for. Looks, and
     /// does not wait.
     pub(super) fn is_quiet(&mut self) -> bool {

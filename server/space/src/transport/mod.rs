@@ -21,6 +21,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use tls::{Fingerprint, Trust, fingerprint};
 
 use std::fmt;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::limits::IDLE_MAX;
@@ -130,8 +131,15 @@ impl Connection {
     /// Whether another call may be tried: nothing went wrong, it was not idle for too long, and
     /// Space has neither closed it nor sent anything unasked.
     pub fn is_live(&mut self) -> bool {
-        self.is_usable = self.is_usable && self.idle() < IDLE_MAX && self.link.is_quiet();
+        let is_fresh = is_fresh(self.last_used.elapsed());
+        self.is_usable = self.is_usable && is_fresh && self.link.is_quiet();
         self.is_usable
+    }
+
+    /// A second handle to the socket, for closing it from another thread. `None` when the system
+    /// has no more of them.
+    pub(crate) fn socket(&self) -> Option<TcpStream> {
+        self.link.socket()
     }
 
     /// Sends `message` and returns the body of the answer, of at most `body_max` bytes.
@@ -165,10 +173,10 @@ impl Connection {
         self.last_used = Instant::now();
         Ok(answer.body)
     }
+}
 
-    fn idle(&self) -> Duration {
-        self.last_used.elapsed()
-    }
+fn is_fresh(idle: Duration) -> bool {
+    idle < IDLE_MAX
 }
 
 /// A whole answer.
@@ -197,3 +205,6 @@ fn send(
         Err(fault) => Err(CallError::Lost(fault)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,10 +22,27 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// Space, its client, and what the client said.
 pub(crate) struct Site {
     pub(crate) simulator: Simulator,
-    pub(crate) client: SpaceClient,
+    pub(crate) client: Stopped,
     pub(crate) events: Receiver<Event>,
     /// Events that came while another kind was waited for, the oldest first.
     earlier: RefCell<VecDeque<Event>>,
+}
+
+/// A client whose threads have ended when it is dropped: a test's process must not end under them.
+pub(crate) struct Stopped(Option<SpaceClient>);
+
+impl Deref for Stopped {
+    type Target = SpaceClient;
+
+    fn deref(&self) -> &SpaceClient {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.take().unwrap().stop();
+    }
 }
 
 pub(crate) fn simulator() -> Simulator {
@@ -58,7 +76,7 @@ pub(crate) fn config(endpoint: Endpoint) -> ClientConfig {
 pub(crate) fn start(simulator: Simulator, config: ClientConfig) -> Site {
     let (sender, events) = unbounded();
     let notify = Arc::new(move |event| drop(sender.send(event)));
-    let client = SpaceClient::start(config, notify).unwrap();
+    let client = Stopped(Some(SpaceClient::start(config, notify).unwrap()));
     Site {
         simulator,
         client,
@@ -145,6 +163,15 @@ impl Site {
 
     pub(crate) fn execute(&self, command: &str) {
         self.simulator.execute(command).unwrap();
+    }
+
+    /// Waits until Space has closed all connections but `count`.
+    pub(crate) fn settled(&self, count: u64) {
+        let deadline = Instant::now() + LONG;
+        while self.simulator.execute("status").unwrap()["connections"] != count {
+            assert!(Instant::now() < deadline, "connections stay open");
+            std::thread::yield_now();
+        }
     }
 
     /// Doors that were asked to open, and of these how many opened.

@@ -24,6 +24,14 @@ impl Fixture {
         Self::over(directory, folder, NOW_US)
     }
 
+    /// With memory for so many request ids only.
+    pub(super) fn with_repeats_max(repeats_max: usize) -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let directory = DataDirectory::lock(folder.path()).expect("lock");
+        let audit = Audit::open_with(&directory, NOW_US, repeats_max).expect("audit");
+        Self::around(audit, directory, folder)
+    }
+
     pub(super) fn reopened(self, now_unix_us: i64) -> Self {
         let Self {
             audit,
@@ -38,6 +46,10 @@ impl Fixture {
 
     fn over(directory: DataDirectory, folder: tempfile::TempDir, now_unix_us: i64) -> Self {
         let audit = Audit::open(&directory, now_unix_us).expect("audit");
+        Self::around(audit, directory, folder)
+    }
+
+    fn around(audit: Audit, directory: DataDirectory, folder: tempfile::TempDir) -> Self {
         let (sender, completions) = unbounded();
         let deliver = move |completion| {
             // Nobody waits any more in a test that is over.

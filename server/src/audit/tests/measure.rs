@@ -1,10 +1,12 @@
 //! How fast the audit is on this disk; run by hand: `cargo test --release -p cardea measure --
 //! --ignored --nocapture --test-threads 1`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fixture::{Fixture, NOW_US, attempt};
 use crate::audit::Outcome;
+use crate::store::{Consent, ConsentHow, NewPerson, NewReference, Store};
 
 const OUTCOME: Outcome = Outcome {
     decision: 1,
@@ -90,6 +92,62 @@ fn measure_records_in_a_stream() {
         open.elapsed()
     );
     drop(fixture);
+}
+
+#[test]
+#[ignore = "measures this disk"]
+fn measure_beside_an_import() {
+    let fixture = Fixture::new();
+    let mut store = Store::open(&fixture.directory).expect("store");
+    let import = store.import_begin(0).expect("begun");
+    let mut name = 0;
+    let mut one = || {
+        name += 1;
+        let start = Instant::now();
+        fixture.begin(attempt(1, name));
+        start.elapsed()
+    };
+    for _ in 0..3 {
+        println!(
+            "at rest: {}",
+            percentiles((0..1_000).map(|_| one()).collect())
+        );
+    }
+    let done = AtomicBool::new(false);
+    let beside = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for batch in 0..400 {
+                let people: Vec<_> = (0..256).map(|n| person(batch, n)).collect();
+                store.import_add(import, &people, 0).expect("staged");
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut times = Vec::new();
+        while !done.load(Ordering::Relaxed) {
+            times.push(one());
+        }
+        times
+    });
+    println!("{} beside an import: {}", beside.len(), percentiles(beside));
+}
+
+fn person(batch: u64, place: u64) -> NewPerson {
+    NewPerson {
+        external_id: format!("{batch}-{place}"),
+        name: "Somebody".into(),
+        email: None,
+        consent: Consent {
+            policy_version: "1".into(),
+            at_unix_s: 0,
+            how: ConsentHow::Imported,
+        },
+        every_door: true,
+        doors: Vec::new(),
+        references: vec![NewReference {
+            embedding: Box::new([7; 2048]),
+            quality: None,
+        }],
+    }
 }
 
 // User and system time of this process, from /proc in ticks of 10 ms.

@@ -2,4 +2,7 @@
 
 mod basics;
 mod fixture;
+mod full_disk;
+mod limits;
 mod measure;
+mod model;

@@ -93,6 +93,27 @@ fn an_address_cannot_have_all_handshakes() {
 }
 
 #[test]
+fn an_address_cannot_come_too_often() {
+    let bounds = Bounds {
+        address_pace: 2,
+        ..patient()
+    };
+    let server = Server::bounded(bounds);
+    // More in a row than one second allows, however slow this machine is: one is turned away.
+    let all: Vec<TcpStream> = (0..1_000)
+        .take_while(|_| server.counters.value(Counter::AddressPace) == 0)
+        .map(|_| server.raw())
+        .collect();
+    assert!(
+        server.counters.value(Counter::AddressPace) > 0,
+        "{} came in",
+        all.len()
+    );
+    drop(all);
+    server.stop();
+}
+
+#[test]
 fn a_device_with_too_many_connections_loses_its_oldest() {
     let bounds = Bounds {
         device_connections: 2,

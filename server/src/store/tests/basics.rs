@@ -3,8 +3,8 @@
 use super::fixture::{Fixture, NOW, embedding, person, reference};
 use crate::limits::PERSON_REFERENCES_MAX;
 use crate::store::{
-    Change, Counts, Entity, ImportRefusal, NewCommand, NewDevice, NewInvitation, PeopleFilter,
-    PersonId, PersonState, ReferenceId, Renewal, RightScope, SettingKey, StoreError, token_hash,
+    Change, Counts, Entity, ImportRefusal, NewInvitation, PeopleFilter, PersonId, PersonState,
+    ReferenceId, RightScope, SettingKey, StoreError,
 };
 
 const NO_PERSON: StoreError = StoreError::NotFound {
@@ -194,103 +194,6 @@ fn rights_are_granted_and_taken_back() {
         id: front.0,
     };
     assert_eq!(store.door_add("Front", None), Err(exists));
-}
-
-#[test]
-fn a_device_is_commissioned_once_by_its_token() {
-    let mut fixture = Fixture::new();
-    let store = &mut fixture.store;
-    let door = store.door_add("Front", None).expect("door").id;
-    let token = token_hash(&[7; 16]);
-    let new = NewDevice {
-        name: "Reader 1".into(),
-        door,
-    };
-    let id = store.device_add(&new, token, NOW + 60, NOW).expect("added");
-    assert_eq!(store.token_device(token, NOW), Ok(id));
-    assert_eq!(
-        store.token_device(token, NOW + 60),
-        Err(StoreError::TokenRefused)
-    );
-    let other = token_hash(&[8; 16]);
-    let refused = store.device_commission(other, &[1; 32], NOW + 1_000, NOW);
-    assert_eq!(refused, Err(StoreError::TokenRefused));
-    let made = store
-        .device_commission(token, &[1; 32], NOW + 1_000, NOW)
-        .expect("commissioned");
-    assert_eq!(made.device, id);
-    let again = store.device_commission(token, &[2; 32], NOW + 1_000, NOW);
-    assert_eq!(again, Err(StoreError::TokenRefused));
-
-    let renewal = Renewal {
-        fingerprint: [2; 32],
-        not_after_unix_s: NOW + 2_000,
-        previous_until_unix_s: NOW + 500,
-    };
-    store.device_renew(id, &renewal).expect("renewed");
-    assert!(
-        store.device_renew(id, &renewal).is_err(),
-        "a fingerprint is used once"
-    );
-    let device = store.read().device(id).expect("read").expect("there");
-    assert_eq!(device.fingerprint, Some([2; 32]));
-    assert_eq!(device.previous, Some(([1; 32], NOW + 500)));
-    let in_use = StoreError::InUseBy {
-        entity: Entity::Device,
-    };
-    assert_eq!(store.door_remove(door), Err(in_use));
-
-    let command = store.device_decommission(id, NOW).expect("leaving");
-    assert_eq!(store.read().commands_waiting(id).expect("read").len(), 1);
-    assert!(
-        store
-            .command_done(id, command, NOW)
-            .expect("done")
-            .is_some()
-    );
-    assert_eq!(store.command_done(id, command, NOW), Ok(None));
-    store.device_remove(id).expect("removed");
-    assert_eq!(store.read().devices(), Ok(vec![]));
-}
-
-#[test]
-fn commands_that_wait_are_bounded() {
-    let mut fixture = Fixture::new();
-    let store = &mut fixture.store;
-    let door = store.door_add("Front", None).expect("door").id;
-    let new = NewDevice {
-        name: "Reader 1".into(),
-        door,
-    };
-    let device = store
-        .device_add(&new, token_hash(&[7; 16]), NOW + 60, NOW)
-        .expect("added");
-    let mut command = NewCommand {
-        device,
-        kind: 4,
-        body: vec![1, 2],
-    };
-    for _ in 0..crate::limits::COMMANDS_WAITING_MAX {
-        store.command_add(&command, NOW).expect("added");
-    }
-    assert!(matches!(
-        store.command_add(&command, NOW),
-        Err(StoreError::Invalid { .. })
-    ));
-    for waiting in store.read().commands_waiting(device).expect("read") {
-        store.command_done(device, waiting.id, NOW).expect("done");
-    }
-    for _ in 0..crate::limits::COMMANDS_DONE_MAX {
-        let id = store.command_add(&command, NOW).expect("added");
-        store.command_done(device, id, NOW).expect("done");
-    }
-    let kept = store.read().commands_of(device).expect("read").len() as u64;
-    assert_eq!(kept, crate::limits::COMMANDS_DONE_MAX);
-    command.body = vec![0; crate::limits::COMMAND_BODY_BYTES_MAX + 1];
-    assert!(matches!(
-        store.command_add(&command, NOW),
-        Err(StoreError::Invalid { .. })
-    ));
 }
 
 #[test]

@@ -19,6 +19,8 @@ use crate::audit::{
 use crate::store::{DataDirectory, PersonId, ReferenceId, Store, StoreError};
 
 const ROUNDS: u64 = 20;
+/// A few milliseconds.
+const SPINS: u64 = 200_000;
 const FOLDER: &str = "CARDEA_CRASH_FOLDER";
 const ROUND: &str = "CARDEA_CRASH_ROUND";
 const CHILD: &str = "store::tests::crash::child_that_is_killed";
@@ -169,7 +171,7 @@ fn child_that_is_killed() {
 }
 
 /// Runs a child until it has acknowledged `after` steps, kills it; returns how many it did.
-fn killed_child(folder: &Path, round: u64, after: u64) -> u64 {
+fn killed_child(folder: &Path, round: u64, after: u64, spins: u64) -> u64 {
     let mut child = Command::new(std::env::current_exe().expect("this test"))
         .args([
             "--exact",
@@ -194,6 +196,8 @@ fn killed_child(folder: &Path, round: u64, after: u64) -> u64 {
         };
         done = number.parse::<u64>().expect("a number") + 1;
         if done == after {
+            // The kill is to fall anywhere in the next step, not always at its beginning.
+            (0..spins).for_each(|_| std::hint::spin_loop());
             child.kill().expect("killed");
         }
     }
@@ -274,7 +278,8 @@ fn acknowledged_is_there_and_nothing_is_half() {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        let done = killed_child(folder.path(), round, 1 + (state >> 40) % 40);
+        let (after, spins) = (1 + (state >> 40) % 40, (state >> 20) % SPINS);
+        let done = killed_child(folder.path(), round, after, spins);
         for number in 0..done {
             step(round, number).apply(&mut people, &mut attempts);
         }

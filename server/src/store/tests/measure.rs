@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::fixture::{Fixture, NOW, person};
 use crate::limits::IMPORT_BATCH_MAX;
-use crate::store::{LogErased, ReferenceId, RightScope, StoreError};
+use crate::store::{DoorId, LogErased, ReferenceId, RightScope, Store, StoreError};
 
 const PEOPLE: u64 = 100_000;
 
@@ -17,6 +17,26 @@ fn measure_an_import_and_reading_it() {
     let doors: Vec<_> = (0..10)
         .map(|n| store.door_add(&format!("Door {n}"), None).expect("door").id)
         .collect();
+    import(store, &doors);
+    changes(store, &doors);
+    reads(&fixture);
+    let erase = Instant::now();
+    assert_eq!(fixture.store.erase_log(), Ok(LogErased::Done));
+    println!("log erased in {:?}", erase.elapsed());
+    let bytes =
+        |name: &str| std::fs::metadata(fixture.directory.file(name)).map_or(0, |file| file.len());
+    println!(
+        "store.db {} MB, log {} MB",
+        bytes("store.db") >> 20,
+        bytes("store.db-wal") >> 20
+    );
+    let reopen = Instant::now();
+    let fixture = fixture.reopened();
+    println!("reopened in {:?}", reopen.elapsed());
+    drop(fixture);
+}
+
+fn import(store: &mut Store, doors: &[DoorId]) {
     let import = store.import_begin(NOW).expect("begun");
     let start = Instant::now();
     let mut slowest_us = 0;
@@ -42,7 +62,9 @@ fn measure_an_import_and_reading_it() {
         commit.elapsed(),
         start.elapsed()
     );
+}
 
+fn changes(store: &mut Store, doors: &[DoorId]) {
     let enrol = Instant::now();
     for n in 0..200 {
         store
@@ -60,8 +82,17 @@ fn measure_an_import_and_reading_it() {
             .expect("granted");
     }
     println!("grant {:?} each", grant.elapsed() / 200);
+    let withdraw = Instant::now();
+    for n in 0..200 {
+        store
+            .person_withdraw(&format!("more-{n}"))
+            .expect("withdrawn");
+    }
+    println!("withdraw {:?} each", withdraw.elapsed() / 200);
+}
 
-    let reader = store.open_reader().expect("reader");
+fn reads(fixture: &Fixture) {
+    let reader = fixture.store.open_reader().expect("reader");
     for _ in 0..3 {
         let read = Instant::now();
         let mut sum = 0_u64;
@@ -85,29 +116,6 @@ fn measure_an_import_and_reading_it() {
         .backup_to(&fixture.folder.path().join("copy.db"))
         .expect("copied");
     println!("backup in {:?}", backup.elapsed());
-    drop(reader);
-
-    let withdraw = Instant::now();
-    for n in 0..200 {
-        store
-            .person_withdraw(&format!("more-{n}"))
-            .expect("withdrawn");
-    }
-    println!("withdraw {:?} each", withdraw.elapsed() / 200);
-    let erase = Instant::now();
-    assert_eq!(store.erase_log(), Ok(LogErased::Done));
-    println!("log erased in {:?}", erase.elapsed());
-    let bytes =
-        |name: &str| std::fs::metadata(fixture.directory.file(name)).map_or(0, |file| file.len());
-    println!(
-        "store.db {} MB, log {} MB",
-        bytes("store.db") >> 20,
-        bytes("store.db-wal") >> 20
-    );
-    let reopen = Instant::now();
-    let fixture = fixture.reopened();
-    println!("reopened in {:?}", reopen.elapsed());
-    drop(fixture);
 }
 
 #[test]

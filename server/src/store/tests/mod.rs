@@ -1,12 +1,15 @@
 //! Tests of the store as a whole.
 
+mod backup;
 mod basics;
 mod crash;
 mod damage;
+mod devices;
 mod erase;
 mod fixture;
 mod full_disk;
 mod limits;
 mod measure;
 mod model;
+mod space;
 mod torn_log;

@@ -1,6 +1,7 @@
 //! The store against a model of maps, operation by operation, and a follower that knows only the
 //! feed of changes.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -103,11 +104,12 @@ impl Model {
     fn enrol(&mut self, store: &mut Store, who: u8, count: u8) {
         let seeds = self.seeds(count);
         let done = store.person_enrol(&person(&name(who), &[], &seeds), NOW);
-        if self.people.contains_key(&who) {
-            assert!(matches!(done, Err(StoreError::Exists { .. })));
-        } else {
-            assert_eq!(done.expect("enrolled").references.len(), seeds.len());
-            self.people.insert(who, Self::new_person(seeds));
+        match self.people.entry(who) {
+            Entry::Occupied(_) => assert!(matches!(done, Err(StoreError::Exists { .. }))),
+            Entry::Vacant(place) => {
+                assert_eq!(done.expect("enrolled").references.len(), seeds.len());
+                place.insert(Self::new_person(seeds));
+            }
         }
     }
 
@@ -167,10 +169,11 @@ impl Model {
 
     fn door_add(&mut self, store: &mut Store, door: u8) {
         let done = store.door_add(&format!("door-{door}"), None);
-        if self.doors.contains_key(&door) {
-            assert!(matches!(done, Err(StoreError::Exists { .. })));
-        } else {
-            self.doors.insert(door, done.expect("added").id);
+        match self.doors.entry(door) {
+            Entry::Occupied(_) => assert!(matches!(done, Err(StoreError::Exists { .. }))),
+            Entry::Vacant(place) => {
+                place.insert(done.expect("added").id);
+            }
         }
     }
 
@@ -360,7 +363,11 @@ impl Follower {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn store_and_follower_agree_with_the_model(

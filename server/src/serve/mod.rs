@@ -7,35 +7,38 @@
 //!              --interval->  observer --> latency log, /metrics
 //! ```
 
+mod levels;
+mod reload;
+mod signals;
+
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use cardea_engine::{Embedding, Kernel, Searcher, gallery};
+use crossbeam_channel::Receiver;
 
 use crate::admin::socket;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
 use crate::api::{Api, Completion, Parts};
 use crate::audit::{Audit, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
 use crate::config::Config;
 use crate::histograms::log::LatencyLog;
-use crate::http::Refusal;
 use crate::limits::SESSIONS_MAX;
-use crate::metrics::{Levels, Observer};
-use crate::net::{Bounds, Counter, Counters, EventLoop, Waker, listener};
+use crate::metrics::Observer;
+use crate::net::{self, Bounds, Counters, EventLoop, Waker, listener};
 use crate::site::{Site, moment};
 use crate::store::DataDirectory;
-use crate::tls::{self, Sessions};
+use crate::tls;
 use crate::work::WorkQueue;
 use crate::writer::{self, Command, Writer, WriterHandle};
+
+use levels::levels;
+use reload::TlsReload;
 
 /// Where the SIGBUS handler writes which block of the gallery could not be read.
 const FAULT_FILE: &str = "gallery.fault";
@@ -48,32 +51,23 @@ const WARM_HANDSHAKES: usize = 16;
 /// If the site cannot be opened or the address cannot be bound.
 pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
-    let directory = DataDirectory::lock(data)?;
-    let fault = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(data.join(FAULT_FILE))?;
-    gallery::install_sigbus_handler(fault.into())?;
-    let audit = Audit::open(&directory, moment(started).unix_us)?;
-    let (writer_handle, commands) = writer::queue();
-    let mut writer = Writer::open(directory, &audit)?;
-    let config = writer.config().clone();
-    let searcher = searcher(&config, kernel)?;
-    let site = writer.go_online(&writer_handle)?;
-    let listeners = listeners(&config)?;
-    let listen = listening(&config, &listeners)?;
-    writer.set_listen(listen);
-    let address = listeners[0].local_addr()?;
-    writer.listens_on(address);
-    let sessions = Arc::new(Sessions::new(SESSIONS_MAX));
-    let chain = writer.pki().server_chain();
-    let roots = [writer.pki().ca().clone()];
-    let tls = tls::server_config(chain, writer.pki().server_key(), &roots, sessions)?;
-    warm(&searcher, &site)?;
-    tls::warm_up(&tls, WARM_HANDSHAKES)?;
-    let tls = Arc::new(ArcSwap::new(tls));
+    let mut opened = Opened::open(data, kernel, started)?;
+    let listeners = listeners(&opened.config)?;
+    let address = listening(&opened.config, &listeners)?;
+    opened.writer.set_listen(address);
+    let reload = TlsReload::new(data, &opened.writer, SESSIONS_MAX)?;
+    tls::warm_up(&reload.current(), WARM_HANDSHAKES)?;
+    let Opened {
+        config,
+        audit,
+        writer,
+        handle,
+        commands,
+        searcher,
+        site,
+    } = opened;
 
-    let damaged = writer_handle.clone();
+    let damaged = handle.clone();
     let (work, search_thread) =
         WorkQueue::start(searcher, Arc::clone(&site.searched), move || {
             // A full queue already holds work that looks at the gallery again.
@@ -84,11 +78,14 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         .map(|_| Arc::new(Counters::default()))
         .collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
-    let levels = levels(&site, &work, &counters);
-    let (observer, observer_thread) = Observer::start(log, levels)?;
+    let (observer, observer_thread) = Observer::start(log, levels(&site, &work, &counters))?;
 
     let mut senders = Vec::new();
     let mut loops = Vec::new();
+    let mut wakers = Vec::new();
+    let bounds = net::descriptors().map_or_else(Bounds::default, |descriptors| {
+        Bounds::within(descriptors, listeners.len())
+    });
     for ((listener, counters), loop_number) in listeners.into_iter().zip(&counters).zip(0..) {
         let service = |waker: &Arc<Waker>| {
             let waker = Arc::clone(waker);
@@ -99,44 +96,70 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
                 site: Arc::clone(&site),
                 work: work.clone(),
                 audit: audit_handle(&audit, completions.sender()),
-                writer: writer_handle.clone(),
+                writer: handle.clone(),
                 completions,
                 handover: observer.handover(),
                 metrics: observer.text(),
             })
         };
-        let bounds = Bounds::default();
-        loops.push(EventLoop::new(
-            listener,
-            Arc::clone(&tls),
-            bounds,
-            Arc::clone(counters),
-            service,
-        )?);
+        let (tls, counters) = (reload.config(), Arc::clone(counters));
+        let (event_loop, waker) = EventLoop::new(listener, tls, bounds, counters, service)?;
+        loops.push(event_loop);
+        wakers.push(waker);
     }
     drop((work, observer));
     let writer_thread = writer.start(commands, senders)?;
-    socket::listen(data, writer_handle.clone())?;
-    stop_on_signals(
-        &site,
-        loops.iter().map(|(_, waker)| Arc::clone(waker)).collect(),
-    )?;
+    socket::listen(data, handle.clone())?;
+    signals::listen(Arc::clone(&site), wakers, reload, handle.clone())?;
 
     site.set_ready();
     tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");
-    println!("ready on {address}");
-    run_loops(
-        loops
-            .into_iter()
-            .map(|(event_loop, _)| event_loop)
-            .collect(),
-    )?;
-    stop_threads(
-        &writer_handle,
-        writer_thread,
-        search_thread,
-        observer_thread,
-    )
+    // Whoever started the server may have gone; it serves all the same.
+    let _ = writeln!(io::stdout(), "ready on {address}");
+    run_loops(loops)?;
+    stop_threads(&handle, writer_thread, search_thread, observer_thread)
+}
+
+/// A site that is loaded and warm.
+struct Opened {
+    config: Config,
+    audit: Audit,
+    writer: Writer,
+    handle: WriterHandle,
+    commands: Receiver<Command>,
+    searcher: Searcher,
+    site: Arc<Site>,
+}
+
+impl Opened {
+    fn open(
+        data: &Path,
+        kernel: Option<&str>,
+        started: Instant,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
+        let directory = DataDirectory::lock(data)?;
+        let fault = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(data.join(FAULT_FILE))?;
+        gallery::install_sigbus_handler(fault.into())?;
+        let audit = Audit::open(&directory, moment(started).unix_us)?;
+        let (handle, commands) = writer::queue();
+        let mut writer = Writer::open(directory, &audit)?;
+        let config = writer.config().clone();
+        let searcher = searcher(&config, kernel)?;
+        let site = writer.go_online(&handle)?;
+        warm(&searcher, &site)?;
+        Ok(Self {
+            config,
+            audit,
+            writer,
+            handle,
+            commands,
+            searcher,
+            site,
+        })
+    }
 }
 
 /// The sockets that systemd handed over, else our own.
@@ -155,22 +178,6 @@ fn listening(config: &Config, listeners: &[TcpListener]) -> io::Result<SocketAdd
         Some(first) if config.listen.port() == 0 => first.local_addr(),
         _ => Ok(config.listen),
     }
-}
-
-/// SIGTERM and SIGINT: nothing new is taken, what is in flight is answered.
-fn stop_on_signals(site: &Arc<Site>, wakers: Vec<Arc<Waker>>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let site = Arc::clone(site);
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            if signals.forever().next().is_some() {
-                tracing::info!("stopping");
-                site.set_stopping();
-                wakers.iter().for_each(|waker| waker.stop());
-            }
-        })?;
-    Ok(())
 }
 
 fn searcher(config: &Config, kernel: Option<&str>) -> Result<Searcher, Box<dyn std::error::Error>> {
@@ -205,70 +212,6 @@ fn audit_handle(audit: &Audit, done: CompletionSender<Completion>) -> AuditHandl
         move |completion| done.send(Completion::Recorded(completion)),
         || {},
     )
-}
-
-/// What `/metrics` shows as of now, beside what the loops hand over.
-fn levels(
-    site: &Arc<Site>,
-    work: &WorkQueue<Completion>,
-    counters: &[Arc<Counters>],
-) -> impl Fn() -> Levels + Send + 'static {
-    let (site, waiting, counters) = (Arc::clone(site), work.waiting(), counters.to_vec());
-    move || {
-        let view = site.searched.load().view.clone();
-        let (people, certificates) = {
-            let directory = site.directory();
-            (directory.people(), directory.devices())
-        };
-        let mut levels = Levels::default();
-        levels.gauge("people", "People in force", people as f64);
-        levels.gauge(
-            "device_certificates",
-            "Certificates in force",
-            certificates as f64,
-        );
-        levels.gauge(
-            "references",
-            "References in the gallery",
-            view.rows() as f64,
-        );
-        levels.gauge(
-            "overlay_rows",
-            "References since the snapshot",
-            view.overlay_rows() as f64,
-        );
-        levels.gauge(
-            "withdrawals",
-            "Withdrawals since the snapshot",
-            view.withdrawals() as f64,
-        );
-        let pending = f64::from(u8::from(site.is_erasure_pending()));
-        levels.gauge(
-            "erasure_pending",
-            "Withdrawn bytes wait to be erased: 1 or 0",
-            pending,
-        );
-        levels.gauge(
-            "probes_waiting",
-            "Probes that wait for a search",
-            waiting() as f64,
-        );
-        for counter in Counter::ALL {
-            let value = counters
-                .iter()
-                .map(|counters| counters.value(counter))
-                .sum();
-            levels.front_end(counter.name(), value, counter.is_level());
-        }
-        for refusal in Refusal::ALL {
-            let value = counters
-                .iter()
-                .map(|counters| counters.refused(refusal))
-                .sum();
-            levels.refused(refusal.name(), value);
-        }
-        levels
-    }
 }
 
 fn run_loops(loops: Vec<EventLoop<Api>>) -> io::Result<()> {

@@ -1,0 +1,182 @@
+//! Enrolments that Space asks for: a person is invited, withdrawn, or looked at. Each may be asked
+//! again without harm.
+
+use cardea_space::enrolment::{EnrolRequest, EnrolmentState, PersonStatus};
+use cardea_space::ext_id::ExtId;
+
+use super::carry_out::{Refusal, unix_s};
+use super::error::WriterError;
+use super::{Session, Writer};
+use crate::api::{Completion, space_error};
+use crate::completions::CompletionSender;
+use crate::limits::PERSON_NAME_BYTES_MAX;
+use crate::net::{ExchangeId, Response};
+use crate::store::{NewInvitation, Person, PersonState};
+
+/// What Space asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnrolmentAsk {
+    /// Creates the enrolment request, or changes it.
+    Enrol(EnrolRequest),
+    /// Withdraws, and erases.
+    Disenrol,
+    /// How far is it?
+    Status,
+}
+
+/// A request of Space's about a person, and where the answer goes.
+pub struct Enrolment {
+    /// Whom it is about.
+    pub person: ExtId,
+    /// What is asked.
+    pub ask: EnrolmentAsk,
+    /// The exchange that waits.
+    pub exchange: ExchangeId,
+    /// Its loop.
+    pub done: CompletionSender<Completion>,
+}
+
+impl Writer {
+    pub(super) fn enrolment(&mut self, enrolment: &Enrolment) {
+        let person = &enrolment.person;
+        let answered = match &enrolment.ask {
+            EnrolmentAsk::Enrol(request) => self.enrol(person, request),
+            EnrolmentAsk::Disenrol => self.disenrol(person),
+            EnrolmentAsk::Status => self.enrolment_status(person).map(|status| (200, status)),
+        };
+        let response = match answered {
+            Ok((status, person)) => {
+                Response::new(status, "application/json", person.to_json().into_bytes())
+            }
+            Err(Refusal::Words(why)) => space_error(409, "unknown_user", &why),
+            Err(Refusal::Failed(error)) => {
+                tracing::error!(%error, "an enrolment that Space asked for failed");
+                let why = "nothing can be recorded now; nothing was changed";
+                space_error(503, "unavailable", why)
+            }
+        };
+        let exchange = enrolment.exchange;
+        enrolment
+            .done
+            .send(Completion::Served { exchange, response });
+    }
+
+    fn enrol(
+        &mut self,
+        person: &ExtId,
+        request: &EnrolRequest,
+    ) -> Result<(u16, PersonStatus), Refusal> {
+        let name = name_of(request);
+        let email = Some(request.email.as_str());
+        let status = match self.known(person)? {
+            Some(known) => {
+                // Who asks again with the same words changes nothing.
+                if known.name != name || known.email.as_deref() != email {
+                    self.store.person_edit(&known.external_id, &name, email)?;
+                    self.note("Space", "person.edit", known.external_id);
+                }
+                200
+            }
+            None => {
+                self.require_in_space(person)?;
+                let external_id = person.as_str().to_owned();
+                let invitation = NewInvitation {
+                    external_id: external_id.clone(),
+                    name,
+                    email: email.map(str::to_owned),
+                };
+                self.store.person_invite(&invitation, unix_s())?;
+                self.note("Space", "person.invite", external_id);
+                201
+            }
+        };
+        self.follow()?;
+        Ok((status, self.enrolment_status(person)?))
+    }
+
+    fn disenrol(&mut self, person: &ExtId) -> Result<(u16, PersonStatus), Refusal> {
+        if let Some(known) = self.known(person)? {
+            self.person_withdraw(&known.external_id)?;
+            self.note("Space", "person.withdraw", known.external_id);
+        }
+        Ok((200, self.enrolment_status(person)?))
+    }
+
+    fn enrolment_status(&self, person: &ExtId) -> Result<PersonStatus, Refusal> {
+        let known = self.known(person)?;
+        let (state, since) = match known {
+            None => (EnrolmentState::NotEnrolled, None),
+            Some(known) => match known.state {
+                PersonState::Invited => (EnrolmentState::Requested, Some(known.created_unix_s)),
+                PersonState::Enrolled | PersonState::Suspended => {
+                    let consent = known.consent.map(|consent| consent.at_unix_s);
+                    let since = consent.unwrap_or(known.created_unix_s);
+                    (EnrolmentState::Enrolled, Some(since))
+                }
+            },
+        };
+        Ok(PersonStatus::new(person, state, since))
+    }
+
+    fn known(&self, person: &ExtId) -> Result<Option<Person>, WriterError> {
+        let reader = self.store.read();
+        match reader.space_person(person.as_str())? {
+            Some(external_id) => Ok(reader.person_show(&external_id)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Nobody is invited whom Space has not: he could pass nowhere. Whom it has only just made is
+    /// found by a sync, which begins at once.
+    fn require_in_space(&self, person: &ExtId) -> Result<(), Refusal> {
+        if self.store.read().space_names(person.as_str())? {
+            return Ok(());
+        }
+        if let Some(link) = self
+            .online
+            .as_ref()
+            .and_then(|online| online.space.as_ref())
+        {
+            link.sync_now();
+        }
+        let why = "Space has no such user as of the last sync; another one begins, ask again";
+        Err(Refusal::Words(why.to_owned()))
+    }
+
+    /// Notes a change for the audit.
+    pub(super) fn note(&self, actor: &str, action: &'static str, subject: String) {
+        self.note_change(Session::COMMAND_LINE, (action, subject), Some(actor));
+    }
+}
+
+/// The name to be shown: e-mail where there is none, cut where Space's is longer than ours.
+fn name_of(request: &EnrolRequest) -> String {
+    let name = format!("{} {}", request.first_name, request.last_name);
+    let name = match name.trim() {
+        "" => request.email.as_str(),
+        name => name,
+    };
+    name[..name.floor_char_boundary(PERSON_NAME_BYTES_MAX)].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_never_empty_and_never_too_long() {
+        let mut request = EnrolRequest {
+            email: "a@example.org".to_owned(),
+            first_name: String::new(),
+            last_name: String::new(),
+            language: cardea_space::enrolment::Language::En,
+        };
+        assert_eq!(name_of(&request), "a@example.org");
+        request.last_name = "Doe".to_owned();
+        assert_eq!(name_of(&request), "Doe");
+        request.first_name = "é".repeat(100);
+        request.last_name = "é".repeat(100);
+        let name = name_of(&request);
+        assert!(name.len() <= PERSON_NAME_BYTES_MAX && name.starts_with(&request.first_name));
+    }
+}

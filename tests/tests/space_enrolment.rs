@@ -1,0 +1,292 @@
+//! What Space asks of this server, with the face-recognition key; its stream of events; and the
+//! script for its machine.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use cardea_loadtest::tls;
+use cardea_tests::face;
+use cardea_tests::raw::{Raw, status};
+use cardea_tests::space::{GRANTED, SpaceSite, denied, until, verdict};
+use cardea_wire::{CommissioningCode, Reason};
+use serde_json::{Value, json};
+
+const PEOPLE: &str = "/api/space/v1/people/";
+
+/// Space's end of the interface.
+struct Caller<'a> {
+    site: &'a SpaceSite,
+    site_ca_sha256: [u8; 32],
+}
+
+impl<'a> Caller<'a> {
+    fn new(site: &'a SpaceSite) -> Self {
+        // Any code says what the site's CA is.
+        static CALLERS: AtomicU32 = AtomicU32::new(0);
+        let name = format!("unused {}", CALLERS.fetch_add(1, Ordering::Relaxed));
+        let code = CommissioningCode::parse(&site.site.code(&name)).expect("a code");
+        Self {
+            site,
+            site_ca_sha256: code.site_ca_sha256,
+        }
+    }
+
+    /// Status and body of one request.
+    fn call(&self, method: &str, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
+        let config = tls::uncommissioned(self.site_ca_sha256).expect("a configuration");
+        let mut raw = Raw::connect(config, self.site.server.address);
+        let key = key.map_or(String::new(), |key| {
+            format!("Authorization: Bearer {key}\r\n")
+        });
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: cardea\r\n{key}Connection: close\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        raw.send(request.as_bytes()).expect("sent");
+        let answer = raw.read_to_end().expect("answered");
+        let status = status(&answer).expect("a status");
+        let text = String::from_utf8(answer).expect("text");
+        let (_, body) = text.split_once("\r\n\r\n").expect("a head");
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    fn put(&self, key: &str, person: &str, body: &Value) -> (u16, Value) {
+        let path = format!("{PEOPLE}{person}");
+        self.call("PUT", &path, Some(key), &body.to_string())
+    }
+
+    fn get(&self, key: &str, person: &str) -> (u16, Value) {
+        self.call("GET", &format!("{PEOPLE}{person}"), Some(key), "")
+    }
+
+    fn delete(&self, key: &str, person: &str) -> (u16, Value) {
+        self.call("DELETE", &format!("{PEOPLE}{person}"), Some(key), "")
+    }
+}
+
+/// A new face-recognition key.
+fn new_key(site: &SpaceSite) -> String {
+    let said = site.site.done(&["space", "rotate-key", "face"]);
+    let key = said.split_whitespace().next_back().expect("a key");
+    key.to_owned()
+}
+
+fn site(configuration: &[(&str, &str)]) -> SpaceSite {
+    SpaceSite::start(5, configuration, &["--users", "50", "--doors", "5"])
+}
+
+/// Changes as the audit tells them: who, what, to what.
+fn changes(site: &mut SpaceSite) -> Vec<[String; 3]> {
+    let tail = site.ask(&json!({"do": "audit_tail", "count": 1_000}));
+    let rows: Vec<Vec<String>> = serde_json::from_value(tail["rows"].clone()).expect("rows");
+    let rows = rows.into_iter().filter(|row| row[2].is_empty());
+    rows.map(|row| [row[3].clone(), row[4].clone(), row[5].clone()])
+        .collect()
+}
+
+/// Fails if anybody without the key in force gets in, or the old key is taken after its rotation.
+#[test]
+fn only_the_key_in_force_is_taken() {
+    let site = site(&[]);
+    let caller = Caller::new(&site);
+    let old = new_key(&site);
+    assert_eq!(caller.get(&old, "P1").0, 200);
+    let key = new_key(&site);
+    let body = json!({"email": "a@example.org"}).to_string();
+    for wrong in [None, Some(""), Some(old.as_str()), Some(&key[1..])] {
+        for method in ["GET", "PUT", "DELETE"] {
+            let (status, error) = caller.call(method, &format!("{PEOPLE}P1"), wrong, &body);
+            assert_eq!(
+                (status, error["error"].as_str()),
+                (401, Some("unauthorized"))
+            );
+        }
+    }
+    assert_eq!(caller.get(&key, "P1").0, 200);
+    site.site.done(&["space", "remove"]);
+    assert_eq!(caller.get(&key, "P1").0, 401, "no Space, no key");
+}
+
+/// Fails if an enrolment is not what the interface says, or if asking twice does something twice.
+#[test]
+fn a_person_is_enrolled_and_disenrolled_at_spaces_wish() {
+    let mut site = site(&[]);
+    let key = new_key(&site);
+    let (before, answers) = {
+        let caller = Caller::new(&site);
+        let wish = json!({"email": "p9@example.org", "first_name": "Pia", "last_name": "Neun"});
+        let none = caller.get(&key, "P9");
+        assert_eq!(none.0, 200);
+        assert_eq!(none.1["state"], "not_enrolled");
+        let (status, created) = caller.put(&key, "P9", &wish);
+        assert_eq!(
+            (status, created["state"].as_str()),
+            (201, Some("requested"))
+        );
+        assert_eq!(created["ext_user_id"], "P9");
+        assert!(created["since"].is_string());
+        let again = caller.put(&key, "P9", &wish);
+        assert_eq!(again, (200, created.clone()));
+        assert_eq!(caller.get(&key, "P9"), (200, created));
+        let shown = site.site.done(&["people", "show", "P9"]);
+        assert!(
+            shown.contains("Pia Neun") && shown.contains("invited"),
+            "{shown}"
+        );
+
+        // Somebody with a face is enrolled, whatever Space calls them from now on.
+        let (status, enrolled) = caller.put(&key, "P1", &wish);
+        assert_eq!(
+            (status, enrolled["text"].as_str()),
+            (200, Some("User enrolled"))
+        );
+        (none, caller.delete(&key, "P9"))
+    };
+    assert_eq!(answers, before, "nothing is left");
+    let mut device = site.device(20_001);
+    assert_eq!(verdict(&device.access(&face(1))), GRANTED);
+    let caller = Caller::new(&site);
+    for _ in 0..2 {
+        let (status, gone) = caller.delete(&key, "P1");
+        assert_eq!(
+            (status, gone["state"].as_str()),
+            (200, Some("not_enrolled"))
+        );
+    }
+    assert_eq!(verdict(&device.access(&face(1))), denied(Reason::NoMatch));
+    let by_space: Vec<_> = changes(&mut site)
+        .into_iter()
+        .filter(|[actor, ..]| actor == "Space")
+        .map(|[_, action, subject]| (action, subject))
+        .filter(|(action, _)| action.starts_with("person."))
+        .collect();
+    let expected = [
+        ("person.invite", "P9"),
+        ("person.edit", "P1"),
+        ("person.withdraw", "P9"),
+        ("person.withdraw", "P1"),
+    ];
+    let expected = expected.map(|(action, subject)| (action.to_owned(), subject.to_owned()));
+    assert_eq!(by_space, expected);
+}
+
+/// Fails if a request that is none gets anything but its own error.
+#[test]
+fn what_is_no_request_is_refused() {
+    let site = site(&[]);
+    let caller = Caller::new(&site);
+    let key = new_key(&site);
+    let put = |path: &str, body: &str| {
+        let (status, error) = caller.call("PUT", path, Some(&key), body);
+        let word = error["error"].as_str().unwrap_or_default().to_owned();
+        (status, word)
+    };
+    let good = json!({"email": "a@example.org"}).to_string();
+    let path = format!("{PEOPLE}P2");
+    let long = " ".repeat(9_000);
+    for (path, body, status, word) in [
+        (path.as_str(), "no JSON", 400, "malformed"),
+        (&path, r#"{"email":"nowhere"}"#, 400, "bad_email"),
+        (
+            &path,
+            r#"{"email":"a@b.c","first_name":"\u0007"}"#,
+            400,
+            "bad_name",
+        ),
+        (&path, &long, 413, "too_long"),
+        (&format!("{PEOPLE}%zz"), &good, 404, "bad_path"),
+        (PEOPLE, &good, 404, "bad_path"),
+        // Space has no P77.
+        (&format!("{PEOPLE}P77"), &good, 409, "unknown_user"),
+    ] {
+        assert_eq!(put(path, body), (status, word.to_owned()), "{path}");
+    }
+    let (status, _) = caller.call("POST", &path, Some(&key), "{}");
+    assert_eq!(status, 405);
+    let (status, document) = caller.call("GET", "/api/space/v1/openapi.json", None, "");
+    assert_eq!((status, document["openapi"].as_str()), (200, Some("3.1.0")));
+}
+
+/// Fails if what happens at a door does not show beside our own attempts, or if a stream from
+/// elsewhere is heard.
+#[test]
+fn events_of_space_show_beside_our_own_attempts() {
+    let events = r#"{ listen = "127.0.0.1:0", from = "127.0.0.1" }"#;
+    let mut site = site(&[("space_events", events)]);
+    let told = site.status("events");
+    let address = told
+        .split_whitespace()
+        .nth(2)
+        .expect("an address")
+        .to_owned();
+    let mut stream = TcpStream::connect(&address).expect("it listens");
+    let left_open = r#"[{"EventID":"1","OperationID":62,"DoorName":"Front"},"#;
+    let intrusion = r#"{"EventID":"2","OperationID":60,"DoorName":"Back","UserExtID":"P3"},"#;
+    let of_no_note = r#"{"EventID":"3","OperationID":17,"DoorName":"Front"}]"#;
+    for part in [left_open, intrusion, of_no_note] {
+        stream.write_all(part.as_bytes()).expect("it reads");
+    }
+    let said = |action: &str, subject: &str| ["Space", action, subject].map(str::to_owned);
+    let expected = [
+        said("door left open", "Front"),
+        said("intrusion", "Back, P3"),
+    ];
+    until("the events show", || {
+        let changes = changes(&mut site);
+        expected.iter().all(|event| changes.contains(event))
+    });
+    assert!(
+        !changes(&mut site)
+            .iter()
+            .any(|[_, action, _]| action == "key used")
+    );
+    assert!(changes(&mut site).contains(&said("status: Connected", "")));
+}
+
+#[test]
+fn events_from_another_address_are_not_heard() {
+    let events = r#"{ listen = "127.0.0.1:0", from = "127.0.0.77" }"#;
+    let mut site = site(&[("space_events", events)]);
+    let told = site.status("events");
+    let address = told
+        .split_whitespace()
+        .nth(2)
+        .expect("an address")
+        .to_owned();
+    let mut stream = TcpStream::connect(&address).expect("it listens");
+    // It may be closed before this is written.
+    let _ = stream.write_all(br#"[{"EventID":"1","OperationID":62,"DoorName":"Front"}]"#);
+    until("refused", || {
+        site.status("events").ends_with("1 others refused")
+    });
+    let changes = changes(&mut site);
+    assert!(
+        !changes
+            .iter()
+            .any(|[_, action, _]| action == "door left open")
+    );
+}
+
+/// Fails if the script is not this site's, or holds a key.
+#[test]
+fn the_install_script_is_of_this_site_and_holds_no_secret() {
+    let site = site(&[("site", "\"O'Neill's\"")]);
+    let script = site.site.done(&["space", "install-script"]);
+    let (host, port) = site.space.host_and_port("https");
+    for value in [
+        "'O''Neill''s'",
+        &format!("'{host}'"),
+        &port,
+        &site.server.address.port().to_string(),
+        "-WhatIf",
+    ] {
+        assert!(script.contains(value), "{value}");
+    }
+    let key = std::fs::read_to_string(site.site.file("ship.key")).expect("the set-up wrote it");
+    assert!(!script.contains(&key) && !script.contains(&new_key(&site)));
+    site.site.done(&["space", "remove"]);
+    let why = site.site.refused(&["space", "install-script"]);
+    assert!(why.contains("not set up"), "{why}");
+}
