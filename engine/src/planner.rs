@@ -127,7 +127,8 @@ impl fmt::Display for Prediction {
         write!(
             f,
             "{pass}: {dims4} dimensions at 4 bits, {dims2} at 2, {} bytes a row; at {:.3} the \
-             bound is about {:.3}, non-mated scores spread by {:.3}, so {:.0} rows in a million survive",
+             bound is about {:.3}, non-mated scores spread by {:.3}, so {:.0} rows in a million \
+             survive",
             self.geometry.row_bytes(),
             self.threshold,
             self.bound,
