@@ -9,7 +9,7 @@ use cardea_loadtest::histogram::write_hlog;
 use cardea_loadtest::probes::{Known, Origin, ProbeKind, Probes};
 use cardea_loadtest::run::{Progress, Run};
 use cardea_loadtest::summary::Summary;
-use cardea_loadtest::verdict::{self, Condition, Verdict};
+use cardea_loadtest::verdict::{self, Condition, Quantity, Verdict};
 use cardea_loadtest::{plot, report};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,7 +46,10 @@ impl Output {
     ) -> Result<u8, CliError> {
         let checked = verdict::check(conditions, &|name| summary.quantity(name));
         let lateness_us = summary.lateness.percentile_us(100.0);
-        let decided = summary.granted + summary.denied > 0;
+        let none = Some(Quantity::Count(0));
+        let decided = ["granted", "denied"]
+            .iter()
+            .any(|name| summary.quantity(name) != none);
         let verdict = if !conditions.is_empty() && !decided {
             // "No error, nothing wrong" is true of a server that refuses everybody.
             Verdict::Void("no request came to a decision".to_owned())
