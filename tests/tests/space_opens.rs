@@ -110,7 +110,7 @@ fn a_withdrawn_person_between_search_and_open_is_not_opened_for() {
 fn what_never_left_is_unavailable_and_never_leaves() {
     let last = 20_001 + CONNECTIONS as u32 + 7;
     let configuration = [("answer_deadline_ms", "1000")];
-    let mut site = SpaceSite::start(40, &configuration, &["--users", "40", "--doors", "40"]);
+    let mut site = SpaceSite::start(40, &configuration, &["--users", "40", "--doors", "41"]);
     let mut devices = site.devices(20_001..=last);
     for device in &mut devices {
         assert_eq!(device.heartbeat().0, 200);
@@ -128,12 +128,12 @@ fn what_never_left_is_unavailable_and_never_leaves() {
     site.compare();
     // Whatever still waited would be sent before this one.
     let asked = site.space.ledger().len();
-    let mut device = site.device(20_040);
+    let mut device = site.device(20_041);
     until("granted again", || {
         verdict(&device.access(&face(1))) == GRANTED
     });
     let others = site.space.by_door();
-    let others = others.iter().filter(|(door, _)| *door != "20040");
+    let others = others.iter().filter(|(door, _)| *door != "20041");
     assert_eq!(others.map(|(_, opens)| opens.asked).sum::<usize>(), asked);
 }
 
