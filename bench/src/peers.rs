@@ -16,7 +16,8 @@ use std::time::Instant;
 const PROBES: u64 = 512;
 
 /// Writes `rows.f32`, `probes.f32`, `truth.json`, prints `ready`, then answers each line
-/// `kernel threads batch first` with `milliseconds wrong`.
+/// `kernel threads batch first` with `milliseconds wrong`, or `missing` if this CPU lacks the
+/// kernel.
 pub fn serve(
     folder: &Path,
     shape: Shape,
@@ -53,8 +54,11 @@ pub fn serve(
             (threads.parse()?, batch.parse()?, first.parse()?);
         let key = (name.to_owned(), threads);
         if !searchers.contains_key(&key) {
-            let searcher = Searcher::new(Kernel::by_name(name)?, threads)?;
-            searchers.insert(key.clone(), searcher);
+            let Ok(kernel) = Kernel::by_name(name) else {
+                println!("missing");
+                continue;
+            };
+            searchers.insert(key.clone(), Searcher::new(kernel, threads)?);
         }
         let end = first + batch;
         let asked = probes.get(first..end).ok_or("no such probes")?;

@@ -8,6 +8,7 @@
 #[doc(hidden)]
 pub mod bench;
 mod bound;
+pub mod calibration;
 mod candidate;
 mod embedding;
 pub mod erase;

@@ -13,14 +13,14 @@
 //! # Proof that discarding is safe
 //! Let `p = fl(R q)` be the turned probe. Three steps lead from the score to integers.
 //!
-//! 1. *Rotation.* `<q, x> = <R q, R x> - q'(R'R - I)x`, and `p, y` differ from `R q, R x` by at most
-//!    `delta` in norm, so `<q, x> <= <p, y> + slack` with `slack` from [`crate::rotation`].
+//! 1. *Rotation.* `<q, x> = <R q, R x> - q'(R'R - I)x`, and `p, y` differ from `R q, R x` by at
+//!    most `delta` in norm, so `<q, x> <= <p, y> + slack` with `slack` from [`crate::rotation`].
 //! 2. *Row.* Block by block, Cauchy-Schwarz:
 //!    `<p, y> <= <p, Y> + |p4| r4 + |p2| r2 + |p0| r0`.
 //! 3. *Probe.* `<p, Y> = sum (u_i - o) w_i` with `w_i = s_i p_i`. In groups of dimensions `w_i` is
 //!    rounded to `S 2^k c_i`, `|c_i| <= 127`, the errors `e_i` computed in f64. Then
-//!    `<p, Y> <= S sum 2^k c_i u_i - S sum 2^k c_i o + |e4| m4 + |e2| M2`, where `M2` is the largest
-//!    `|u - o|` over the 2-bit block of any row.
+//!    `<p, Y> <= S sum 2^k c_i u_i - S sum 2^k c_i o + |e4| m4 + |e2| M2`, where `M2` is the
+//!    largest `|u - o|` over the 2-bit block of any row.
 //!
 //! With weights `|p4|, |p2|, |p0|, |e4|` rounded up to `S c` per step of the row's four numbers,
 //! everything that depends on the row is one integer
@@ -52,10 +52,11 @@ const SHIFT_MAX: u32 = 10;
 /// Largest value of a row's four numbers, and of every code of a probe.
 const NUMBER_MAX: u8 = 127;
 
+const _: () = assert!(size_of::<Plan>() == 4144);
 const _: () = assert!(8 * 2 * 15 * 127 <= i16::MAX as i32);
 const _: () = assert!(16 * 2 * 3 * 127 <= i16::MAX as i32);
 const _: () = assert!(2 * 127 * 127 <= i16::MAX as i32);
-const _: () = assert!((GROUPS_MAX as i64) * 32 * 15 * 127 << SHIFT_MAX < 1 << 30);
+const _: () = assert!(((GROUPS_MAX as i64) * 32 * 15 * 127) << SHIFT_MAX < 1 << 30);
 
 /// How many dimensions have how many bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -364,23 +365,18 @@ impl PlaneProbe {
         let unit = (finest.max(heaviest).max(1e-9) / 126.0) * (1.0 + 1e-9);
 
         let (mut errors4, mut errors2, mut offsets) = (0.0f64, 0.0f64, 0.0f64);
-        for (group, range) in geometry.groups().enumerate() {
-            let shift = (largest(range) / (127.0 * unit))
-                .log2()
-                .ceil()
-                .clamp(0.0, 10.0) as u32;
+        for (group, (first, end)) in geometry.groups().enumerate() {
+            let shift = (largest((first, end)) / (127.0 * unit)).log2().ceil();
+            let shift = shift.clamp(0.0, f64::from(SHIFT_MAX)) as u32;
             probe.shifts[group] = shift as u8;
             let scale = unit * f64::from(1u32 << shift);
-            let (four, offset) = (
-                range.0 < geometry.dims4,
-                if range.0 < geometry.dims4 { 7.5 } else { 1.5 },
-            );
-            for dim in range.0..range.1 {
-                let code = nearest_f64(w[dim] / scale).clamp(-127.0, 127.0);
-                probe.codes[dim] = code as i8;
-                let error = w[dim] - code * scale;
-                *(if four { &mut errors4 } else { &mut errors2 }) += error * error;
-                offsets += code * scale * offset;
+            let (errors, sum) = round(&w[first..end], scale, &mut probe.codes[first..end]);
+            if first < geometry.dims4 {
+                errors4 += errors;
+                offsets += sum * 7.5;
+            } else {
+                errors2 += errors;
+                offsets += sum * 1.5;
             }
         }
         let (e4, e2) = (norm_up(errors4), norm_up(errors2));
@@ -400,6 +396,19 @@ impl PlaneProbe {
         probe.floor = ((reach / unit).floor() - 1.0) as i32;
         probe
     }
+}
+
+/// Rounds a group's weights to codes of a scale; the squares of the errors, and what the codes
+/// stand for in sum.
+fn round(w: &[f64], scale: f64, codes: &mut [i8]) -> (f64, f64) {
+    let (mut errors, mut sum) = (0.0, 0.0);
+    for (&w, code) in w.iter().zip(codes) {
+        let nearest = nearest_f64(w / scale).clamp(-127.0, 127.0);
+        *code = nearest as i8;
+        errors += (w - nearest * scale) * (w - nearest * scale);
+        sum += nearest * scale;
+    }
+    (errors, sum)
 }
 
 impl PlaneProbe {

@@ -126,8 +126,9 @@ impl fmt::Display for Prediction {
         };
         write!(
             f,
-            "{pass}: {dims4} dimensions at 4 bits, {dims2} at 2, {} bytes a row; at {:.3} the bound \
-             is about {:.3}, non-mated scores spread by {:.3}, so {:.0} rows in a million survive",
+            "{pass}: {dims4} dimensions at 4 bits, {dims2} at 2, {} bytes a row; at {:.3} the \
+             bound is about {:.3}, non-mated scores spread by {:.3}, so {:.0} rows in a million \
+             survive",
             self.geometry.row_bytes(),
             self.threshold,
             self.bound,

@@ -31,8 +31,8 @@ pub(crate) fn of_sample(sample: &[[f32; DIM]]) -> (Vec<[f32; DIM]>, [f32; DIM]) 
     let mut spectrum = [0.0; DIM];
     for (i, &which) in order.iter().enumerate() {
         spectrum[i] = eigen.eigenvalues[which].clamp(0.0, 1.0) as f32;
-        for dim in 0..DIM {
-            matrix[i][dim] = eigen.eigenvectors[(dim, which)] as f32;
+        for (dim, component) in matrix[i].iter_mut().enumerate() {
+            *component = eigen.eigenvectors[(dim, which)] as f32;
         }
     }
     (matrix, spectrum)

@@ -25,8 +25,7 @@ fn bytes_of_a_gallery(folder: &Path) -> (Vec<u8>, Vec<Row>) {
 
 /// Opens the bytes and searches for every row; `Ok` only if all answers are right.
 fn use_it(folder: &Path, bytes: &[u8], rows: &[Row]) -> Result<(), GalleryError> {
-    let path = folder.join("damaged");
-    std::fs::write(&path, bytes).expect("written");
+    let path = written(folder, bytes);
     let view = View::of_snapshot(Arc::new(Gallery::open(&path)?));
     let searcher = Searcher::new(Kernel::best().expect("avx2"), 1).expect("threads");
     let probes: Vec<_> = rows.iter().map(|row| row.embedding.clone()).collect();
@@ -65,6 +64,68 @@ fn one_flipped_bit_anywhere() {
         refused > 10 * harmless,
         "{refused} refused, {harmless} harmless"
     );
+}
+
+#[test]
+fn a_damaged_plane_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let people = Synthetic::new(3, Shape::Realistic);
+    let rows: Vec<Row> = (0..1100).map(|person| people.row(person)).collect();
+    let gallery = write_gallery(folder.path(), 1, &rows);
+    let good = std::fs::read(gallery.path()).expect("read");
+    use_it(folder.path(), &good, &rows).expect("undamaged");
+    let u64_at = |at: usize| u64::from_le_bytes(good[at..at + 8].try_into().expect("8 bytes"));
+    let mut seen = 0;
+    for entry in (64..64 + 9 * 64).step_by(64) {
+        let name = &good[entry..entry + 4];
+        if ![&b"plan"[..], b"rota", b"plne", b"plnm"].contains(&name) {
+            continue;
+        }
+        seen += 1;
+        let (offset, length) = (u64_at(entry + 8) as usize, u64_at(entry + 16) as usize);
+        for at in [offset, offset + length / 2, offset + length - 1] {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            assert!(
+                Gallery::open(&written(folder.path(), &bad)).is_err(),
+                "{at}"
+            );
+        }
+        // A section that claims another length, its header's checksum right.
+        let bad = patched(&good, entry + 16, &(length as u64 - 64).to_le_bytes());
+        assert!(Gallery::open(&written(folder.path(), &bad)).is_err());
+    }
+    assert_eq!(seen, 4);
+}
+
+#[test]
+fn planes_begin_at_their_bound() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let people = Synthetic::new(3, Shape::Realistic);
+    let rows: Vec<Row> = (0..1024).map(|person| people.row(person)).collect();
+    let large = write_gallery(folder.path(), 1, &rows);
+    let small = write_gallery(folder.path(), 2, &rows[1..]);
+    assert!(large.prediction(threshold(0.41)).is_some() && large.plane_bytes() > 1024 * 100);
+    assert!(small.prediction(threshold(0.41)).is_none() && small.plane_bytes() == 0);
+    assert!(large.mapped_bytes() <= file_len(1024));
+}
+
+#[test]
+fn more_galleries_than_the_handler_knows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let people = Synthetic::new(3, Shape::Realistic);
+    let gallery = write_gallery(folder.path(), 1, &[people.row(1)]);
+    let open = || Gallery::open(gallery.path()).expect("opened");
+    let held: Vec<Gallery> = (0..cardea_engine::limits::MAPS_MAX + 1)
+        .map(|_| open())
+        .collect();
+    assert!(held.iter().all(|gallery| gallery.rows() == 1));
+}
+
+fn written(folder: &Path, bytes: &[u8]) -> std::path::PathBuf {
+    let path = folder.join("damaged");
+    std::fs::write(&path, bytes).expect("written");
+    path
 }
 
 #[test]

@@ -165,6 +165,30 @@ fn everything_above_a_low_threshold() {
 }
 
 #[test]
+fn half_of_the_gallery_is_the_probe() {
+    // The planner expects a thousandth to survive the plane and half does: the search changes to
+    // int8 on the way and must not lose a row.
+    let people = Synthetic::new(46, Shape::Realistic);
+    let mut rows: Vec<Row> = (0..20_000).map(|person| people.row(person)).collect();
+    let twin = people.reference(7, 0);
+    rows.iter_mut()
+        .step_by(2)
+        .for_each(|row| row.embedding = twin.clone());
+    let folder = tempfile::tempdir().expect("a folder");
+    let (view, left) = mixed_view(folder.path(), &rows, 19_000);
+    let prediction = view.snapshot().and_then(|s| s.prediction(threshold(0.41)));
+    assert!(prediction.is_some_and(|prediction| prediction.uses_plane()));
+    let probes = [twin, people.stranger(1), people.mated_probe(9, 0)];
+    let expected = exhaustive(&left, &probes, threshold(0.41));
+    for kernel in kernels() {
+        for threads in [1, 2] {
+            let searcher = Searcher::new(kernel, threads).expect("threads");
+            check(&view, &searcher, &probes, threshold(0.41), &expected);
+        }
+    }
+}
+
+#[test]
 fn identical_rows_are_ranked_by_reference() {
     let people = Synthetic::new(45, Shape::Realistic);
     let mut rows: Vec<Row> = (0..500).map(|person| people.row(person)).collect();

@@ -1,5 +1,5 @@
-//! One exchange after another over a socket that blocks: for commissioning and the device simulator,
-//! where ease of reading counts, not speed.
+//! One exchange after another over a socket that blocks: for commissioning and the device
+//! simulator, where ease of reading counts, not speed.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

@@ -135,8 +135,9 @@ pub fn renew(identity: &Identity, session: &mut Session) -> Result<Identity, Com
     })
 }
 
-/// Commissions a device for each code, several at a time, and saves the identities in `folder` in the
-/// order of the codes. Stops at the first failure. `done` is called with the number done so far.
+/// Commissions a device for each code, several at a time, and saves the identities in `folder` in
+/// the order of the codes. Stops at the first failure. `done` is called with the number done so
+/// far.
 ///
 /// # Errors
 /// The first [`CommissionError`].

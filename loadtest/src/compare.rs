@@ -1,4 +1,4 @@
-//! Two servers, or two versions of one, held against each other over runs taken in turn (A B A B ..).
+//! Two servers, or two versions of one, held against each other over runs taken in turn (A B A B).
 //!
 //! One run of each says little on a machine that others use too: differences below
 //! [`NOISE_OF_ONE_PAIR`] mean nothing. Of several pairs the median of the ratios B / A counts, and

@@ -100,8 +100,8 @@ impl Times {
     }
 }
 
-/// Writes the access requests' response times as an interval log, one line per second of ends and lane, lanes as tags.
-/// Values are microseconds; the maximum of each line is in milliseconds.
+/// Writes the access requests' response times as an interval log, one line per second of ends and
+/// lane, lanes as tags. Values are microseconds; the maximum of each line is in milliseconds.
 ///
 /// # Errors
 /// What `out` answers.

@@ -62,7 +62,8 @@ struct Head {
 }
 
 impl ResponseReader {
-    /// Where the next bytes of the connection go: append them, then call [`ResponseReader::take_response`].
+    /// Where the next bytes of the connection go: append them, then call
+    /// [`ResponseReader::take_response`].
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }

@@ -1,6 +1,7 @@
 //! The load test's command line.
 //!
-//! Exit status: 0 all assertions hold, 1 one does not (or the server did not serve), 2 usage, 3 void.
+//! Exit status: 0 all assertions hold, 1 one does not (or the server did not serve), 2 usage,
+//! 3 void.
 
 mod cli;
 

@@ -6,9 +6,11 @@
 //!  24 people u64 | 32 decision threshold f32 | 36 zero u32 | 40 model, 16 bytes | 56 zero, 8 bytes
 //! record, 2,168 bytes, once per probe
 //!       0 embedding, 512 f32
-//!   2,048 kind u8: 0 mated, 1 non-mated, 2 near the threshold | 2,049 answer u8: 0 no match, 1 match
+//!   2,048 kind u8: 0 mated, 1 non-mated, 2 near the threshold
+//!   2,049 answer u8: 0 no match, 1 match
 //!   2,050 wanted decision u8: 0 denied, 1 granted, 255 either | 2,051 zero u8
-//!   2,052 score's bits u32 | 2,056 answer's person tag u64 | 2,064 truth's person tag u64, 0 nobody
+//!   2,052 score's bits u32 | 2,056 answer's person tag u64
+//!   2,064 truth's person tag u64, 0 nobody
 //!   2,072 answer's external id: length u8, 47 bytes | 2,120 truth's external id: the same
 //! ```
 //! The *answer* is that of an exhaustive f32 search at the threshold; the *truth* is whose face the

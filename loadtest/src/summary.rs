@@ -188,9 +188,10 @@ impl Summary {
     ///
     /// Times: `p50`..`p100`, `max`, `mean` of the response time; `service.`, `handshake.`,
     /// `lateness.` or `server.STAGE.` before them for others; a lane's name before it all for that
-    /// lane, `heartbeats.` before it for heartbeats. Counts: `requests`, `granted`, `denied`, `refused`, `errors`, `errors.STAGE`, `wrong`,
-    /// `unexpected`, `wrong_person`, `resumed`. Ratios: `fnir`, `fpir`. Times: `lateness`, `spread`,
-    /// `cpu_per_request` (the generator's own).
+    /// lane, `heartbeats.` before it for heartbeats. Counts: `requests`, `granted`, `denied`,
+    /// `refused`, `errors`, `errors.STAGE`, `wrong`, `unexpected`, `wrong_person`, `resumed`.
+    /// Ratios: `fnir`, `fpir`. Times: `lateness`, `spread`, `cpu_per_request` (the generator's
+    /// own).
     #[must_use]
     pub fn quantity(&self, name: &str) -> Option<Quantity> {
         let count = |count| Some(Quantity::Count(count));

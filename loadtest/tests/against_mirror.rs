@@ -1,5 +1,5 @@
-//! The whole load test over TLS on loopback, against the mirror: it must count what the server does,
-//! right and wrong.
+//! The whole load test over TLS on loopback, against the mirror: it must count what the server
+//! does, right and wrong.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -218,7 +218,7 @@ fn a_device_holds_so_many_waiting_requests_and_no_more() {
     let answers: Box<Answers> = Box::new(move |request| {
         if first.fetch_add(1, Ordering::Relaxed) == 0 {
             // Long enough for the generator to see that all the others are due.
-            std::thread::park_timeout(Duration::from_millis(300));
+            std::thread::park_timeout(Duration::from_secs(1));
         }
         let (denied, no_match) = (Decision::Denied, Reason::NoMatch);
         Reply::new(Kind::Access, request.request_id, denied, no_match)

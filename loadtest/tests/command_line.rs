@@ -133,6 +133,9 @@ fn reports_are_written_and_agree_with_each_other() {
     assert_eq!(number("/all/requests"), Some(40));
     assert_eq!(number("/lanes/cold/handshake/count"), Some(20));
     assert_eq!(number("/wrong"), Some(0));
+    assert_eq!(number("/plan/seed"), Some(1));
+    assert_eq!(report["plan"]["segments"][1]["lane"], "cold");
+    assert_eq!(number("/probes/people"), Some(8));
     assert_eq!(report["worst"].as_array().map(Vec::len), Some(10));
     let max_us = number("/all/response/p100").expect("a maximum");
     assert_eq!(
@@ -165,7 +168,8 @@ fn a_mixed_plan_gives_each_segment_its_devices() {
     let site = Site::new();
     let plan = r#"[
         {"shape": "uniform", "requests": 30, "window_s": 0.2, "devices": 5, "lane": "kept-alive"},
-        {"shape": "burst", "requests": 3, "from_s": 0.1, "window_s": 0, "devices": 3, "lane": "cold"}
+        {"shape": "burst", "requests": 3, "from_s": 0.1, "window_s": 0, "devices": 3,
+         "lane": "cold"}
     ]"#;
     fs::write(site.folder.path().join("plan.json"), plan).expect("written");
     let mixed = "run --identities ids --probes probes --plan plan.json --json r.json";

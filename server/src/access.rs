@@ -420,3 +420,6 @@ fn decision_of(recorded: u8) -> Decision {
 pub fn micros(now: Instant, since: Instant) -> u32 {
     u32::try_from(now.saturating_duration_since(since).as_micros()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! The `cardea` program; see `cardea --help`.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use cardea::cli::{self, Cli, Command};
+use cardea::admin::message::Request;
+use cardea::cli::{self, Cli, Command, GalleryCommand};
 use cardea::config::Config;
 use cardea::serve;
 use cardea_engine::KernelError;
@@ -20,11 +21,14 @@ fn main() -> ExitCode {
         )
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // A log that nobody reads any more must not end the thread that writes to it.
+        .log_internal_errors(false)
         .init();
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cardea: {error}");
+            // Nobody may be listening; the exit status says it too.
+            let _ = writeln!(std::io::stderr(), "cardea: {error}");
             let no_kernel = error.downcast_ref::<KernelError>().is_some();
             ExitCode::from(if no_kernel { EXIT_NO_KERNEL } else { 1 })
         }
@@ -45,6 +49,9 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Right(command) => cli::site::ask(data, &cli::site::right(command))?,
         Command::Space(command) => cli::space::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
+        Command::Gallery(GalleryCommand::Show) => {
+            cli::site::ask(data, &Request::GalleryShow)?;
+        }
         Command::Latency(args) => cli::latency::print(data, &args)?,
     }
     Ok(())

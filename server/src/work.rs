@@ -219,3 +219,6 @@ impl Pace {
             .store(old - old / 4 + new / 4, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,34 @@ impl Process {
         }
     }
 
+    /// Starts a program, reads the first line of its output, and then listens no more: its pipes
+    /// are closed.
+    ///
+    /// # Panics
+    /// If it cannot be started, or says nothing.
+    #[must_use]
+    pub fn unheard(command: &mut Command) -> (Self, String) {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut first = String::new();
+        let out = child.stdout.take().expect("it was asked for");
+        BufReader::new(out)
+            .read_line(&mut first)
+            .expect("a pipe can be read");
+        drop(child.stderr.take());
+        let process = Self {
+            child,
+            lines: channel().1,
+            log: Arc::default(),
+            log_reader: None,
+        };
+        (process, first)
+    }
+
     /// The next line of its output that `is_it` takes.
     ///
     /// # Panics
@@ -74,6 +102,21 @@ impl Process {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The most memory that it has had resident, in KiB.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn resident_kib_max(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("the kernel counts")
     }
 
     /// Asks it to end (SIGTERM).

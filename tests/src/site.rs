@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use rusqlite::{Connection, OpenFlags};
+
 use crate::admin::Admin;
 use crate::device::Device;
 use crate::process::Process;
@@ -176,6 +178,28 @@ impl Site {
     #[must_use]
     pub fn device(&self, name: &str) -> Device {
         Device::commission(&self.code(name))
+    }
+
+    /// What the audit says, to be asked in SQL; the server may be running.
+    ///
+    /// # Panics
+    /// If there is no audit.
+    #[must_use]
+    pub fn audit(&self) -> Connection {
+        let path = self.data().join("audit.db");
+        let audit = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        audit.expect("the audit can be read")
+    }
+
+    /// How many access attempts the audit has.
+    ///
+    /// # Panics
+    /// If there is no audit.
+    #[must_use]
+    pub fn attempts(&self) -> i64 {
+        let attempts = "SELECT count(*) FROM records WHERE kind = 1";
+        let count = self.audit().query_row(attempts, [], |row| row.get(0));
+        count.expect("a count")
     }
 
     /// Every file of the data directory that holds these bytes.

@@ -11,7 +11,6 @@ use std::thread;
 use cardea_tests::device::{access, new_id, tag};
 use cardea_tests::{Admin, Device, Server, Site, face};
 use cardea_wire::{Decision, Reason, Reply, RequestId, path};
-use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 
 const KILLS: u64 = 20;
@@ -238,9 +237,7 @@ fn check_people(device: &mut Device, ledger: &Ledger, first: usize) {
 /// Every grant that a device was told is in the audit, once, with that person, and asking again
 /// opens nothing.
 fn check_grants(site: &Site, device: &mut Device, ledger: &Ledger) {
-    let database = site.data().join("audit.db");
-    let audit = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .expect("the audit can be read");
+    let audit = site.audit();
     let records = |id: RequestId| -> (i64, Option<String>) {
         let sql = "SELECT count(*), max(external_id) FROM records
             WHERE request_id = ?1 AND decision = 1";

@@ -77,11 +77,19 @@ fn dependencies_point_one_way() {
         ),
         ("tools/device-sim", &["cardea-wire", "cardea-loadtest"]),
         ("tools/space-sim", &["cardea-space", "cardea-wire"]),
-        ("tools/synth", &["cardea-engine", "cardea-wire"]),
+        (
+            "tools/synth",
+            &["cardea-engine", "cardea-wire", "cardea-loadtest"],
+        ),
     ];
     let mut broken = Vec::new();
     for (folder, allowed) in allowed {
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("there");
+        // What only the crate's own tests need does not reach who depends on it.
+        let manifest = manifest
+            .split("[dev-dependencies]")
+            .next()
+            .unwrap_or_default();
         for line in manifest.lines().filter(|line| line.starts_with("cardea")) {
             let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
             if !allowed.contains(&name) {

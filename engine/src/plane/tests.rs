@@ -296,3 +296,37 @@ fn refuses_a_plan_that_no_writer_writes() {
         assert!(bad.problem().is_some());
     }
 }
+
+#[test]
+fn codes_lie_where_the_format_says() {
+    let mut dice = Stream::new(9);
+    for (dims4, dims2) in GEOMETRIES {
+        let geometry = Geometry { dims4, dims2 };
+        let mut row = PlaneRow {
+            codes: [0; DIM],
+            numbers: [0.0; 4],
+            m2: 0.0,
+        };
+        for dim in 0..dims4 + dims2 {
+            row.codes[dim] = dice.below(if dim < dims4 { 16 } else { 4 }) as u8;
+        }
+        let mut lines = vec![[0; 64]; geometry.lines()];
+        row.place(geometry, &mut lines, 11);
+        for (dim, &code) in row.codes[..dims4 + dims2].iter().enumerate() {
+            let found = if dim < dims4 {
+                let byte = lines[dim / 8][4 * 11 + dim % 4];
+                if dim % 8 < 4 { byte & 15 } else { byte >> 4 }
+            } else {
+                let at = dim - dims4;
+                lines[dims4 / 8 + at / 16][4 * 11 + at % 4] >> (at % 16 / 4 * 2) & 3
+            };
+            assert_eq!(found, code, "{dims4}+{dims2} dimension {dim}");
+        }
+        let others = lines.iter().flat_map(|line| line.iter().enumerate());
+        assert!(
+            others
+                .filter(|(at, _)| at / 4 != 11)
+                .all(|(_, &byte)| byte == 0)
+        );
+    }
+}

@@ -8,7 +8,7 @@ use cardea_loadtest::commission;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{CliError, check_loopback, parse_seconds};
+use super::{CliError, check_loopback, parse_seconds, say};
 
 /// Trade commissioning codes for certificates.
 #[derive(Debug, Args)]
@@ -45,11 +45,10 @@ impl Commission {
         commission::commission_all(&codes, &self.identities, timeout, &done)
             .map_err(CliError::not_served)?;
         bar.finish_and_clear();
-        println!(
-            "{} devices commissioned, identities in {}",
-            codes.len(),
-            self.identities.display()
-        );
+        let (count, folder) = (codes.len(), self.identities.display());
+        say(format_args!(
+            "{count} devices commissioned, identities in {folder}\n"
+        ));
         Ok(0)
     }
 }

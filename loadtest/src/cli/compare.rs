@@ -8,7 +8,7 @@ use cardea_loadtest::limits::REPORT_BYTES_MAX;
 use clap::Args;
 use serde_json::Value;
 
-use super::{CliError, named};
+use super::{CliError, named, say};
 
 /// Hold reports of A against reports of B, taken in turn.
 #[derive(Debug, Args)]
@@ -28,25 +28,25 @@ impl Compare {
     pub(crate) fn carry_out(self) -> Result<u8, CliError> {
         let read = |paths: &[PathBuf]| paths.iter().map(read_report).collect::<Result<Vec<_>, _>>();
         let found = compare(&read(&self.a)?, &read(&self.b)?).map_err(CliError::usage)?;
-        println!(
-            "{:<20}{:>12}{:>12}{:>10}{:>18}",
+        say(format_args!(
+            "{:<20}{:>12}{:>12}{:>10}{:>18}\n",
             format!("{} pairs", self.a.len()),
             "A ms",
             "B ms",
             "B / A",
             "least..greatest"
-        );
+        ));
         let mut holds = true;
         for figure in &found {
-            println!(
-                "{:<20}{:>12.3}{:>12.3}{:>10.3}{:>18}  {}",
+            say(format_args!(
+                "{:<20}{:>12.3}{:>12.3}{:>10.3}{:>18}  {}\n",
                 figure.name,
                 figure.a / 1e3,
                 figure.b / 1e3,
                 figure.ratio,
                 format!("{:.3}..{:.3}", figure.range.0, figure.range.1),
                 figure.finding
-            );
+            ));
         }
         for (name, bound) in &self.at_most {
             let figure = found.iter().find(|figure| figure.name == name);
@@ -58,10 +58,10 @@ impl Compare {
                 "FAILS"
             };
             holds &= figure.ratio <= *bound;
-            println!(
-                "{word}  {name}: B / A <= {bound}  (found {:.3})",
+            say(format_args!(
+                "{word}  {name}: B / A <= {bound}  (found {:.3})\n",
                 figure.ratio
-            );
+            ));
         }
         Ok(u8::from(!holds))
     }

@@ -9,6 +9,7 @@ mod self_check;
 mod target;
 
 use std::fmt;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -83,6 +84,12 @@ impl fmt::Display for CliError {
             Self::Usage(why) | Self::NotServed(why) => f.write_str(why),
         }
     }
+}
+
+/// Prints a text. A reader that has gone away changes nothing: the exit status still tells.
+pub(crate) fn say(text: impl fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// A usage error about a file.

@@ -9,12 +9,13 @@ use cardea_loadtest::histogram::write_hlog;
 use cardea_loadtest::probes::{Known, Origin, ProbeKind, Probes};
 use cardea_loadtest::run::{Progress, Run};
 use cardea_loadtest::summary::Summary;
-use cardea_loadtest::verdict::{self, Condition};
+use cardea_loadtest::verdict::{self, Condition, Quantity, Verdict};
 use cardea_loadtest::{plot, report};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
 
-use super::{CliError, named};
+use super::{CliError, named, say};
 
 /// Where reports go beside the terminal.
 #[derive(Debug, Args, Default)]
@@ -34,19 +35,33 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Prints the report, writes the files, and gives the exit status.
+    /// Prints the report, writes the files, and gives the exit status. The fields of `context` say
+    /// in the JSON what was run.
     pub(super) fn write(
         &self,
         run: &Run,
         summary: &Summary,
         conditions: &[Condition],
+        context: &Value,
     ) -> Result<u8, CliError> {
         let checked = verdict::check(conditions, &|name| summary.quantity(name));
         let lateness_us = summary.lateness.percentile_us(100.0);
-        let verdict = verdict::judge(&checked, lateness_us, summary.burst_spread_us);
-        print!("{}", report::text(summary, &checked, &verdict));
+        let none = Some(Quantity::Count(0));
+        let decided = ["granted", "denied"]
+            .iter()
+            .any(|name| summary.quantity(name) != none);
+        let verdict = if !conditions.is_empty() && !decided {
+            // "No error, nothing wrong" is true of a server that refuses everybody.
+            Verdict::Void("no request came to a decision".to_owned())
+        } else {
+            verdict::judge(&checked, lateness_us, summary.burst_spread_us)
+        };
+        say(report::text(summary, &checked, &verdict));
         if let Some(path) = &self.json {
-            let value = report::json(summary, &checked, &verdict);
+            let mut value = report::json(summary, &checked, &verdict);
+            if let (Value::Object(fields), Value::Object(context)) = (&mut value, context) {
+                fields.extend(context.clone());
+            }
             write_file(path, |out| writeln!(out, "{value:#}"))?;
         }
         if let Some(path) = &self.hgrm {

@@ -14,7 +14,7 @@ use rustls::ClientConfig;
 
 use super::output::{ProgressLine, parse_conditions, write_file};
 use super::target::Target;
-use super::{CliError, parse_seconds};
+use super::{CliError, parse_seconds, say};
 
 /// Raise the rate step by step until the conditions no longer hold.
 #[derive(Debug, Args)]
@@ -63,17 +63,17 @@ impl Ramp {
         let mut table = "rate,requests,answered_per_s,p50_ms,p99_ms,p100_ms,refused,errors,\
                          lateness_ms,verdict\n"
             .to_owned();
-        println!(
-            "{:>9} {:>10} {:>10} {:>10} {:>10}",
+        say(format_args!(
+            "{:>9} {:>10} {:>10} {:>10} {:>10}\n",
             "rate/s", "answered/s", "p50", "p99", "p100"
-        );
+        ));
         let end = climb(&rates, |rate| {
             let (summary, verdict) =
                 self.take_step(rate, &identities, &configs, &probes, &conditions)?;
             table.push_str(&row(rate, &summary, &verdict));
             Ok::<Verdict, CliError>(verdict)
         })?;
-        println!("{end}");
+        say(format_args!("{end}\n"));
         if let Some(path) = &self.csv {
             write_file(path, |out| std::io::Write::write_all(out, table.as_bytes()))?;
         }
@@ -115,15 +115,20 @@ impl Ramp {
         let summary = Summary::new(&run, probes);
         let checked = verdict::check(conditions, &|name| summary.quantity(name));
         let lateness_us = summary.lateness.percentile_us(100.0);
-        let verdict = verdict::judge(&checked, lateness_us, 0);
+        let verdict = match verdict::judge(&checked, lateness_us, 0) {
+            Verdict::Void(_) if verdict::fails_despite_lateness(&checked, lateness_us) => {
+                Verdict::Fails
+            }
+            verdict => verdict,
+        };
         let ms = |percent| summary.all.response.percentile_us(percent) as f64 / 1e3;
-        println!(
-            "{rate:>9.0} {:>10.0} {:>10.3} {:>10.3} {:>10.3}  {verdict:?}",
+        say(format_args!(
+            "{rate:>9.0} {:>10.0} {:>10.3} {:>10.3} {:>10.3}  {verdict:?}\n",
             answered_per_s(&summary),
             ms(50.0),
             ms(99.0),
             ms(100.0)
-        );
+        ));
         Ok((summary, verdict))
     }
 }

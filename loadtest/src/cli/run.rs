@@ -7,10 +7,21 @@ use cardea_loadtest::plan::{Lane, Plan, Segment, Shape};
 use cardea_loadtest::run::{self, RunError, Setup};
 use cardea_loadtest::summary::Summary;
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use super::output::{Output, ProgressLine, parse_conditions};
 use super::target::Target;
 use super::{CliError, named, parse_seconds};
+
+/// A plan's file says all of this itself.
+const NOT_BESIDE_A_PLAN: [&str; 6] = [
+    "shape",
+    "requests",
+    "window",
+    "lanes",
+    "devices",
+    "heartbeat_every",
+];
 
 /// How the starts lie in the window.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -49,7 +60,7 @@ pub(crate) struct Run {
     #[arg(long, default_value = "0s", value_parser = parse_seconds)]
     heartbeat_every: f64,
     /// A mixed plan as JSON, a list of segments; instead of shape, requests, window and lanes.
-    #[arg(long, conflicts_with_all = ["shape", "requests", "window", "lanes", "devices", "heartbeat_every"])]
+    #[arg(long, conflicts_with_all = NOT_BESIDE_A_PLAN)]
     plan: Option<PathBuf>,
     /// Conditions, e.g. `p100<=2s,wrong=0,errors=0,refused=0`.
     #[arg(long, default_value = "")]
@@ -86,7 +97,17 @@ impl Run {
         line.clear();
 
         let summary = Summary::new(&run, &probes);
-        self.output.write(&run, &summary, &conditions)
+        let context = json!({
+            "target": setup.server.to_string(),
+            "plan": {"seed": self.target.seed, "segments": segments},
+            "probes": {
+                "distinct": probes.count(),
+                "seed": probes.origin.seed,
+                "people": probes.origin.people,
+                "threshold": probes.origin.threshold,
+            },
+        });
+        self.output.write(&run, &summary, &conditions, &context)
     }
 
     /// The segments of the plan's file; none without one.

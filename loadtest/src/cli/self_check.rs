@@ -13,9 +13,10 @@ use cardea_loadtest::summary::Summary;
 use cardea_loadtest::tls;
 use clap::Args;
 use rustls::ClientConfig;
+use serde_json::json;
 
 use super::output::{Output, ProgressLine, parse_conditions};
-use super::{CliError, parse_seconds};
+use super::{CliError, parse_seconds, say};
 
 const PROBES: u32 = 64;
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,7 +66,8 @@ impl SelfCheck {
             window_s: 0.0,
             ..window
         };
-        let plan = Plan::new(&[burst, window], probes.count(), 1).map_err(CliError::usage)?;
+        let segments = [burst, window];
+        let plan = Plan::new(&segments, probes.count(), 1).map_err(CliError::usage)?;
         let devices: Result<Vec<Arc<ClientConfig>>, CliError> = plan
             .lanes()
             .iter()
@@ -87,9 +89,10 @@ impl SelfCheck {
         let run =
             run::run(&setup, &mut |progress| line.show(progress)).map_err(CliError::not_served)?;
         line.clear();
-        println!("generator and mirror in one process: the floor of this program's figures\n");
+        say("generator and mirror in one process: the floor of this program's figures\n\n");
         let summary = Summary::new(&run, &probes);
-        self.output.write(&run, &summary, &conditions)
+        let context = json!({"plan": {"seed": 1, "segments": segments}});
+        self.output.write(&run, &summary, &conditions, &context)
     }
 }
 

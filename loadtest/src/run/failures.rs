@@ -3,8 +3,8 @@
 use crate::client::Failure;
 use crate::limits::FAILURE_TEXTS_MAX;
 
-/// Failure texts with their numbers. Past the bound new texts are not kept: their samples count them
-/// by stage all the same.
+/// Failure texts with their numbers. Past the bound new texts are not kept: their samples count
+/// them by stage all the same.
 #[derive(Debug, Default)]
 pub(super) struct Failures(Vec<(String, u64)>);
 

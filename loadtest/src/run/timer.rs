@@ -25,8 +25,8 @@ impl Timer {
         Ok(Self(timer))
     }
 
-    /// Wakes after `delay`, at least a microsecond; an earlier setting is forgotten. Setting it again
-    /// also rearms the edge, so it is never read.
+    /// Wakes after `delay`, at least a microsecond; an earlier setting is forgotten. Setting it
+    /// again also rearms the edge, so it is never read.
     pub(super) fn set(&self, delay: Duration) -> io::Result<()> {
         let delay = delay.max(Duration::from_micros(1));
         let value = Itimerspec {

@@ -14,6 +14,7 @@ use cardea_space::client::{ClientConfig, Event, OpenRequest, Outcome, SpaceClien
 use cardea_space::ext_id::ExtId;
 use cardea_space::status::Connection;
 use cardea_space::transport::{Endpoint, Fingerprint, Trust};
+use crossbeam_channel::Receiver;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const DOORS: u64 = 100;
@@ -37,16 +38,7 @@ fn main() -> Result<(), String> {
     let notify = Arc::new(move |event| drop(sender.send((Instant::now(), event))));
     let client = SpaceClient::start(ClientConfig::new(endpoint, 1), notify);
     let client = client.map_err(|error| error.to_string())?;
-    loop {
-        match events.recv_timeout(Duration::from_secs(10)) {
-            Ok((_, Event::StatusChanged(status))) if status.connection == Connection::Connected => {
-                break;
-            }
-            Ok((_, Event::StatusChanged(status))) => return Err(status.why),
-            Ok(_) => {}
-            Err(_) => return Err("no answer".into()),
-        }
-    }
+    wait_until_connected(&events)?;
 
     let began = Instant::now();
     let intended = |ticket: u64| began + Duration::from_secs_f64(ticket as f64 / rate as f64);
@@ -90,5 +82,19 @@ fn main() -> Result<(), String> {
         at(0.99),
         response_times.last()
     );
+    client.stop();
     Ok(())
+}
+
+fn wait_until_connected(events: &Receiver<(Instant, Event)>) -> Result<(), String> {
+    loop {
+        match events.recv_timeout(Duration::from_secs(10)) {
+            Ok((_, Event::StatusChanged(status))) if status.connection == Connection::Connected => {
+                return Ok(());
+            }
+            Ok((_, Event::StatusChanged(status))) => return Err(status.why),
+            Ok(_) => {}
+            Err(_) => return Err("no answer".into()),
+        }
+    }
 }

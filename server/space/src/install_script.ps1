@@ -62,10 +62,11 @@ $PowerSettings = @(
 )
 
 function Read-State {
-    $state = @{ CaInstalled = $false; Power = @{} }
+    # The authorities that this script trusted, in base64; the power settings as they were.
+    $state = @{ Authorities = @(); Power = @{} }
     if (Test-Path -LiteralPath $StateFile) {
         $read = Get-Content -LiteralPath $StateFile -Raw | ConvertFrom-Json
-        $state.CaInstalled = [bool] $read.CaInstalled
+        $state.Authorities = @($read.Authorities)
         foreach ($property in $read.Power.PSObject.Properties) {
             $state.Power[$property.Name] = [int64] $property.Value
         }
@@ -101,7 +102,7 @@ function Install-Ca {
             return
         }
         if ($PSCmdlet.ShouldProcess($ca.Subject, 'Trust this certificate authority on this machine')) {
-            $State.CaInstalled = $true
+            $State.Authorities = @($State.Authorities) + $CaBase64
             Write-State $State
             $store.Add($ca)
             Write-Host "Trusted the site's certificate authority: $($ca.Subject)"
@@ -114,17 +115,19 @@ function Install-Ca {
 
 function Uninstall-Ca {
     param([hashtable] $State)
-    if (-not $State.CaInstalled) {
-        Write-Host 'The certificate authority was not installed by this script, and stays as it is.'
+    if (@($State.Authorities).Count -eq 0) {
+        Write-Host 'This script trusted no certificate authority that was not trusted before.'
         return
     }
-    $bytes = [Convert]::FromBase64String($CaBase64)
-    $ca = New-Object System.Security.Cryptography.X509Certificates.X509Certificate2(, $bytes)
     $store = Open-RootStore
     try {
-        if ($PSCmdlet.ShouldProcess($ca.Subject, 'Trust this certificate authority no longer')) {
-            $store.Remove($ca)
-            Write-Host "Removed the site's certificate authority: $($ca.Subject)"
+        foreach ($base64 in $State.Authorities) {
+            $bytes = [Convert]::FromBase64String($base64)
+            $ca = New-Object System.Security.Cryptography.X509Certificates.X509Certificate2(, $bytes)
+            if ($PSCmdlet.ShouldProcess($ca.Subject, 'Trust this certificate authority no longer')) {
+                $store.Remove($ca)
+                Write-Host "Removed the site's certificate authority: $($ca.Subject)"
+            }
         }
     }
     finally {
@@ -135,6 +138,8 @@ function Uninstall-Ca {
 # The value while plugged in; nothing when this machine has no such setting.
 function Get-PowerValue {
     param([string] $Group, [string] $Setting)
+    # With 'Stop', Windows PowerShell takes a line on standard error for an error of its own.
+    $ErrorActionPreference = 'Continue'
     $lines = & powercfg.exe /query SCHEME_CURRENT $Group $Setting 2>$null
     if ($LASTEXITCODE -ne 0) {
         return $null
@@ -222,8 +227,8 @@ function Test-Ship {
         $check = [System.Net.Security.RemoteCertificateValidationCallback] {
             param($origin, $certificate, $chain, $problems)
             $script:ShownFingerprint = Get-Sha256 -Bytes $certificate.GetRawCertData()
-            if ($SpaceFingerprint -ne '') {
-                return $script:ShownFingerprint -eq $SpaceFingerprint
+            if ($script:SpaceFingerprint -ne '') {
+                return $script:ShownFingerprint -eq $script:SpaceFingerprint
             }
             return $problems -eq [System.Net.Security.SslPolicyErrors]::None
         }

@@ -1,4 +1,5 @@
-//! Every bound of this crate, by name. Each has a test that reaches it, in the module that applies it.
+//! Every bound of this crate, by name. Each has a test that reaches it, in the module that
+//! applies it.
 
 use std::time::Duration;
 

@@ -93,6 +93,8 @@ pub enum Request {
     },
     /// Agrees that people who are gone from Space may be erased.
     SpaceRelease,
+    /// The gallery in force, and why it is searched as it is.
+    GalleryShow,
     /// The script for Space's machine.
     SpaceInstallScript,
     /// The newest access attempts.
@@ -133,6 +135,7 @@ impl Request {
             | Self::SpaceStatus
             | Self::SpaceSync
             | Self::SpaceDoors
+            | Self::GalleryShow
             | Self::SpaceInstallScript
             | Self::AuditTail { .. } => return None,
         })

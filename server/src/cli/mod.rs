@@ -57,6 +57,9 @@ pub enum Command {
     /// Shows access attempts.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Shows the gallery.
+    #[command(subcommand)]
+    Gallery(GalleryCommand),
     /// Prints percentiles per stage and the worst requests from the latency logs.
     Latency(LatencyArgs),
 }
@@ -255,6 +258,13 @@ pub enum AuditCommand {
         #[arg(short = 'n', long, default_value_t = 20)]
         count: u32,
     },
+}
+
+/// `cardea gallery ..`.
+#[derive(Debug, Subcommand)]
+pub enum GalleryCommand {
+    /// The gallery in force: its size, and why it is searched as it is.
+    Show,
 }
 
 /// `cardea latency`.

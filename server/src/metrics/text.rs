@@ -72,7 +72,7 @@ impl StageBuckets {
                 (*end_us as f64 / 1e6, own)
             })
             .collect();
-        buckets.push((f64::MAX, histogram.len() - below));
+        buckets.push((f64::INFINITY, histogram.len() - below));
         let count = histogram.len();
         let sum_s = histogram.mean() * count as f64 / 1e6;
         Self {

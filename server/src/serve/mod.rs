@@ -12,7 +12,7 @@ mod reload;
 mod signals;
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -114,7 +114,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
 
     site.set_ready();
     tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");
-    println!("ready on {address}");
+    // Whoever started the server may have gone; it serves all the same.
+    let _ = writeln!(io::stdout(), "ready on {address}");
     run_loops(loops)?;
     stop_threads(&handle, writer_thread, search_thread, observer_thread)
 }

@@ -73,6 +73,7 @@ impl Writer {
             Request::SpaceDoors => self.space_doors(),
             Request::SpaceRotateKey { key } => self.space_rotate(key),
             Request::SpaceRelease => self.space_release(),
+            Request::GalleryShow => self.gallery_show(),
             Request::SpaceInstallScript => self.space_install_script(),
             Request::AuditTail { count } => self.audit_tail(count),
         };
@@ -269,6 +270,46 @@ impl Writer {
         }
         self.follow()?;
         Ok(done(if grant { "granted" } else { "revoked" }))
+    }
+
+    fn gallery_show(&self) -> Result<Response, Refusal> {
+        let online = self.online.as_ref();
+        let online = online.ok_or_else(|| words("only a running server has a gallery in force"))?;
+        let site = online.published.site();
+        let searched = site.searched.load();
+        let view = &searched.view;
+        let fact = |name: &str, value: String| vec![name.to_owned(), value];
+        let mut rows = vec![
+            fact("references", view.rows().to_string()),
+            fact("generation", view.generation().to_string()),
+            fact("decision threshold", searched.threshold.value().to_string()),
+            fact(
+                "enrolled since the snapshot",
+                view.overlay_rows().to_string(),
+            ),
+            fact(
+                "withdrawn since the snapshot",
+                view.withdrawals().to_string(),
+            ),
+        ];
+        if let Some(snapshot) = view.snapshot() {
+            let plan = snapshot.prediction(searched.threshold);
+            let plan = plan.map_or_else(|| "int8 alone".to_owned(), |plan| plan.to_string());
+            rows.push(fact(
+                "snapshot's generation",
+                snapshot.generation().to_string(),
+            ));
+            rows.push(fact(
+                "snapshot's file, bytes",
+                snapshot.mapped_bytes().to_string(),
+            ));
+            rows.push(fact(
+                "memory beside the file, bytes",
+                snapshot.plane_bytes().to_string(),
+            ));
+            rows.push(fact("first pass", plan));
+        }
+        Ok(table(&["what", "value"], rows))
     }
 
     fn audit_tail(&self, count: u32) -> Result<Response, Refusal> {

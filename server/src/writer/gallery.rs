@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cardea_engine::gallery::{Writer as GalleryWriter, file_len};
-use cardea_engine::{Gallery, ModelId, erase};
+use cardea_engine::{Gallery, ModelId, Threshold, erase};
 
 use super::error::WriterError;
 use super::publish::{Published, row};
@@ -31,6 +31,7 @@ pub(super) struct Snapshots {
     folder: PathBuf,
     lineage: [u8; 16],
     model: ModelId,
+    threshold: Threshold,
     handle: WriterHandle,
     reserve: Reserve,
     writing: bool,
@@ -48,7 +49,7 @@ impl Snapshots {
     pub(super) fn new(
         store: &Store,
         directory: &DataDirectory,
-        model: ModelId,
+        (model, threshold): (ModelId, Threshold),
         handle: WriterHandle,
     ) -> Result<Self, WriterError> {
         let folder = directory.file(FOLDER);
@@ -57,6 +58,7 @@ impl Snapshots {
             folder,
             lineage: store.read().lineage()?,
             model,
+            threshold,
             handle,
             reserve: Reserve::new(directory, RESERVE),
             writing: false,
@@ -97,7 +99,12 @@ impl Snapshots {
                     drop(stale);
                     erase::file(&path)?;
                 }
-                let written = write(store.read(), &self.folder, &self.lineage, self.model)?;
+                let written = write(
+                    store.read(),
+                    &self.folder,
+                    &self.lineage,
+                    (self.model, self.threshold),
+                )?;
                 Arc::new(written)
             }
         };
@@ -117,12 +124,13 @@ impl Snapshots {
         }
         let reader = store.open_reader()?;
         self.reserve.release()?;
-        let (folder, lineage, model) = (self.folder.clone(), self.lineage, self.model);
+        let (folder, lineage) = (self.folder.clone(), self.lineage);
+        let kind = (self.model, self.threshold);
         let handle = self.handle.clone();
         thread::Builder::new()
             .name("snapshot".to_owned())
             .spawn(move || {
-                let written = write(&reader, &folder, &lineage, model).map(Arc::new);
+                let written = write(&reader, &folder, &lineage, kind).map(Arc::new);
                 // A writer that has ended will find the file at the next start.
                 let _ = handle.send(Command::SnapshotWritten(written));
             })?;
@@ -152,6 +160,9 @@ impl Snapshots {
         tracing::info!(
             rows = gallery.rows(),
             generation = gallery.generation(),
+            plan = gallery
+                .prediction(self.threshold)
+                .map(|plan| plan.to_string()),
             "snapshot in force"
         );
         self.retired.extend(published.swap(gallery)?);
@@ -165,7 +176,14 @@ impl Snapshots {
         self.log_dirty = true;
     }
 
-    /// Embeddings that nobody keeps were written to the store: its log is emptied with the next tick.
+    /// Tests have no hour to wait.
+    #[cfg(test)]
+    pub(super) fn erase_now(&mut self) {
+        self.erase_by = Some(Instant::now());
+    }
+
+    /// Embeddings that nobody keeps were written to the store: its log is emptied with the next
+    /// tick.
     pub(super) fn empty_log(&mut self) {
         self.log_dirty = true;
     }
@@ -290,7 +308,7 @@ fn write(
     reader: &Reader,
     folder: &Path,
     lineage: &[u8; 16],
-    model: ModelId,
+    (model, threshold): (ModelId, Threshold),
 ) -> Result<Gallery, WriterError> {
     let failed = |error: &dyn std::fmt::Display| WriterError::Gallery(error.to_string());
     let snapshot = reader.snapshot()?;
@@ -304,6 +322,7 @@ fn write(
     let path = folder.join(name);
     let mut writer =
         GalleryWriter::create(&path, model, generation, rows).map_err(|error| failed(&error))?;
+    writer.plan_for(threshold);
     snapshot.references_each(ReferenceId(0), |reference, person, bytes| {
         writer
             .push(&row(reference, person, bytes)?)

@@ -19,6 +19,8 @@ mod people;
 mod publish;
 mod records;
 mod space;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -255,7 +257,12 @@ impl Writer {
             key: SettingKey::DECISION_THRESHOLD.0,
         })?;
         self.store.reserve_log()?;
-        let mut snapshots = Snapshots::new(&self.store, &self.directory, model, handle.clone())?;
+        let mut snapshots = Snapshots::new(
+            &self.store,
+            &self.directory,
+            (model, threshold),
+            handle.clone(),
+        )?;
         let gallery = snapshots.open_or_rebuild(&self.store)?;
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
@@ -301,11 +308,13 @@ impl Writer {
             match commands.recv_timeout(left) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return self.end(),
                 Ok(command) => self.take(command),
-                Err(RecvTimeoutError::Timeout) => {
-                    next_tick = Instant::now() + TICK;
-                    if let Err(error) = self.tick() {
-                        tracing::error!(%error, "upkeep");
-                    }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Also when the queue is never empty: erasing must not wait for a quiet moment.
+            if next_tick <= Instant::now() {
+                next_tick = Instant::now() + TICK;
+                if let Err(error) = self.tick() {
+                    tracing::error!(%error, "upkeep");
                 }
             }
         }

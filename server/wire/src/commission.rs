@@ -19,7 +19,8 @@ impl<'a> CommissionRequest<'a> {
     /// Reads a commissioning request.
     ///
     /// # Errors
-    /// Any [`WireError`] of a head; [`WireError::BadLength`] for no or too long a certificate request.
+    /// Any [`WireError`] of a head; [`WireError::BadLength`] for no or too long a certificate
+    /// request.
     pub fn parse(message: &'a [u8]) -> Result<Self, WireError> {
         let (request_id, payload) = payload_of(message, Kind::Commission)?;
         let Some((token, csr)) = payload.split_first_chunk::<TOKEN_BYTES>() else {

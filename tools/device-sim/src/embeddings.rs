@@ -1,4 +1,5 @@
-//! Embeddings from a file: a probes file of the load test, or a NumPy array of f32 with 512 columns.
+//! Embeddings from a file: a probes file of the load test, or a NumPy array of f32 with 512
+//! columns.
 
 use std::fs;
 use std::path::Path;

@@ -17,8 +17,8 @@ use clap::Parser;
 use device::Device;
 use simulator::{Orders, Simulator};
 
-/// A device at a door: commissions itself with a code, sends heartbeats and access requests, shows its
-/// light ring, obeys the server's commands.
+/// A device at a door: commissions itself with a code, sends heartbeats and access requests, shows
+/// its light ring, obeys the server's commands.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {

@@ -186,7 +186,8 @@ impl<W: Write> Simulator<W> {
         Ok(reply)
     }
 
-    /// A renewed identity, once two thirds of the certificate's life are over by the server's clock.
+    /// A renewed identity, once two thirds of the certificate's life are over by the server's
+    /// clock.
     fn renewed(&mut self, identity: &Identity) -> Result<Option<Identity>, String> {
         let now = self.device.server_unix_s();
         if !now.is_some_and(|now| identity.is_due_for_renewal(now)) {

@@ -7,6 +7,7 @@ mod site;
 mod threads;
 
 use std::error::Error;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -89,12 +90,11 @@ fn carry_out(command: Command) -> Result<(), Box<dyn Error>> {
             let bar = bar("writing people", site.rows());
             people::write(&site, &out, &mut |done| bar.set_position(done))?;
             bar.finish_and_clear();
-            println!(
-                "{} people, {} references in {}",
-                site.people,
-                site.rows(),
+            let (people, rows) = (site.people, site.rows());
+            say(format_args!(
+                "{people} people, {rows} references in {}",
                 out.display()
-            );
+            ));
         }
         Command::Probes {
             site,
@@ -111,7 +111,10 @@ fn carry_out(command: Command) -> Result<(), Box<dyn Error>> {
                 bar.inc(rows)
             })?;
             bar.finish_and_clear();
-            println!("{count} probes with known answers in {}", out.display());
+            say(format_args!(
+                "{count} probes with known answers in {}",
+                out.display()
+            ));
         }
     }
     Ok(())
@@ -134,6 +137,11 @@ fn parse_model(text: &str) -> Result<[u8; 16], String> {
         .filter(|_| text.len() == 32);
     let number = number.ok_or("a model is 32 hexadecimal digits")?;
     Ok(number.to_be_bytes())
+}
+
+/// Prints a line. A reader that has gone away changes nothing: the files are written.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// A bar on a terminal; nothing where there is none.

@@ -68,7 +68,8 @@ fn write_table(site: &Site, path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Magic, version 1.0, length, and a dictionary padded so that the numbers begin at a multiple of 64.
+/// Magic, version 1.0, length, and a dictionary padded so that the numbers begin at a multiple of
+/// 64.
 fn npy_header(rows: u64) -> Vec<u8> {
     let mut text =
         format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {DIM}), }}");

@@ -1,8 +1,9 @@
 //! Probes with known answers: what an exhaustive f32 search finds among the site's people.
 //!
 //! Of the probes, 80 % are mated, 15 % of strangers, and 5 % made so that their score with one
-//! person lies within [`NEAR_ULPS_MAX`] units in the last place of the threshold, above, on and below
-//! it. Somebody else may score higher: the answer is always the search's, never the intention's.
+//! person lies within [`NEAR_ULPS_MAX`] units in the last place of the threshold, above, on and
+//! below it. Somebody else may score higher: the answer is always the search's, never the
+//! intention's.
 
 use std::error::Error;
 use std::fs::File;
@@ -94,8 +95,8 @@ fn make(site: &Site, threshold: f32, count: usize) -> Vec<Made> {
     (0..count as u64).map(probe).collect()
 }
 
-/// A probe of `person` with a score near the threshold: of many attempts, each in another direction and
-/// aimed a little higher, the one whose rounding comes out closest to the offset wanted. Aiming
+/// A probe of `person` with a score near the threshold: of many attempts, each in another direction
+/// and aimed a little higher, the one whose rounding comes out closest to the offset wanted. Aiming
 /// higher in one direction alone skips some offsets: the components are too coarse.
 fn near_threshold(site: &Site, threshold: f32, person: u64, number: u64) -> Embedding {
     let people = site.population();

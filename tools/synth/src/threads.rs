@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-/// Makes pieces 0..`pieces` on all cores and takes them in order. A few pieces lie in memory at once.
+/// Makes pieces 0..`pieces` on all cores and takes them in order. A few pieces lie in memory at
+/// once.
 ///
 /// # Errors
 /// The first error of `take`.

@@ -2,8 +2,8 @@
 //!
 //! A line holds 4 bytes of each of 16 rows, so that sums of different rows lie in different lanes
 //! and nothing is added across; 8 rows are one half, one register. Codes are unsigned; `maddubs` by
-//! the probe's codes gives pairs of at most 3,810 (4 bits) or 762 (2 bits), added in i16 for a group
-//! of 4 lines (range in `crate::plane`), then `maddwd` by `2^k` widens and scales at once.
+//! the probe's codes gives pairs of at most 3,810 (4 bits) or 762 (2 bits), added in i16 for a
+//! group of 4 lines (range in `crate::plane`), then `maddwd` by `2^k` widens and scales at once.
 //!
 //! One or two probes: unpacked by mask and shift in registers. Per half and 4-bit line 1 load, 3 to
 //! unpack, and for each probe 2 `maddubs`, 2 `paddw`; the memory is what it waits for.
@@ -11,7 +11,7 @@
 //! Four probes and more: a block is unpacked once into 8 KB of first-level cache, then each four
 //! probes walk over it. Per step (4 dimensions of 16 rows): 2 loads, 4 broadcasts, 8 `maddubs`,
 //! 8 `paddw`: 22 instructions in 4 cycles, which the two ports of `maddubs` set. Unpacking in
-//! registers for four or eight probes reached 210 Gop/s against 330, because it needs more
+//! registers for four or eight probes reached 210 Gop/s against 300, because it needs more
 //! registers than there are.
 
 use super::super::tile::{GROUP_LINES, Tile, Tiles, cached_parts};

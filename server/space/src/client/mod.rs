@@ -17,6 +17,7 @@
 mod caller;
 mod monitor;
 mod opener;
+mod shared;
 mod syncer;
 
 pub use opener::{Completion, OpenRequest, Outcome, judge};
@@ -24,9 +25,9 @@ pub use opener::{Completion, OpenRequest, Outcome, judge};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -35,6 +36,7 @@ use crate::status::{Connection, Now, Status, Watch};
 use crate::sync::{Snapshot, SyncOptions};
 use crate::transport::Endpoint;
 use caller::Interrupt;
+use shared::{Shared, lock, wake};
 
 /// How to talk to Space.
 #[derive(Debug)]
@@ -80,6 +82,18 @@ pub enum Event {
     Synced(Arc<Snapshot>),
     /// A sync came to nothing, in words; what was known stays.
     SyncFailed(String),
+}
+
+/// How syncing goes. Rights stay in force while syncs fail, so an old `last_good_unix_s` is worth
+/// an administrator's look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncStatus {
+    /// When the last sync that went well ended, in seconds since 1970, UTC.
+    pub last_good_unix_s: Option<i64>,
+    /// How long it took.
+    pub took: Option<Duration>,
+    /// Why the last sync came to nothing; `None` when it went well.
+    pub failure: Option<String>,
 }
 
 /// Where events go.
@@ -131,75 +145,13 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// What all threads share.
-struct Shared {
-    endpoint: Endpoint,
-    notify: Arc<Notify>,
-    watch: Mutex<Watch>,
-    /// The connection in `watch`, for those who must not wait.
-    connection: AtomicU8,
-    stopping: AtomicBool,
-    wake_monitor: Sender<()>,
-    wake_syncer: Sender<()>,
-    started: Instant,
-}
-
-impl Shared {
-    fn now(&self) -> Now {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let unix_s = since_1970.map_or(0, |since| since.as_secs().cast_signed());
-        Now {
-            monotonic: self.started.elapsed(),
-            unix_s,
-        }
-    }
-
-    fn watch(&self) -> MutexGuard<'_, Watch> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn connection(&self) -> Connection {
-        match self.connection.load(Ordering::Acquire) {
-            1 => Connection::Connected,
-            2 => Connection::Unauthorized,
-            3 => Connection::Disconnected,
-            _ => Connection::NoStatus,
-        }
-    }
-
-    fn set_connection(&self, connection: Connection) {
-        let number = match connection {
-            Connection::NoStatus => 0,
-            Connection::Connected => 1,
-            Connection::Unauthorized => 2,
-            Connection::Disconnected => 3,
-        };
-        self.connection.store(number, Ordering::Release);
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    /// Something went wrong beside the monitor: it should look.
-    fn suspect(&self) {
-        let now = self.now();
-        self.watch().suspect(now);
-        wake(&self.wake_monitor);
-    }
-}
-
-/// A wake-up that is already waiting is enough.
-fn wake(sender: &Sender<()>) {
-    let _ = sender.try_send(());
-}
-
 /// The handle. Dropping it stops the client: what waits is completed as not sent, what is under
 /// way comes to its end, and after that nothing but these completions is notified.
 pub struct SpaceClient {
     shared: Arc<Shared>,
-    queue: Option<Sender<opener::Job>>,
-    threads: Vec<JoinHandle<()>>,
+    /// `None` once stopped. Locked for as long as it takes to hand a job over.
+    queue: Mutex<Option<Sender<opener::Job>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// Ends what the monitor and the syncer are waiting for.
     interrupt_monitor: Interrupt,
     interrupt_syncer: Interrupt,
@@ -232,15 +184,16 @@ impl SpaceClient {
             notify,
             watch: Mutex::new(Watch::new(begin, config.seed)),
             connection: AtomicU8::new(0),
+            syncs: Mutex::default(),
             stopping: AtomicBool::new(false),
             wake_monitor,
             wake_syncer,
             started: Instant::now(),
         });
-        let mut client = Self {
+        let client = Self {
             shared,
-            queue: Some(queue),
-            threads: Vec::new(),
+            queue: Mutex::new(Some(queue)),
+            threads: Mutex::default(),
             interrupt_monitor: Interrupt::default(),
             interrupt_syncer: Interrupt::default(),
         };
@@ -264,7 +217,8 @@ impl SpaceClient {
         if connection != Connection::Connected {
             return Err(OpenRefused::Unavailable(connection));
         }
-        let Some(queue) = &self.queue else {
+        let queue = lock(&self.queue);
+        let Some(queue) = &*queue else {
             return Err(OpenRefused::Stopping);
         };
         let job = opener::Job {
@@ -283,6 +237,12 @@ impl SpaceClient {
         self.shared.watch().status().clone()
     }
 
+    /// How syncing goes.
+    #[must_use]
+    pub fn sync_status(&self) -> SyncStatus {
+        lock(&self.shared.syncs).clone()
+    }
+
     /// Starts a sync now, unless one is running; then another follows it.
     pub fn sync_now(&self) {
         wake(&self.shared.wake_syncer);
@@ -290,20 +250,22 @@ impl SpaceClient {
 
     /// Stops taking opens, completes those that wait as not sent, breaks off a probe or a sync, and
     /// waits until all threads have ended: until the deadlines of the opens under way, or about
-    /// [`crate::limits::CONNECT_TIME_MAX`] where a connection is being made, or as long as the system looks up a
-    /// host name. To be called before the process ends: the crypto library does not like to be
-    /// used while it is being taken down.
-    pub fn stop(mut self) {
+    /// [`crate::limits::CONNECT_TIME_MAX`] where a connection is being made, or as long as the
+    /// system looks up a host name. To be called before the process ends: the crypto library does
+    /// not like to be used while it is being taken down. Not to be called by the function that
+    /// takes the events, which would wait for itself.
+    pub fn stop(&self) {
         self.begin_stop();
-        for thread in self.threads.drain(..) {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
             // A panic was reported by the panic hook; there is nothing left to end.
             let _ = thread.join();
         }
     }
 
-    fn begin_stop(&mut self) {
+    fn begin_stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);
-        self.queue = None;
+        *lock(&self.queue) = None;
         wake(&self.shared.wake_monitor);
         wake(&self.shared.wake_syncer);
         self.interrupt_monitor.interrupt();
@@ -311,7 +273,7 @@ impl SpaceClient {
     }
 
     fn spawn_all(
-        &mut self,
+        &self,
         connections: usize,
         sync_period: Duration,
         sync: SyncOptions,
@@ -322,8 +284,7 @@ impl SpaceClient {
         for number in 0..connections {
             let (shared, jobs) = (Arc::clone(&self.shared), jobs.clone());
             let run = move || opener::run(&shared, &jobs);
-            self.threads
-                .push(spawn(format!("space-open-{number}"), run)?);
+            lock(&self.threads).push(spawn(format!("space-open-{number}"), run)?);
         }
         let shared = Arc::clone(&self.shared);
         let interrupt = self.interrupt_monitor.clone();
@@ -332,7 +293,7 @@ impl SpaceClient {
                 monitor::run(&shared, &monitor_woken, &interrupt)
             });
         };
-        self.threads.push(spawn("space-monitor".into(), monitor)?);
+        lock(&self.threads).push(spawn("space-monitor".into(), monitor)?);
         let shared = Arc::clone(&self.shared);
         let interrupt = self.interrupt_syncer.clone();
         let syncer = move || {
@@ -340,7 +301,7 @@ impl SpaceClient {
                 syncer::run(&shared, &syncer_woken, &interrupt, sync_period, sync);
             });
         };
-        self.threads.push(spawn("space-sync".into(), syncer)?);
+        lock(&self.threads).push(spawn("space-sync".into(), syncer)?);
         Ok(())
     }
 }

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
+use super::Event;
 use super::caller::{Caller, Interrupt};
-use super::{Event, Shared, wake};
+use super::shared::{Shared, wake};
 use crate::limits::PROBE_TIME_MAX;
 use crate::message::Request;
 use crate::message::reply::{self, Reply};

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
+use super::Event;
 use super::caller::Caller;
-use super::{Event, Shared};
+use super::shared::Shared;
 use crate::ext_id::ExtId;
 use crate::limits::OPEN_TIME_MIN;
 use crate::message::Request;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 
 use super::caller::{Caller, Interrupt};
-use super::{Event, Shared};
+use super::shared::{Shared, lock};
+use super::{Event, SyncStatus};
 use crate::limits::{PAGE_TIME_MAX, SYNC_TIME_MAX};
 use crate::status::Connection;
 use crate::sync::{Plan, Progress, Snapshot, SyncOptions};
@@ -45,12 +46,18 @@ pub(super) fn run(
                     took_ms = began.elapsed().as_millis(),
                     "synced with Space"
                 );
+                *lock(&shared.syncs) = SyncStatus {
+                    last_good_unix_s: Some(shared.now().unix_s),
+                    took: Some(began.elapsed()),
+                    failure: None,
+                };
                 (shared.notify)(Event::Synced(Arc::from(snapshot)));
                 period
             }
             Err(why) => {
                 tracing::warn!(why, "the sync with Space failed, what was known stays");
                 shared.suspect();
+                lock(&shared.syncs).failure = Some(why.clone());
                 (shared.notify)(Event::SyncFailed(why));
                 period.min(RETRY_WAIT)
             }
@@ -67,7 +74,7 @@ fn sync(
     let mut caller = Caller::interruptible(interrupt);
     let mut plan = Plan::new(options);
     loop {
-        let page_deadline = deadline.min(Instant::now() + PAGE_TIME_MAX);
+        let page_deadline = page_deadline(Instant::now(), deadline);
         let request = plan.request();
         let go_on = || !shared.is_stopping();
         let body = caller.call(&shared.endpoint, request, page_deadline, &go_on);
@@ -76,5 +83,23 @@ fn sync(
             Progress::More(more) => plan = *more,
             Progress::Done(snapshot) => return Ok(snapshot),
         }
+    }
+}
+
+/// When a page that is asked for `now` must be there, in a sync that must be done by `whole`.
+fn page_deadline(now: Instant, whole: Instant) -> Instant {
+    whole.min(now + PAGE_TIME_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_its_own_time_within_that_of_the_whole() {
+        let now = Instant::now();
+        assert_eq!(page_deadline(now, now + SYNC_TIME_MAX), now + PAGE_TIME_MAX);
+        let nearly_over = now + PAGE_TIME_MAX / 2;
+        assert_eq!(page_deadline(now, nearly_over), nearly_over);
     }
 }

@@ -62,6 +62,33 @@ fn answers_come_from_other_threads_in_any_order() {
 }
 
 #[test]
+fn devices_come_before_strangers() {
+    let server = Server::start();
+    let mut strangers: Vec<Client> = (0..6).map(|_| server.stranger().greeted()).collect();
+    let mut device = server.device().greeted();
+    server.wait_for(Counter::Handshakes, 0);
+    let mut blocker = server.stranger().greeted();
+    blocker.send(&post("/block", b""));
+    server.asked();
+    // All of these wait when the next turn begins, and the device came last.
+    for stranger in &mut strangers {
+        stranger.send(&post("/echo", b""));
+    }
+    device.send(&post("/device", b""));
+    server.gate.send(()).expect("the service waits");
+    let told = std::iter::repeat_with(|| server.told());
+    let next = told.filter_map(|told| match told {
+        Told::Asked(_, target) => Some(target),
+        Told::Sent(_) | Told::Gone(_) => None,
+    });
+    let order: Vec<String> = next.take(7).collect();
+    assert_eq!(order[0], "/device");
+    assert!(order[1..].iter().all(|target| target == "/echo"));
+    drop((strangers, device, blocker));
+    server.stop();
+}
+
+#[test]
 fn a_request_split_at_every_byte_is_one_request() {
     let server = Server::start();
     let mut client = server.stranger().greeted();

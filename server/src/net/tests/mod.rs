@@ -35,6 +35,8 @@ struct Echo {
     told: Sender<Told>,
     /// Answers that other threads have ready; taken when the waker is rung.
     ready: Arc<Mutex<Vec<(ExchangeId, Response)>>>,
+    /// What `/block` waits for, and everybody with it.
+    gate: Receiver<()>,
     /// Removed devices; taken when the waker is rung.
     removed: Arc<Mutex<Vec<[u8; 32]>>>,
 }
@@ -51,6 +53,10 @@ impl Service for Echo {
         let _ = self.told.send(Told::Asked(id, request.target.to_string()));
         match request.path() {
             "/later" => {}
+            "/block" => {
+                let _ = self.gate.recv_timeout(PATIENCE);
+                replies.push(id, Response::empty(204));
+            }
             "/big" => replies.push(id, Response::new(200, "text/plain", vec![b'x'; 1 << 20])),
             "/close" => replies.close(id),
             "/who" => {
@@ -100,6 +106,7 @@ struct Server {
     waker: Arc<Waker>,
     counters: Arc<Counters>,
     told: Receiver<Told>,
+    gate: Sender<()>,
     ready: Arc<Mutex<Vec<(ExchangeId, Response)>>>,
     removed: Arc<Mutex<Vec<[u8; 32]>>>,
     thread: Option<JoinHandle<io::Result<Echo>>>,
@@ -127,10 +134,12 @@ impl Server {
     ) -> Server {
         let address = listener.local_addr().expect("it is bound");
         let (sender, told) = channel();
+        let (gate, closed_gate) = channel();
         let (ready, removed) = (Arc::default(), Arc::default());
         let counters = Arc::new(Counters::default());
         let service = Echo {
             told: sender,
+            gate: closed_gate,
             ready: Arc::clone(&ready),
             removed: Arc::clone(&removed),
         };
@@ -143,6 +152,7 @@ impl Server {
             waker,
             counters,
             told,
+            gate,
             ready,
             removed,
             thread: Some(std::thread::spawn(move || event_loop.run())),

@@ -142,10 +142,14 @@ fn a_sync_that_fails_at_any_page_changes_nothing_and_says_why() {
         site.client.sync_now();
         let why = site.sync_failed();
         assert!(why.contains("List.Read"), "{fault} at page {page}: {why}");
+        let syncs = site.client.sync_status();
+        assert_eq!(syncs.failure, Some(why));
+        assert!(syncs.last_good_unix_s.is_some());
         site.execute("clear");
     }
     site.client.sync_now();
     assert_eq!(site.synced().people.len(), 100);
+    assert_eq!(site.client.sync_status().failure, None);
 }
 
 #[test]
