@@ -3,7 +3,9 @@
 
 use std::thread;
 
+use cardea_loadtest::tls;
 use cardea_tests::device::{access, new_id};
+use cardea_tests::raw::Raw;
 use cardea_tests::space::{GRANTED, SpaceSite, denied, until, verdict};
 use cardea_tests::{Device, face};
 use cardea_wire::{Reason, Reply, path};
@@ -110,7 +112,7 @@ fn a_withdrawn_person_between_search_and_open_is_not_opened_for() {
 fn what_never_left_is_unavailable_and_never_leaves() {
     let last = 20_001 + CONNECTIONS as u32 + 7;
     let configuration = [("answer_deadline_ms", "1000")];
-    let mut site = SpaceSite::start(40, &configuration, &["--users", "40", "--doors", "40"]);
+    let mut site = SpaceSite::start(40, &configuration, &["--users", "40", "--doors", "41"]);
     let mut devices = site.devices(20_001..=last);
     for device in &mut devices {
         assert_eq!(device.heartbeat().0, 200);
@@ -128,13 +130,63 @@ fn what_never_left_is_unavailable_and_never_leaves() {
     site.compare();
     // Whatever still waited would be sent before this one.
     let asked = site.space.ledger().len();
-    let mut device = site.device(20_040);
+    let mut device = site.device(20_041);
     until("granted again", || {
         verdict(&device.access(&face(1))) == GRANTED
     });
     let others = site.space.by_door();
-    let others = others.iter().filter(|(door, _)| *door != "20040");
+    let others = others.iter().filter(|(door, _)| *door != "20041");
     assert_eq!(others.map(|(_, opens)| opens.asked).sum::<usize>(), asked);
+}
+
+/// Sends an access request over a connection of its own and does not wait for the answer.
+fn ask_and_hold(site: &SpaceSite, device: &Device, person: u64) -> Raw {
+    let config = tls::commissioned(&device.identity, false).expect("key and certificate");
+    let mut raw = Raw::connect(config, site.server.address);
+    let body = access(new_id(), &face(person));
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: cardea\r\nContent-Length: {}\r\n\r\n",
+        path::ACCESS,
+        body.len()
+    );
+    raw.send(&[head.as_bytes(), &body].concat()).expect("sent");
+    raw
+}
+
+/// Fails if a door is opened for a device that went while its open still waited for a connection.
+#[test]
+fn a_device_that_goes_while_its_open_waits_leaves_the_door_shut() {
+    let last = 20_001 + CONNECTIONS as u32;
+    let mut site = SpaceSite::start(40, &[], &["--users", "40", "--doors", "40"]);
+    let mut devices = site.devices(20_001..=last);
+    for device in &mut devices {
+        assert_eq!(device.heartbeat().0, 200);
+    }
+    let goes = devices.pop().expect("one more than there are connections");
+    site.space.command("fault hang on=open");
+    let busy = thread::spawn(move || at_once(devices, |number| number as u64));
+    until("all connections are busy", || {
+        site.space.ledger().len() == CONNECTIONS
+    });
+    let raw = ask_and_hold(&site, &goes, 39);
+    until("the last one is recorded", || {
+        site.audit().len() == CONNECTIONS + 1
+    });
+    drop(raw);
+    let replies = busy.join().expect("devices do not panic");
+    assert_eq!(replies.len(), CONNECTIONS);
+    site.settle();
+    let audit = site.audit();
+    let gone = audit.iter().find(|attempt| attempt.person == "P39");
+    let decision = &gone.expect("recorded").decision;
+    assert_eq!(decision, "denied: interrupted");
+    site.space.command("clear");
+    let mut device = goes;
+    until("granted again", || {
+        verdict(&device.access(&face(1))) == GRANTED
+    });
+    assert!(site.space.by_door()[&last.to_string()].opened == 1);
+    site.compare();
 }
 
 /// Fails if the device's going ends the attempt without an outcome while Space is opening.
@@ -143,18 +195,8 @@ fn a_device_that_goes_while_space_opens_leaves_its_outcome() {
     let mut site = SpaceSite::start(5, &[], &["--users", "5", "--doors", "5"]);
     let mut device = site.device(20_001);
     assert_eq!(device.heartbeat().0, 200);
-    let mut raw = cardea_tests::raw::Raw::connect(
-        cardea_loadtest::tls::commissioned(&device.identity, false).expect("key and certificate"),
-        site.server.address,
-    );
     site.space.command("fault late:1000 on=open count=1");
-    let body = access(new_id(), &face(1));
-    let head = format!(
-        "POST {} HTTP/1.1\r\nHost: cardea\r\nContent-Length: {}\r\n\r\n",
-        path::ACCESS,
-        body.len()
-    );
-    raw.send(&[head.as_bytes(), &body].concat()).expect("sent");
+    let raw = ask_and_hold(&site, &device, 1);
     until("Space is asked", || site.space.ledger().len() == 1);
     drop(raw);
     site.settle();
