@@ -4,7 +4,7 @@
 //! people.jsonl   {"external_id": "..", "name": "..", "doors": "*", "policy_version": "..",
 //!                 "consented_at": "2026-01-31T09:00:00Z", "embeddings": [[512 numbers], ..]}
 //! people.csv     external_id,name,doors,policy_version,consented_at
-//! people.npy     float32 or float64, rows x 512; row i belongs to line i of the CSV
+//! people.npy     float32, rows x 512; row i belongs to line i of the CSV
 //! ```
 //! Rows of a CSV that follow each other with one external id are references of one person.
 

@@ -34,7 +34,8 @@ pub(super) struct Snapshots {
     threshold: Threshold,
     handle: WriterHandle,
     reserve: Reserve,
-    writing: bool,
+    /// A snapshot is being written; it holds at least this generation.
+    writing: Option<u64>,
     again: bool,
     retired: Vec<Arc<Gallery>>,
     /// Files that a thread is erasing.
@@ -61,7 +62,7 @@ impl Snapshots {
             threshold,
             handle,
             reserve: Reserve::new(directory, RESERVE),
-            writing: false,
+            writing: None,
             again: false,
             retired: Vec::new(),
             erasing: 0,
@@ -116,12 +117,14 @@ impl Snapshots {
         Ok(gallery)
     }
 
-    /// Begins to write a snapshot, or notes that another is to follow the one under way.
-    pub(super) fn begin(&mut self, store: &Store) -> Result<(), WriterError> {
-        if self.writing {
-            self.again = true;
+    /// Begins to write a snapshot that holds generation `needed`; if the one under way does not,
+    /// another is to follow it.
+    pub(super) fn begin(&mut self, store: &Store, needed: u64) -> Result<(), WriterError> {
+        if let Some(begun) = self.writing {
+            self.again |= begun < needed;
             return Ok(());
         }
+        let generation = store.read().generation()?;
         let reader = store.open_reader()?;
         self.reserve.release()?;
         let (folder, lineage) = (self.folder.clone(), self.lineage);
@@ -134,7 +137,7 @@ impl Snapshots {
                 // A writer that has ended will find the file at the next start.
                 let _ = handle.send(Command::SnapshotWritten(written));
             })?;
-        self.writing = true;
+        self.writing = Some(generation);
         Ok(())
     }
 
@@ -145,7 +148,7 @@ impl Snapshots {
         published: &mut Published,
         store: &mut Store,
     ) -> Result<(), WriterError> {
-        self.writing = false;
+        self.writing = None;
         let gallery = match written {
             Ok(gallery) => gallery,
             Err(error) => {
@@ -194,7 +197,7 @@ impl Snapshots {
             && self.retired.is_empty()
             && self.erasing == 0
             && !self.log_dirty
-            && !self.writing
+            && self.writing.is_none()
     }
 
     /// Writes, erases and empties what is due.
@@ -204,16 +207,16 @@ impl Snapshots {
         published: &Published,
     ) -> Result<(), WriterError> {
         let due = self.erase_by.is_some_and(|by| by <= Instant::now());
-        if (due || self.again) && !self.writing {
+        if (due || self.again) && self.writing.is_none() {
             self.again = false;
             if due && !published.snapshot_holds_withdrawn() {
                 self.erase_by = None;
             } else {
-                self.begin(store)?;
+                self.begin(store, 0)?;
             }
         }
         self.erase_retired()?;
-        if self.log_dirty && !self.writing && self.erase_by.is_none() {
+        if self.log_dirty && self.writing.is_none() && self.erase_by.is_none() {
             self.log_dirty = store.erase_log()? == LogErased::ReaderInTheWay;
         }
         Ok(())

@@ -380,7 +380,8 @@ impl Writer {
         };
         online.published.follow(self.store.read())?;
         if online.published.wants_snapshot() {
-            online.snapshots.begin(&self.store)?;
+            let needed = online.published.in_force_with_snapshot().unwrap_or(0);
+            online.snapshots.begin(&self.store, needed)?;
         }
         Ok(())
     }
@@ -389,7 +390,7 @@ impl Writer {
         let Some(online) = &mut self.online else {
             return;
         };
-        if let Err(error) = online.snapshots.begin(&self.store) {
+        if let Err(error) = online.snapshots.begin(&self.store, 0) {
             tracing::error!(%error, "the gallery cannot be rebuilt");
         }
     }
