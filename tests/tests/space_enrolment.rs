@@ -94,6 +94,8 @@ fn only_the_key_in_force_is_taken() {
     let old = new_key(&site);
     assert_eq!(caller.get(&old, "P1").0, 200);
     let key = new_key(&site);
+    let shown = site.site.done(&["space", "keys"]);
+    assert!(shown.contains(&key) && !shown.contains(&old), "{shown}");
     let body = json!({"email": "a@example.org"}).to_string();
     for wrong in [None, Some(""), Some(old.as_str()), Some(&key[1..])] {
         for (method, body) in [("GET", ""), ("PUT", body.as_str()), ("DELETE", "")] {

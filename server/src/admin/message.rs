@@ -95,6 +95,8 @@ pub enum Request {
     SpaceRelease,
     /// The gallery in force, and why it is searched as it is.
     GalleryShow,
+    /// Both keys between this server and Space.
+    SpaceKeys,
     /// The script for Space's machine.
     SpaceInstallScript,
     /// The newest access attempts.
@@ -136,6 +138,7 @@ impl Request {
             | Self::SpaceSync
             | Self::SpaceDoors
             | Self::GalleryShow
+            | Self::SpaceKeys
             | Self::SpaceInstallScript
             | Self::AuditTail { .. } => return None,
         })

@@ -212,6 +212,8 @@ pub enum SpaceCommand {
         #[arg(default_value_t = 8100)]
         port: u16,
     },
+    /// Shows both keys again, to be copied into Space.
+    Keys,
     /// Makes a key anew; the old one is refused from then on.
     RotateKey {
         /// Which.

@@ -28,6 +28,7 @@ pub fn run(data: &Path, command: SpaceCommand) -> io::Result<()> {
         SpaceCommand::Doors => Request::SpaceDoors,
         SpaceCommand::RotateKey { key } => Request::SpaceRotateKey { key },
         SpaceCommand::Release => Request::SpaceRelease,
+        SpaceCommand::Keys => Request::SpaceKeys,
         SpaceCommand::InstallScript => Request::SpaceInstallScript,
         SpaceCommand::Fingerprint { host, port } => {
             let deadline = Instant::now() + FINGERPRINT_TIMEOUT;

@@ -74,6 +74,7 @@ impl Writer {
             Request::SpaceRotateKey { key } => self.space_rotate(key),
             Request::SpaceRelease => self.space_release(),
             Request::GalleryShow => self.gallery_show(),
+            Request::SpaceKeys => self.space_keys(),
             Request::SpaceInstallScript => self.space_install_script(),
             Request::AuditTail { count } => self.audit_tail(count),
         };

@@ -84,16 +84,15 @@ impl Writer {
         }
         setup.client_config().map_err(Refusal::Words)?;
         self.space_store(&setup)?;
-        Ok(table(
-            &["what", "value"],
-            vec![
-                vec!["SHIP key, for Space's SHIP tab".to_owned(), setup.ship_key],
-                vec![
-                    "face-recognition key, for its Face recognition tab".to_owned(),
-                    setup.face_key,
-                ],
-            ],
-        ))
+        Ok(keys(setup))
+    }
+
+    /// Both keys again: they have to be copied into Space.
+    pub(super) fn space_keys(&self) -> Result<Response, Refusal> {
+        let setup = self.space_setup()?;
+        setup
+            .map(keys)
+            .ok_or_else(|| words("Space is not set up; `cardea space set` does that"))
     }
 
     /// Listens for Space's events as the configuration says now.
@@ -394,6 +393,19 @@ fn pem(certificate: &[u8]) -> String {
         rest = after;
     }
     pem + "-----END CERTIFICATE-----\n"
+}
+
+/// Both keys, each with its place in Space.
+fn keys(setup: SpaceSetup) -> Response {
+    let row = |place: &str, key: String| vec![place.to_owned(), key];
+    let rows = vec![
+        row("SHIP key, for Space's SHIP tab", setup.ship_key),
+        row(
+            "face-recognition key, for its Face recognition tab",
+            setup.face_key,
+        ),
+    ];
+    table(&["what", "value"], rows)
 }
 
 /// The tables as the configuration describes them.
