@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cardea_wire::commission::{Certificates, CommissionRequest, RenewRequest};
 use cardea_wire::{CommissioningCode, Decision, Kind, Reason, Reply, RequestId, WireError, path};
@@ -14,7 +14,7 @@ use crate::blocking::Session;
 use crate::client::{Failure, Stage};
 use crate::http::Response;
 use crate::identity::{Identity, IdentityError, NewKey};
-use crate::limits::{CODES_MAX, COMMISSIONING_THREADS};
+use crate::limits::{CODES_MAX, COMMISSIONING_THREADS, TURNED_AWAY_PAUSE};
 use crate::tls;
 
 /// Why a device has no (new) certificate.
@@ -156,7 +156,7 @@ pub fn commission_all(
             let Some(code) = codes.get(number) else {
                 return;
             };
-            let outcome = commission(code, timeout).and_then(|identity| {
+            let outcome = commission_patiently(code, timeout).and_then(|identity| {
                 let path = Identity::path_in(folder, number);
                 identity.save(&path).map_err(CommissionError::Identity)
             });
@@ -182,6 +182,26 @@ pub fn commission_all(
             Stage::Parse,
             "a commissioning thread ended early",
         ))),
+    }
+}
+
+/// Commissions a device, and tries again where the server turned the connection away before the
+/// token was sent: it takes only so many connections a second from one address.
+fn commission_patiently(
+    code: &CommissioningCode,
+    timeout: Duration,
+) -> Result<Identity, CommissionError> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match commission(code, timeout) {
+            Err(CommissionError::Exchange(failure))
+                if matches!(failure.stage, Stage::Connect | Stage::Handshake)
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(TURNED_AWAY_PAUSE);
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub const FAILURE_TEXTS_MAX: usize = 16;
 pub const IDENTITY_BYTES_MAX: u64 = 64 * 1024;
 /// Commissioning codes in one file.
 pub const CODES_MAX: usize = DEVICES_MAX;
+/// Before a connection that the server turned away is tried again.
+pub const TURNED_AWAY_PAUSE: Duration = Duration::from_millis(250);
 /// Threads that commission at the same time.
 pub const COMMISSIONING_THREADS: usize = 8;
 /// The most that the starts of one burst may lie apart; beyond it the run is void.
