@@ -1,9 +1,10 @@
 //! The one writer: a thread that owns the store, carries out every change, and publishes it
 //! before it is acknowledged.
 //!
+//! - `command`: what the writer is asked, and the queue to ask it
 //! - `publish`: from the store's feed of changes to what is in force
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
-//! - `carry_out`: what administrators ask for
+//! - `carry_out`: what administrators ask for; `doors`: of doors, devices and rights
 //! - `people`: imports and withdrawals
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
@@ -11,7 +12,9 @@
 //! - `devices`: commissioning, renewal, signs of life
 
 mod carry_out;
+mod command;
 mod devices;
+mod doors;
 mod enrolment;
 mod error;
 mod gallery;
@@ -28,25 +31,21 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cardea_engine::erase::EraseError;
 use cardea_engine::{Gallery, ModelId, Threshold};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::admin::message::{Request, Response};
 use crate::api::Completion;
 use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
-use crate::limits::WRITER_QUEUED_MAX;
-use crate::net::ExchangeId;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
 use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, SettingKey, Store};
-use cardea_space::sync::Snapshot as SpaceSnapshot;
-use cardea_wire::RequestId;
 
+pub use command::{Asker, Command, Session, WriterHandle, queue};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
 pub use error::WriterError;
@@ -56,109 +55,6 @@ use space::SpaceEventsIn;
 
 /// How often the writer looks after erasure, expired certificates and the feed.
 const TICK: Duration = Duration::from_secs(1);
-
-/// Who asks: a connection of the administration socket, or the command line itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Session(pub u64);
-
-impl Session {
-    /// A command that holds the data directory itself.
-    pub const COMMAND_LINE: Self = Self(0);
-}
-
-/// Where the answer to a device goes.
-pub struct Asker {
-    /// The exchange that waits.
-    pub exchange: ExchangeId,
-    /// The device's name for its request.
-    pub request_id: RequestId,
-    /// The loop.
-    pub done: CompletionSender<Completion>,
-}
-
-/// What the writer is asked to do.
-pub enum Command {
-    /// An administrator's request.
-    Administer {
-        /// Who asks.
-        session: Session,
-        /// What.
-        request: Request,
-        /// Where the answer goes, once it is durable and in force.
-        reply: Sender<Response>,
-    },
-    /// A connection of the administration socket has ended; its import is taken back.
-    SessionEnded(Session),
-    /// A new device wants a certificate for its token.
-    Commission {
-        /// The token.
-        token: [u8; cardea_wire::limits::TOKEN_BYTES],
-        /// The certificate request.
-        csr: Vec<u8>,
-        /// Who waits.
-        asker: Asker,
-    },
-    /// A commissioned device wants a new certificate.
-    Renew {
-        /// The device.
-        device: u64,
-        /// SHA-256 of the certificate that it shows.
-        shown: [u8; 32],
-        /// The certificate request.
-        csr: Vec<u8>,
-        /// Who waits.
-        asker: Asker,
-    },
-    /// Signs of life of devices.
-    Seen(Vec<DeviceSign>),
-    /// A search met damage in the gallery's file.
-    GalleryDamaged,
-    /// A snapshot has been written, or not.
-    SnapshotWritten(Result<Arc<Gallery>, WriterError>),
-    /// Read the configuration again.
-    Reload,
-    /// Space asks about a person.
-    Enrolment(Box<Enrolment>),
-    /// A sync with Space has brought this.
-    SpaceSynced(Arc<SpaceSnapshot>),
-    /// A retired snapshot has been erased, or not.
-    Erased(Result<(), EraseError>),
-    /// Finish and end.
-    Stop,
-}
-
-/// The writer's entrance.
-#[derive(Clone)]
-pub struct WriterHandle {
-    sender: Sender<Command>,
-}
-
-impl WriterHandle {
-    /// Gives a command; never waits.
-    ///
-    /// # Errors
-    /// The command itself, if the queue is full or the writer has ended.
-    pub fn try_send(&self, command: Command) -> Result<(), Box<Command>> {
-        self.sender.try_send(command).map_err(|error| match error {
-            TrySendError::Full(command) | TrySendError::Disconnected(command) => Box::new(command),
-        })
-    }
-
-    /// Gives a command; waits for room in the queue.
-    ///
-    /// # Errors
-    /// If the writer has ended.
-    pub fn send(&self, command: Command) -> Result<(), WriterError> {
-        self.sender.send(command).map_err(|_| WriterError::Ended)
-    }
-}
-
-/// The queue of a writer that is about to start.
-#[must_use]
-pub fn queue() -> (WriterHandle, Receiver<Command>) {
-    let (sender, receiver) = bounded(WRITER_QUEUED_MAX);
-    (WriterHandle { sender }, receiver)
-}
 
 /// Everything that changes a site.
 pub struct Writer {

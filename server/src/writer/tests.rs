@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cardea_engine::{Embedding, Kernel, Searcher};
 
+use crossbeam_channel::bounded;
+
 use super::*;
 use crate::admin::message::NewPerson;
 use crate::cli::{InitArgs, init};

@@ -1,0 +1,119 @@
+//! What the writer is asked to do, and the queue to ask it.
+
+use std::sync::Arc;
+
+use cardea_engine::Gallery;
+use cardea_engine::erase::EraseError;
+use cardea_space::sync::Snapshot as SpaceSnapshot;
+use cardea_wire::RequestId;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use super::{DeviceSign, Enrolment, WriterError};
+use crate::admin::message::{Request, Response};
+use crate::api::Completion;
+use crate::completions::CompletionSender;
+use crate::limits::WRITER_QUEUED_MAX;
+use crate::net::ExchangeId;
+
+/// Who asks: a connection of the administration socket, or the command line itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Session(pub u64);
+
+impl Session {
+    /// A command that holds the data directory itself.
+    pub const COMMAND_LINE: Self = Self(0);
+}
+
+/// Where the answer to a device goes.
+pub struct Asker {
+    /// The exchange that waits.
+    pub exchange: ExchangeId,
+    /// The device's name for its request.
+    pub request_id: RequestId,
+    /// The loop.
+    pub done: CompletionSender<Completion>,
+}
+
+/// What the writer is asked to do.
+pub enum Command {
+    /// An administrator's request.
+    Administer {
+        /// Who asks.
+        session: Session,
+        /// What.
+        request: Request,
+        /// Where the answer goes, once it is durable and in force.
+        reply: Sender<Response>,
+    },
+    /// A connection of the administration socket has ended; its import is taken back.
+    SessionEnded(Session),
+    /// A new device wants a certificate for its token.
+    Commission {
+        /// The token.
+        token: [u8; cardea_wire::limits::TOKEN_BYTES],
+        /// The certificate request.
+        csr: Vec<u8>,
+        /// Who waits.
+        asker: Asker,
+    },
+    /// A commissioned device wants a new certificate.
+    Renew {
+        /// The device.
+        device: u64,
+        /// SHA-256 of the certificate that it shows.
+        shown: [u8; 32],
+        /// The certificate request.
+        csr: Vec<u8>,
+        /// Who waits.
+        asker: Asker,
+    },
+    /// Signs of life of devices.
+    Seen(Vec<DeviceSign>),
+    /// A search met damage in the gallery's file.
+    GalleryDamaged,
+    /// A snapshot has been written, or not.
+    SnapshotWritten(Result<Arc<Gallery>, WriterError>),
+    /// Read the configuration again.
+    Reload,
+    /// Space asks about a person.
+    Enrolment(Box<Enrolment>),
+    /// A sync with Space has brought this.
+    SpaceSynced(Arc<SpaceSnapshot>),
+    /// A retired snapshot has been erased, or not.
+    Erased(Result<(), EraseError>),
+    /// Finish and end.
+    Stop,
+}
+
+/// The writer's entrance.
+#[derive(Clone)]
+pub struct WriterHandle {
+    sender: Sender<Command>,
+}
+
+impl WriterHandle {
+    /// Gives a command; never waits.
+    ///
+    /// # Errors
+    /// The command itself, if the queue is full or the writer has ended.
+    pub fn try_send(&self, command: Command) -> Result<(), Box<Command>> {
+        self.sender.try_send(command).map_err(|error| match error {
+            TrySendError::Full(command) | TrySendError::Disconnected(command) => Box::new(command),
+        })
+    }
+
+    /// Gives a command; waits for room in the queue.
+    ///
+    /// # Errors
+    /// If the writer has ended.
+    pub fn send(&self, command: Command) -> Result<(), WriterError> {
+        self.sender.send(command).map_err(|_| WriterError::Ended)
+    }
+}
+
+/// The queue of a writer that is about to start.
+#[must_use]
+pub fn queue() -> (WriterHandle, Receiver<Command>) {
+    let (sender, receiver) = bounded(WRITER_QUEUED_MAX);
+    (WriterHandle { sender }, receiver)
+}
