@@ -159,7 +159,11 @@ impl Browser {
     pub fn api(&mut self, method: &str, path: &str, token: &str, body: Option<&Value>) -> Page {
         let bearer = format!("Bearer {token}");
         let text = body.map_or_else(String::new, Value::to_string);
-        let kind = if body.is_some() { "application/json" } else { "" };
+        let kind = if body.is_some() {
+            "application/json"
+        } else {
+            ""
+        };
         let fields = [("authorization", bearer.as_str())];
         self.ask(method, path, &fields, kind, text.as_bytes())
     }

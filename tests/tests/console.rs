@@ -14,7 +14,10 @@ fn the_first_password_opens_the_console_once_it_is_changed() {
 
     assert_eq!(browser.get("/").location(), "/console/");
     let page = browser.get("/console/");
-    assert_eq!((page.status, page.location()), (303, "/console/sign-in?to=%2Fconsole%2F"));
+    assert_eq!(
+        (page.status, page.location()),
+        (303, "/console/sign-in?to=%2Fconsole%2F")
+    );
     let page = browser.get("/console/sign-in");
     assert!(page.says("Sign in"), "{page:?}");
     let refused = browser.sign_in("admin", "not the password");
@@ -26,7 +29,11 @@ fn the_first_password_opens_the_console_once_it_is_changed() {
     assert_eq!(browser.get("/console/").location(), "/console/account");
     let page = browser.get("/console/account");
     assert!(page.says("Choose one of your own"));
-    let short = [("old", site.password.as_str()), ("new", "short"), ("again", "short")];
+    let short = [
+        ("old", site.password.as_str()),
+        ("new", "short"),
+        ("again", "short"),
+    ];
     assert_eq!(browser.post("/console/account", &short).status, 422);
     browser.get("/console/account");
     browser.choose_password(&site.password, PASSWORD);
@@ -55,7 +62,11 @@ fn a_form_of_another_site_is_refused() {
     let right = browser.csrf.clone();
     for token in ["", "0123456789abcdef0123456789abcdef"] {
         browser.csrf = token.to_owned();
-        assert_eq!(browser.post("/console/sign-out", &[]).status, 400, "{token}");
+        assert_eq!(
+            browser.post("/console/sign-out", &[]).status,
+            400,
+            "{token}"
+        );
     }
     // A browser says where the form comes from.
     let form = format!("csrf={right}");
@@ -80,7 +91,11 @@ fn the_command_line_makes_members_and_resets_passwords() {
     browser.choose_password(&password, PASSWORD);
     assert_eq!(browser.get("/console/").status, 200);
     let again = password_in(&site.done(&["team", "reset", "vera"]));
-    assert_eq!(browser.get("/console/").status, 303, "the session has ended");
+    assert_eq!(
+        browser.get("/console/").status,
+        303,
+        "the session has ended"
+    );
     assert_eq!(browser.sign_in("vera", PASSWORD).status, 403);
     assert_eq!(browser.sign_in("vera", &again).status, 303);
     let last = site.refused(&["team", "remove", "admin"]);

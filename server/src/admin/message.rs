@@ -183,9 +183,7 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
-            Self::TeamAdd { name, role, .. } => {
-                ("team.add", format!("{name}, {}", role.name()))
-            }
+            Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
             Self::TeamRemove { name } => ("team.remove", name.clone()),

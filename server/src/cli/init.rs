@@ -49,16 +49,18 @@ pub fn run(data: &Path, args: &InitArgs) -> io::Result<()> {
             (SettingKey::SITE_ID, site_id.as_slice()),
             (SettingKey::MODEL_ID, &model),
             (SettingKey::DECISION_THRESHOLD, &threshold),
-            (
-                SettingKey::ADDRESS_AT_SETUP,
-                args.ip.to_string().as_bytes(),
-            ),
+            (SettingKey::ADDRESS_AT_SETUP, args.ip.to_string().as_bytes()),
         ])
         .map_err(io::Error::other)?;
     let password = password::generate().map_err(io::Error::other)?;
     let hash = password::hash(&password).map_err(io::Error::other)?;
     store
-        .team_add(FIRST_MEMBER, Role::Administrator, &hash, now.unix_timestamp())
+        .team_add(
+            FIRST_MEMBER,
+            Role::Administrator,
+            &hash,
+            now.unix_timestamp(),
+        )
         .map_err(io::Error::other)?;
     // Last, so that an interrupted init leaves no configuration: then it is no site yet.
     write_new(&data.join(FILE), config.to_text().as_bytes(), 0o640).map_err(io::Error::other)?;

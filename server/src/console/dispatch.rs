@@ -79,7 +79,10 @@ fn call_of(
         request.fields.value(Field::AcceptLanguage),
     );
     let content_type = request.fields.value(Field::ContentType).unwrap_or_default();
-    let is_form = content_type.split(';').next().is_some_and(|kind| kind.trim() == FORM);
+    let is_form = content_type
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim() == FORM);
     let form = match is_form {
         true => Form::parse(&request.body),
         false => Form::default(),
@@ -127,9 +130,7 @@ fn route_page(desk: &mut Desk, call: &mut Call) -> Result<Response, Failure> {
         return Ok(elsewhere);
     }
     if call.method != Method::Get && !has_token(call) {
-        return Err(Failure::BadRequest(
-            call.t("problem.form").to_owned(),
-        ));
+        return Err(Failure::BadRequest(call.t("problem.form").to_owned()));
     }
     (route.handle)(desk, call)
 }
@@ -154,7 +155,10 @@ fn admit(call: &Call, route: &Route) -> Result<Option<Response>, Failure> {
 }
 
 fn has_token(call: &Call) -> bool {
-    let shown = call.form.raw(csrf::FIELD).or_else(|| call.query.raw(csrf::FIELD));
+    let shown = call
+        .form
+        .raw(csrf::FIELD)
+        .or_else(|| call.query.raw(csrf::FIELD));
     let shown = shown.unwrap_or_default();
     !call.csrf.is_empty() && csrf::is_token(shown, &call.csrf)
 }

@@ -20,6 +20,11 @@ impl Form {
         )
     }
 
+    /// A form of these fields.
+    pub fn of(fields: Vec<(String, String)>) -> Self {
+        Self(fields)
+    }
+
     /// The first value of a field, without surrounding blanks; empty if there is none.
     pub fn text(&self, name: &str) -> &str {
         self.raw(name).unwrap_or_default().trim()
@@ -50,7 +55,10 @@ mod tests {
     #[test]
     fn fields_are_decoded_and_bounded() {
         let form = Form::parse(b"a=%C3%A9+x&b=&a=2&flag");
-        assert_eq!((form.text("a"), form.text("b"), form.text("c")), ("é x", "", ""));
+        assert_eq!(
+            (form.text("a"), form.text("b"), form.text("c")),
+            ("é x", "", "")
+        );
         assert_eq!(form.all("a").collect::<Vec<_>>(), ["é x", "2"]);
         assert!(form.has("flag") && !form.has("other"));
         let many = "a=1&".repeat(FORM_FIELDS_MAX + 5);

@@ -28,7 +28,11 @@ macro_rules! files {
     ($code:literal) => {
         &[
             include_str!(concat!("../../console/translations/", $code, "/frame.toml")),
-            include_str!(concat!("../../console/translations/", $code, "/integrations.toml")),
+            include_str!(concat!(
+                "../../console/translations/",
+                $code,
+                "/integrations.toml"
+            )),
             include_str!(concat!("../../console/translations/", $code, "/team.toml")),
         ]
     };
@@ -88,6 +92,12 @@ impl Language {
         let known = LANGUAGES.iter().find(|language| language.code == self.code);
         let found = known.and_then(|language| language.texts().get(key));
         found.map_or_else(|| missing(key), String::as_str)
+    }
+
+    /// The text of a key, if there is one.
+    #[must_use]
+    pub fn known(&self, key: &str) -> Option<&str> {
+        self.texts().get(key).map(String::as_str)
     }
 
     /// The text of a key with its places filled.

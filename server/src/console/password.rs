@@ -5,9 +5,7 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 
 use crate::error::SecretError;
-use crate::limits::{
-    PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, PASSWORD_MEMORY_KIB, PASSWORD_PASSES,
-};
+use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, PASSWORD_MEMORY_KIB, PASSWORD_PASSES};
 use crate::secrets::random;
 
 /// A hash of nothing anybody knows: looked at for names that do not exist, so that they take as
@@ -78,7 +76,10 @@ mod tests {
         assert_eq!(password.len(), 23);
         assert!(is_acceptable(&password));
         let stored = hash(&password).expect("random");
-        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(
+            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{stored}"
+        );
         assert!(is_of(&stored, &password));
         assert!(!is_of(&stored, &password[1..]));
         assert!(!is_of(NOBODYS, &password));

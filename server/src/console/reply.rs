@@ -113,7 +113,10 @@ pub fn busy() -> Response {
 
 /// Something failed, and the log says what.
 pub fn broken() -> Response {
-    guarded(Response::text(500, "Something failed. The log says what.\n"))
+    guarded(Response::text(
+        500,
+        "Something failed. The log says what.\n",
+    ))
 }
 
 fn guarded(response: Response) -> Response {
@@ -128,5 +131,8 @@ fn headers(response: Response) -> Response {
         .with_field("x-frame-options", "DENY")
         .with_field("referrer-policy", "no-referrer")
         .with_field("cross-origin-opener-policy", "same-origin")
-        .with_field("permissions-policy", "camera=(self), geolocation=(), microphone=()")
+        .with_field(
+            "permissions-policy",
+            "camera=(self), geolocation=(), microphone=()",
+        )
 }

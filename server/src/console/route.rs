@@ -66,11 +66,7 @@ pub enum Found<'a> {
 }
 
 /// Finds the route of a request.
-pub fn find<'a>(
-    routes: impl Iterator<Item = &'a Route>,
-    method: Method,
-    path: &str,
-) -> Found<'a> {
+pub fn find<'a>(routes: impl Iterator<Item = &'a Route>, method: Method, path: &str) -> Found<'a> {
     let mut methods = Vec::new();
     for route in routes {
         let Some(places) = places(route.path, path) else {
@@ -127,7 +123,11 @@ mod tests {
         assert_eq!(found, Some(vec!["P 1".to_owned()]));
         for name in ["a/b c", "ü+&=?%", "..", "x"] {
             let path = format!("/p/{}", encoded(name));
-            assert_eq!(places("/p/{}", &path), Some(vec![name.to_owned()]), "{path}");
+            assert_eq!(
+                places("/p/{}", &path),
+                Some(vec![name.to_owned()]),
+                "{path}"
+            );
         }
         for path in ["/p/", "/p", "/p/a/b", "/p/%ff", "/p/%0a", "/q/a"] {
             assert_eq!(places("/p/{}", path), None, "{path}");

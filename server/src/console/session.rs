@@ -74,7 +74,10 @@ pub fn of_authorization(desk: &Desk, shown: &str, now_unix_s: i64) -> Result<Opt
     let Some(token) = desk.read.store.api_token(hash, now_unix_s)? else {
         return Ok(None);
     };
-    if token.used_unix_s.is_none_or(|used| now_unix_s - used >= SESSION_SEEN_S) {
+    if token
+        .used_unix_s
+        .is_none_or(|used| now_unix_s - used >= SESSION_SEEN_S)
+    {
         desk.note(ConsoleChange::TokenSeen(token.id));
     }
     Ok(Some(Who::Token(token)))
@@ -94,7 +97,10 @@ pub fn sign_in(
     let shown = call.cookies.value(BROWSER).map(secret_hash);
     let mut browser = None;
     if let (Some((member, _)), Some(shown)) = (&stored, shown) {
-        let known = desk.read.store.browser_known(shown, member.id, call.now_unix_s);
+        let known = desk
+            .read
+            .store
+            .browser_known(shown, member.id, call.now_unix_s);
         browser = known.map_err(Failure::from)?.then_some(shown);
     }
     let attempt = Attempt {
@@ -106,7 +112,11 @@ pub fn sign_in(
     admitted.map_err(SignInRefused::Wait)?;
     let hash = stored.as_ref().map_or(password::NOBODYS, |(_, hash)| hash);
     let right = {
-        let _one = desk.shared.hashing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = desk
+            .shared
+            .hashing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         password::is_of(hash, password)
     };
     let Some((member, _)) = stored.filter(|_| right) else {
@@ -115,8 +125,14 @@ pub fn sign_in(
         return Err(SignInRefused::Wrong);
     };
     throttle(desk, |throttle| throttle.succeeded(&attempt));
-    open(desk, call.deadline, member.id, &member.name, browser.is_none())
-        .map_err(SignInRefused::Failed)
+    open(
+        desk,
+        call.deadline,
+        member.id,
+        &member.name,
+        browser.is_none(),
+    )
+    .map_err(SignInRefused::Failed)
 }
 
 /// Opens a session; gives the cookies to set.

@@ -98,7 +98,10 @@ impl Throttle {
 
     fn count(&self, key: &Key, now_unix_s: i64) -> u32 {
         let recent = |wrong: &&Wrong| now_unix_s - wrong.last_unix_s < SIGN_IN_MEMORY_S;
-        self.wrong.get(key).filter(recent).map_or(0, |wrong| wrong.count)
+        self.wrong
+            .get(key)
+            .filter(recent)
+            .map_or(0, |wrong| wrong.count)
     }
 
     fn wait(&self, key: &Key, free: u32, now_unix_s: i64) -> Result<(), i64> {
@@ -167,7 +170,11 @@ mod tests {
     fn an_address_waits_longer_each_time_and_the_known_browser_never_for_it() {
         let (mut throttle, mut now) = (Throttle::default(), 1_000);
         let attacker = from(66, None);
-        assert!((SIGN_IN_FREE..SIGN_IN_FREE + 3).contains(&guess(&mut throttle, &attacker, &mut now)));
+        assert!((SIGN_IN_FREE..SIGN_IN_FREE + 3).contains(&guess(
+            &mut throttle,
+            &attacker,
+            &mut now
+        )));
         for _ in 0..40 {
             now += throttle.admit(&attacker, now).err().unwrap_or(0);
             assert_eq!(throttle.admit(&attacker, now), Ok(()));

@@ -198,9 +198,7 @@ impl fmt::Display for StoreError {
             Self::Invalid { field, max: 0 } => write!(f, "{field}: not acceptable"),
             Self::Invalid { field, max } => write!(f, "{field}: empty or more than {max}"),
             Self::ImportOpen { import } => write!(f, "import {import} is open"),
-            Self::LastAdministrator => {
-                f.write_str("somebody must stay administrator")
-            }
+            Self::LastAdministrator => f.write_str("somebody must stay administrator"),
             Self::TokenRefused => f.write_str("commissioning token refused"),
             Self::FeedTrimmed { oldest } => {
                 write!(f, "changes are kept from generation {oldest} on")

@@ -126,7 +126,9 @@ impl Scopes {
 
     /// Which they are.
     pub fn each(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL.into_iter().filter(move |scope| self.allows(*scope))
+        Scope::ALL
+            .into_iter()
+            .filter(move |scope| self.allows(*scope))
     }
 }
 

@@ -178,11 +178,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of a write.
-    pub fn session_seen(
-        &mut self,
-        session: SecretHash,
-        now_unix_s: i64,
-    ) -> Result<(), StoreError> {
+    pub fn session_seen(&mut self, session: SecretHash, now_unix_s: i64) -> Result<(), StoreError> {
         self.change(1, |db| {
             db.prepare_cached("UPDATE sessions SET seen = max(seen, ?2) WHERE hash = ?1")?
                 .execute((session.0, now_unix_s))?;
@@ -223,7 +219,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Exists`] for the name, [`StoreError::Invalid`]; those of a write.
-    pub fn api_token_add(&mut self, token: &NewApiToken, now_unix_s: i64) -> Result<u64, StoreError> {
+    pub fn api_token_add(
+        &mut self,
+        token: &NewApiToken,
+        now_unix_s: i64,
+    ) -> Result<u64, StoreError> {
         checked("name", &token.name, TEAM_NAME_BYTES_MAX)?;
         self.change(1, |db| {
             unique(db, "api_tokens", &token.name, Entity::Token)?;
@@ -269,7 +269,8 @@ impl Store {
     }
 }
 
-const MEMBER: &str = "SELECT t.id, t.name, t.role, t.must_change, t.created, t.password FROM team t";
+const MEMBER: &str =
+    "SELECT t.id, t.name, t.role, t.must_change, t.created, t.password FROM team t";
 
 impl Reader {
     /// The whole team, by name.

@@ -119,7 +119,9 @@ impl Writer {
     ) -> Result<Response, Refusal> {
         checked_hash(password_hash)?;
         self.store.team_password(name, password_hash, true)?;
-        Ok(done("the password is another one now; all sessions of the name have ended"))
+        Ok(done(
+            "the password is another one now; all sessions of the name have ended",
+        ))
     }
 
     pub(super) fn team_role(&mut self, name: &str, role: Role) -> Result<Response, Refusal> {

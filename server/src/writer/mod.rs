@@ -47,8 +47,8 @@ use crate::site::{Site, moment};
 use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
 
-pub use console::{ConsoleAsk, ConsoleChange};
 pub use command::{Asker, Command, Session, WriterHandle, queue};
+pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
 pub use error::WriterError;

@@ -144,7 +144,11 @@ mod tests {
             assert!(!path.contains("{}"), "{path}");
             assert!(path.starts_with("/api/v1/"), "{path}");
             let takes = matches!(operation.route.method, Method::Put | Method::Patch);
-            assert!(!takes || operation.body.is_some(), "{} has no body", operation.id);
+            assert!(
+                !takes || operation.body.is_some(),
+                "{} has no body",
+                operation.id
+            );
         }
         let described = document()["paths"].as_object().map_or(0, |paths| {
             let methods = paths.values().filter_map(Value::as_object);

@@ -14,7 +14,14 @@ fn places(text: &str) -> BTreeSet<&str> {
 /// The keys that a source or a template names, as `t("a.b")`, `filled("a.b", ..)` and the like.
 fn named(text: &str) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
-    for call in ["t(\"", "text(\"", "filled(\"", "key(\"", "done(\"", "wrong(\""] {
+    for call in [
+        "t(\"",
+        "text(\"",
+        "filled(\"",
+        "key(\"",
+        "done(\"",
+        "wrong(\"",
+    ] {
         for rest in text.split(call).skip(1) {
             let key = rest.split('"').next().unwrap_or_default();
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
@@ -43,17 +50,29 @@ fn collect(folder: &Path, keys: &mut BTreeSet<String>) {
 #[test]
 fn every_language_has_every_text_with_the_same_places() {
     let english = LANGUAGES[0].texts();
-    assert!(english.len() > 50, "only {} texts: the files are not read", english.len());
+    assert!(
+        english.len() > 50,
+        "only {} texts: the files are not read",
+        english.len()
+    );
     for language in &LANGUAGES {
         let texts = language.texts();
         for (key, text) in english {
             let translated = texts.get(key);
             let translated = translated.unwrap_or_else(|| panic!("{} lacks {key}", language.code));
-            assert!(!translated.trim().is_empty(), "{} {key} is empty", language.code);
+            assert!(
+                !translated.trim().is_empty(),
+                "{} {key} is empty",
+                language.code
+            );
             assert_eq!(places(text), places(translated), "{} {key}", language.code);
         }
         for key in texts.keys() {
-            assert!(english.contains_key(key), "{} has {key}, English not", language.code);
+            assert!(
+                english.contains_key(key),
+                "{} has {key}, English not",
+                language.code
+            );
         }
         for file in language.files {
             toml::from_str::<toml::Table>(file).expect("TOML");
@@ -67,9 +86,16 @@ fn every_text_that_is_named_is_there() {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     collect(&crate_folder.join("src/console"), &mut keys);
     collect(&crate_folder.join("console/templates"), &mut keys);
-    assert!(keys.len() > 20, "only {} keys found: the search is blind", keys.len());
+    assert!(
+        keys.len() > 20,
+        "only {} keys found: the search is blind",
+        keys.len()
+    );
     let texts = LANGUAGES[0].texts();
-    let missing: Vec<_> = keys.iter().filter(|key| !texts.contains_key(*key)).collect();
+    let missing: Vec<_> = keys
+        .iter()
+        .filter(|key| !texts.contains_key(*key))
+        .collect();
     assert!(missing.is_empty(), "no text for {missing:?}");
 }
 

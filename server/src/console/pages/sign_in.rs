@@ -25,11 +25,7 @@ pub(super) const ROUTES: &[Route] = &[
     open(Method::Get, "/console/language/{}", choose_language),
 ];
 
-const fn open(
-    method: Method,
-    path: &'static str,
-    handle: crate::console::route::Handle,
-) -> Route {
+const fn open(method: Method, path: &'static str, handle: crate::console::route::Handle) -> Route {
     Route {
         method,
         path,
@@ -117,8 +113,12 @@ fn choose_language(_desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
 
 /// A path of ours, whatever was asked for: nobody is sent elsewhere.
 fn inside(to: &str) -> &str {
-    let plain = to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-    let ours = ["/console/", "/enrol/"].iter().any(|start| to.starts_with(start));
+    let plain = to
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let ours = ["/console/", "/enrol/"]
+        .iter()
+        .any(|start| to.starts_with(start));
     match plain && ours {
         true => to,
         false => "/console/",
@@ -132,7 +132,13 @@ mod tests {
     #[test]
     fn nobody_is_sent_elsewhere() {
         assert_eq!(inside("/console/people?x=1"), "/console/people?x=1");
-        for other in ["", "//evil.example", "https://evil.example", "/console/\r\nx: y", "/\\x"] {
+        for other in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "/console/\r\nx: y",
+            "/\\x",
+        ] {
             assert_eq!(inside(other), "/console/");
         }
     }
