@@ -15,6 +15,7 @@
 //! - `desk`: what a thread works with; `shared`: what they share
 //! - `session`, `sign_in`, `password`, `throttle`, `csrf`: who is who
 //! - `team`: what pages and API do with the team and tokens
+//! - `integrations`: Space, the Enrolment Service and Connect, for pages and API
 //! - `language`: translations; `frame`: what is around every page; `assets`: styles and scripts
 //! - `pages`: one file a page; `api`: the operations of the JSON API
 
@@ -26,6 +27,7 @@ mod desk;
 mod dispatch;
 mod form;
 mod frame;
+mod integrations;
 pub mod language;
 mod multipart;
 mod pages;

@@ -16,11 +16,13 @@
 
 mod caller;
 mod monitor;
+mod probe;
 mod opener;
 mod shared;
 mod syncer;
 
 pub use opener::{Completion, OpenRequest, Outcome, judge};
+pub use probe::probe;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

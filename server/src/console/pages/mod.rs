@@ -2,9 +2,13 @@
 
 mod account;
 mod changes;
+mod connect;
 mod dashboard;
+mod enrolment_service;
+mod integrations;
 pub mod problem;
 mod sign_in;
+mod space;
 mod team;
 mod tokens;
 
@@ -13,8 +17,12 @@ use super::route::Route;
 const ALL: &[&[Route]] = &[
     account::ROUTES,
     changes::ROUTES,
+    connect::ROUTES,
     dashboard::ROUTES,
+    enrolment_service::ROUTES,
+    integrations::ROUTES,
     sign_in::ROUTES,
+    space::ROUTES,
     team::ROUTES,
     tokens::ROUTES,
 ];
