@@ -3,8 +3,8 @@
 //! - `space`: how Space is reached, tested when it is saved, and what it must be set to
 //! - `policy`: the page that says how biometric data is used, looked at when it is saved
 
-pub mod policy;
-pub mod space;
+pub(super) mod policy;
+pub(super) mod space;
 
 use cardea_space::status::Connection;
 
@@ -16,7 +16,7 @@ use crate::store::SettingKey;
 
 /// One integration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Name {
+pub(super) enum Name {
     /// The access control system.
     Space,
     /// Where people enrol themselves.
@@ -27,10 +27,10 @@ pub enum Name {
 
 impl Name {
     /// All, in the order of the page.
-    pub const ALL: [Self; 3] = [Self::Space, Self::Enrolment, Self::Connect];
+    pub(super) const ALL: [Self; 3] = [Self::Space, Self::Enrolment, Self::Connect];
 
     /// Its name in paths, texts and symbols.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Space => "space",
             Self::Enrolment => "enrolment",
@@ -39,7 +39,7 @@ impl Name {
     }
 
     /// Where its options are.
-    pub fn path(self) -> &'static str {
+    pub(super) fn path(self) -> &'static str {
         match self {
             Self::Space => "/console/integrations/space",
             Self::Enrolment => "/console/integrations/enrolment",
@@ -50,7 +50,7 @@ impl Name {
 
 /// One of the four indicators of a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Indicator {
+pub(super) enum Indicator {
     /// The connection is established.
     Connected,
     /// The server cannot authorize.
@@ -63,7 +63,7 @@ pub enum Indicator {
 
 impl Indicator {
     /// Its name in texts and the API.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Connected => "connected",
             Self::Unauthorized => "unauthorized",
@@ -73,7 +73,7 @@ impl Indicator {
     }
 
     /// The colour of its pill.
-    pub fn kind(self) -> &'static str {
+    pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Connected => "good",
             Self::Unauthorized => "warning",
@@ -96,7 +96,7 @@ impl From<Connection> for Indicator {
 
 /// How an integration is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub(super) struct State {
     /// Which.
     pub name: Name,
     /// It was added, and shows as a card.
@@ -115,7 +115,7 @@ pub struct State {
 ///
 /// # Errors
 /// Those of a read.
-pub fn states(desk: &Desk) -> Result<Vec<State>, Failure> {
+pub(super) fn states(desk: &Desk) -> Result<Vec<State>, Failure> {
     let added = desk.text(SettingKey::INTEGRATIONS_ADDED)?;
     let mut states = Vec::new();
     for name in Name::ALL {
@@ -155,7 +155,7 @@ fn connect_state(desk: &Desk) -> Result<State, Failure> {
 ///
 /// # Errors
 /// Those of the writer.
-pub fn add(desk: &Desk, call: &Call, more: &[Name]) -> Result<(), Failure> {
+pub(super) fn add(desk: &Desk, call: &Call, more: &[Name]) -> Result<(), Failure> {
     let before = desk.text(SettingKey::INTEGRATIONS_ADDED)?;
     let names: Vec<String> = Name::ALL
         .into_iter()
@@ -170,7 +170,7 @@ pub fn add(desk: &Desk, call: &Call, more: &[Name]) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Those of the writer.
-pub fn forget(desk: &Desk, call: &Call, gone: Name) -> Result<(), Failure> {
+pub(super) fn forget(desk: &Desk, call: &Call, gone: Name) -> Result<(), Failure> {
     let before = desk.text(SettingKey::INTEGRATIONS_ADDED)?;
     let names = before.split_whitespace().filter(|name| *name != gone.name());
     let names = names.map(str::to_owned).collect();

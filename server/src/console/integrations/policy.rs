@@ -28,7 +28,7 @@ const NAMES_BIOMETRY: [&str; 7] = [
 
 /// What came of looking at the page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// When, Unix time in seconds.
     pub at_unix_s: i64,
     /// What was found.
@@ -40,7 +40,7 @@ pub struct Check {
 /// What was found at the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Found {
+pub(crate) enum Found {
     /// A page that names biometric data.
     Good,
     /// A page that does not.
@@ -55,7 +55,7 @@ pub enum Found {
 
 impl Found {
     /// Its name in texts and the API.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Silent => "silent",
@@ -68,7 +68,7 @@ impl Found {
 
 /// What is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The company in charge of the site.
     pub company: String,
     /// The address of its privacy policy.
@@ -81,7 +81,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// Those of a read.
-pub fn settings(desk: &Desk) -> Result<Settings, Failure> {
+pub(crate) fn settings(desk: &Desk) -> Result<Settings, Failure> {
     let check = desk.text(SettingKey::POLICY_CHECK)?;
     Ok(Settings {
         company: desk.text(SettingKey::COMPANY)?,
@@ -94,7 +94,7 @@ pub fn settings(desk: &Desk) -> Result<Settings, Failure> {
 ///
 /// # Errors
 /// Those of a read.
-pub fn state(desk: &Desk) -> Result<State, Failure> {
+pub(crate) fn state(desk: &Desk) -> Result<State, Failure> {
     let settings = settings(desk)?;
     if settings.company.is_empty() || settings.policy_address.is_empty() {
         return Ok(unconfigured(Name::Enrolment));
@@ -119,7 +119,7 @@ pub fn state(desk: &Desk) -> Result<State, Failure> {
 ///
 /// # Errors
 /// [`Failure::Refused`] if one of them is missing; those of the writer.
-pub fn save(desk: &Desk, call: &Call, company: &str, address: &str) -> Result<Check, Failure> {
+pub(crate) fn save(desk: &Desk, call: &Call, company: &str, address: &str) -> Result<Check, Failure> {
     if company.trim().is_empty() || address.is_empty() || address.len() > ADDRESS_BYTES_MAX {
         return Err(Failure::Refused(call.t("enrolment.both").to_owned()));
     }

@@ -23,7 +23,7 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Those of a read.
-pub fn setup(desk: &Desk) -> Result<Option<SpaceSetup>, Failure> {
+pub(crate) fn setup(desk: &Desk) -> Result<Option<SpaceSetup>, Failure> {
     let Some(json) = desk.sealed(SettingKey::SPACE_SEALED)? else {
         return Ok(None);
     };
@@ -35,7 +35,7 @@ pub fn setup(desk: &Desk) -> Result<Option<SpaceSetup>, Failure> {
 ///
 /// # Errors
 /// Those of a read.
-pub fn state(desk: &Desk) -> Result<State, Failure> {
+pub(crate) fn state(desk: &Desk) -> Result<State, Failure> {
     if desk.read.store.setting(SettingKey::SPACE_SEALED)?.is_none() {
         return Ok(unconfigured(Name::Space));
     }
@@ -61,7 +61,7 @@ pub fn state(desk: &Desk) -> Result<State, Failure> {
 }
 
 /// How the last sync went.
-pub struct Synced {
+pub(crate) struct Synced {
     /// When the last good one ended, Unix time in seconds.
     pub last_unix_s: Option<i64>,
     /// Why the last one came to nothing; empty if it went well.
@@ -69,7 +69,7 @@ pub struct Synced {
 }
 
 /// How syncing goes, if Space is set up.
-pub fn synced(desk: &Desk) -> Option<Synced> {
+pub(crate) fn synced(desk: &Desk) -> Option<Synced> {
     match &**desk.parts().site.authoriser() {
         Authoriser::Space(SpaceAuthoriser {
             client: Some(client),
@@ -86,7 +86,7 @@ pub fn synced(desk: &Desk) -> Option<Synced> {
 }
 
 /// What came of saving.
-pub enum Saved {
+pub(crate) enum Saved {
     /// Stored, and Space answered.
     Connected,
     /// Stored, and Space refuses the key.
@@ -104,7 +104,7 @@ pub enum Saved {
 ///
 /// # Errors
 /// [`Failure::Refused`] if this cannot be a Space; those of the writer.
-pub fn save(desk: &Desk, call: &Call, setup: SpaceSetup) -> Result<Saved, Failure> {
+pub(crate) fn save(desk: &Desk, call: &Call, setup: SpaceSetup) -> Result<Saved, Failure> {
     let deadline = call.deadline.min(Instant::now() + TEST_TIMEOUT);
     if setup.transport == Transport::Https && setup.trust.is_none() {
         let shown = transport::fingerprint(&setup.host, setup.port, deadline);
@@ -121,7 +121,7 @@ pub fn save(desk: &Desk, call: &Call, setup: SpaceSetup) -> Result<Saved, Failur
 ///
 /// # Errors
 /// [`Failure::NotFound`] if it is not set up.
-pub fn test(desk: &Desk, deadline: Instant) -> Result<Saved, Failure> {
+pub(crate) fn test(desk: &Desk, deadline: Instant) -> Result<Saved, Failure> {
     let setup = setup(desk)?.ok_or(Failure::NotFound)?;
     let config = setup.client_config().map_err(Failure::Refused)?;
     Ok(match probe(&config.endpoint, deadline) {
@@ -135,7 +135,7 @@ pub fn test(desk: &Desk, deadline: Instant) -> Result<Saved, Failure> {
 ///
 /// # Errors
 /// Those of the writer.
-pub fn rotate(desk: &Desk, call: &Call, key: SpaceKey) -> Result<String, Failure> {
+pub(crate) fn rotate(desk: &Desk, call: &Call, key: SpaceKey) -> Result<String, Failure> {
     desk.ask(call, Request::SpaceRotateKey { key })?;
     let setup = setup(desk)?.ok_or(Failure::NotFound)?;
     Ok(match key {
@@ -148,7 +148,7 @@ pub fn rotate(desk: &Desk, call: &Call, key: SpaceKey) -> Result<String, Failure
 ///
 /// # Errors
 /// Those of the writer.
-pub fn install_script(desk: &Desk, call: &Call) -> Result<Vec<u8>, Failure> {
+pub(crate) fn install_script(desk: &Desk, call: &Call) -> Result<Vec<u8>, Failure> {
     match desk.ask(call, Request::SpaceInstallScript)? {
         Response::Done { text } => Ok(text.into_bytes()),
         _ => Err(Failure::Broken("no script".to_owned())),
@@ -157,7 +157,7 @@ pub fn install_script(desk: &Desk, call: &Call) -> Result<Vec<u8>, Failure> {
 
 /// What the server can see of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     /// It is so.
     Yes,
     /// It is not.
@@ -168,7 +168,7 @@ pub enum Seen {
 
 impl Seen {
     /// Its name in styles and the API.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Yes => "yes",
             Self::No => "no",
@@ -177,7 +177,7 @@ impl Seen {
     }
 
     /// Its symbol.
-    pub fn icon(self) -> &'static str {
+    pub(crate) fn icon(self) -> &'static str {
         match self {
             Self::Yes => "check",
             Self::No => "cross",
@@ -187,7 +187,7 @@ impl Seen {
 }
 
 /// The settings in Space that must be right, each with what the server sees of it.
-pub fn checks(desk: &Desk, setup: Option<&SpaceSetup>, state: &State) -> Vec<(&'static str, Seen)> {
+pub(crate) fn checks(desk: &Desk, setup: Option<&SpaceSetup>, state: &State) -> Vec<(&'static str, Seen)> {
     let https = setup.is_some_and(|setup| setup.transport == Transport::Https);
     let (answers, refuses) = (
         state.indicator == Indicator::Connected,

@@ -6,7 +6,7 @@ mod connect;
 mod dashboard;
 mod enrolment_service;
 mod integrations;
-pub mod problem;
+pub(super) mod problem;
 mod sign_in;
 mod space;
 mod team;
@@ -28,6 +28,6 @@ const ALL: &[&[Route]] = &[
 ];
 
 /// Every route that is a page.
-pub fn routes() -> impl Iterator<Item = &'static Route> {
+pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
     ALL.iter().flat_map(|routes| routes.iter())
 }
