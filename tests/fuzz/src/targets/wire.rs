@@ -50,7 +50,9 @@ pub(crate) fn run(bytes: &[u8]) {
     if let Ok(request) = AccessRequest::parse(bytes) {
         let mut again = Vec::new();
         request.write(&mut again);
-        assert_eq!(again, bytes, "an access request is its bytes");
+        // But for the uptime, which decides nothing and is not kept.
+        assert_eq!(again.len(), bytes.len());
+        assert!(again[..56] == bytes[..56] && again[64..] == bytes[64..]);
         let embedding = match request.embedding {
             EncodedEmbedding::F32(numbers) => Embedding::from_le_bytes(numbers),
             EncodedEmbedding::Int8 { scale, codes } => {
