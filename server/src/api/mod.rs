@@ -2,12 +2,14 @@
 //!
 //! - `route`: which path is whose
 //! - `access`: an access request through its state machine, [`crate::access`]
+//! - `attempts`: those that are taken and not answered
 //! - `device`: heartbeats, commissioning and renewal
 //! - `space`: what Space asks of this server
 //! - `status`: `/health`, `/ready`, `/metrics`
 //! - `refusal`: the HTTP status of each reason
 
 mod access;
+mod attempts;
 mod device;
 mod refusal;
 mod route;
@@ -30,8 +32,8 @@ use crate::site::{Site, unix_ms};
 use crate::work::{SearchDone, WorkQueue};
 use crate::writer::WriterHandle;
 
-use access::Attempts;
-pub(crate) use access::loop_of;
+use attempts::Attempts;
+pub(crate) use attempts::loop_of;
 pub(crate) use refusal::refuse;
 pub(crate) use space::error as space_error;
 

@@ -34,6 +34,7 @@ mod people;
 mod person;
 mod reader;
 mod reserve;
+mod roll_over;
 mod schema;
 mod settings;
 #[cfg(test)]
@@ -66,6 +67,7 @@ pub use person::{
 };
 pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
+pub use roll_over::RollOver;
 pub use settings::SettingKey;
 pub use space::SpaceBatch;
 

@@ -12,7 +12,7 @@ use super::connection::write;
 use super::error::StoreError;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -140,6 +140,14 @@ CREATE TABLE space_people(
   held INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX space_people_gone ON space_people(gone_since) WHERE gone_since IS NOT NULL;
+";
+
+/// What hangs on the site CA before while it rolls over: fingerprints of devices' certificates, and
+/// hashes of tokens of commissioning codes.
+const V3: &str = "
+CREATE TABLE roll_over(
+  hash BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.

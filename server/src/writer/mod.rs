@@ -9,9 +9,11 @@
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
 //! - `records`: what goes into the audit
+//! - `certificates`: the site's own
 //! - `devices`: commissioning, renewal, signs of life
 
 mod carry_out;
+mod certificates;
 mod command;
 mod devices;
 mod doors;
@@ -44,6 +46,7 @@ use crate::secrets::Sealer;
 use crate::site::{Site, moment};
 use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, SettingKey, Store};
+use crate::tls::LiveTls;
 
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 pub use devices::DeviceSign;
@@ -67,6 +70,9 @@ pub struct Writer {
     config: Config,
     sealer: Sealer,
     pki: SitePki,
+    tls: Option<LiveTls>,
+    /// Certificates are left alone until then, Unix seconds: the last try failed.
+    certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
     online: Option<Online>,
 }
@@ -119,6 +125,8 @@ impl Writer {
             config,
             sealer,
             pki,
+            tls: None,
+            certificates_pause_unix_s: 0,
             import: None,
             online: None,
         })
@@ -133,6 +141,11 @@ impl Writer {
     /// Where the server listens in fact: commissioning codes carry its port.
     pub fn set_listen(&mut self, listen: SocketAddr) {
         self.config.listen = listen;
+    }
+
+    /// Where certificates that are new are put into force.
+    pub fn set_tls(&mut self, tls: LiveTls) {
+        self.tls = Some(tls);
     }
 
     /// The site's certificates.
@@ -321,8 +334,10 @@ impl Writer {
         }
     }
 
-    /// Takes what the configuration says now, but for what only a start can change.
+    /// Takes certificates and what the configuration says now, but for what only a start can
+    /// change: that stays as it is.
     fn reload(&mut self) {
+        self.pki_reload();
         let read = Config::read(self.directory.path()).map_err(WriterError::Config);
         let restarted = read.and_then(|config| {
             space::timetables(&config.timetables)?;
@@ -332,13 +347,23 @@ impl Writer {
                     config.loops,
                     config.search_threads,
                     config.kernel.clone(),
+                    config.latency_log_mib,
                 )
             };
             if fixed(&config) != fixed(&self.config) {
-                tracing::warn!("address, loops, search_threads and kernel take a restart");
+                tracing::warn!(
+                    "address, loops, search_threads, kernel and latency_log_mib take a restart"
+                );
             }
-            let listen = self.config.listen;
-            self.config = Config { listen, ..config };
+            self.config = Config {
+                address: self.config.address,
+                listen: self.config.listen,
+                loops: self.config.loops,
+                search_threads: self.config.search_threads,
+                kernel: self.config.kernel.clone(),
+                latency_log_mib: self.config.latency_log_mib,
+                ..config
+            };
             if let Some(online) = &self.online {
                 let deadline = Duration::from_millis(self.config.answer_deadline_ms);
                 online.published.site().set_answer_deadline(deadline);
@@ -354,6 +379,7 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
+        self.pki_tick();
         // A person who cannot be withdrawn now must not keep others from being erased.
         if let Err(error) = self.space_tick() {
             tracing::error!(%error, "withdrawing people who are gone from Space");
