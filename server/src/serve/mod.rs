@@ -136,7 +136,7 @@ impl Opened {
         kernel: Option<&str>,
         started: Instant,
     ) -> Result<Self, Box<dyn std::error::Error>> {
-        let directory = DataDirectory::lock(data)?;
+        let directory = DataDirectory::of_site(data)?;
         let fault = OpenOptions::new()
             .create(true)
             .append(true)

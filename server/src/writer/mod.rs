@@ -1,6 +1,7 @@
 //! The one writer: a thread that owns the store, carries out every change, and publishes it
 //! before it is acknowledged.
 //!
+//! - `check`: what a configuration says beyond its form
 //! - `command`: what the writer is asked, and the queue to ask it
 //! - `publish`: from the store's feed of changes to what is in force
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
@@ -14,6 +15,7 @@
 
 mod carry_out;
 mod certificates;
+mod check;
 mod command;
 mod devices;
 mod doors;
@@ -48,6 +50,7 @@ use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, SettingKey, Store};
 use crate::tls::LiveTls;
 
+pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
@@ -98,7 +101,7 @@ impl Writer {
     /// # Errors
     /// If the directory is no site's, is in use, or is damaged.
     pub fn offline(data: &Path) -> Result<Self, WriterError> {
-        let directory = DataDirectory::lock(data)?;
+        let directory = DataDirectory::of_site(data)?;
         let audit = Audit::open(&directory, moment(Instant::now()).unix_us)?;
         Self::open(directory, &audit)
     }
