@@ -77,7 +77,6 @@ fn refused(data: &Path, arguments: &[&str]) -> String {
 #[test]
 fn a_configuration_that_no_server_could_run_with_is_refused_when_checked() {
     for (bad, why) in [
-        (("kernel", "\"abacus\""), "abacus"),
         (
             ("timetables", "{ 1 = [\"mon-fri 25:00-26:00\"] }"),
             "timetables",
