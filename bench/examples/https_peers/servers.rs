@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use cardea::net::{Bounds, Counters, EventLoop, listener};
 use cardea::tls::{Sessions, server_config, warm_up};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -27,6 +27,9 @@ pub(crate) fn make_certificates(folder: &Path) -> Result<(), Failure> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // A name of its own: nginx' library takes a certificate that is named as its issuer for one
+    // signed by itself.
+    params.distinguished_name.push(DnType::CommonName, "peers' CA");
     let ca = params.self_signed(&key)?;
     fs::write(folder.join("ca.pem"), ca.pem())?;
     let issuer = Issuer::new(params, key);
