@@ -29,7 +29,9 @@ pub(crate) fn make_certificates(folder: &Path) -> Result<(), Failure> {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     // A name of its own: nginx' library takes a certificate that is named as its issuer for one
     // signed by itself.
-    params.distinguished_name.push(DnType::CommonName, "peers' CA");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "peers' CA");
     let ca = params.self_signed(&key)?;
     fs::write(folder.join("ca.pem"), ca.pem())?;
     let issuer = Issuer::new(params, key);

@@ -6,6 +6,7 @@ pub mod people;
 pub mod people_file;
 pub mod site;
 pub mod space;
+pub mod team;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -57,6 +58,9 @@ pub enum Command {
     /// Shows, renews and rolls over the site's own certificates.
     #[command(subcommand)]
     Pki(PkiCommand),
+    /// Adds, lists and removes who works with the console.
+    #[command(subcommand)]
+    Team(team::TeamCommand),
     /// Shows access attempts.
     #[command(subcommand)]
     Audit(AuditCommand),
