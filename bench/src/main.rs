@@ -83,6 +83,7 @@ enum GalleryShape {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Pass {
     Plane,
+    Leading,
     Int8,
 }
 
@@ -135,6 +136,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             let survivors = match pass {
                 Pass::Plane => {
                     let mut pass = PlanePass::new(kernel, *rows, *batch, 256, 256);
+                    (0..*times).map(|_| pass.run()).sum::<usize>()
+                }
+                Pass::Leading => {
+                    let mut pass = PlanePass::leading(kernel, *rows, *batch, 256, 256);
                     (0..*times).map(|_| pass.run()).sum::<usize>()
                 }
                 Pass::Int8 => {

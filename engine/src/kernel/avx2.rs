@@ -20,7 +20,7 @@
 //! The fixed order of `score`: one register of 8 lanes a pair, multiply then add, then its tree.
 //! Four rows by three probes keep 12 sums in flight, which hides the additions' latency.
 
-mod plane;
+pub(super) mod plane;
 
 use super::{Int8Scan, Scores, Survivor, Work};
 use crate::DIM;

@@ -173,8 +173,7 @@ fn add_group<const P: usize>(
     scales: &[i32; P],
 ) {
     for p in 0..P {
-        let shift_i32x8 = _mm256_set1_epi32(scales[p]);
-        let scaled_i32x8 = _mm256_sllv_epi32(group_i32x8[p], shift_i32x8);
+        let scaled_i32x8 = _mm256_sll_epi32(group_i32x8[p], _mm_cvtsi32_si128(scales[p]));
         sums_i32x8[p] = _mm256_add_epi32(sums_i32x8[p], scaled_i32x8);
     }
 }

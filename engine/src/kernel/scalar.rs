@@ -57,7 +57,7 @@ fn plane(
     for (block, (lines, numbers)) in blocks.enumerate() {
         for (number, probe) in probes.iter().enumerate() {
             let reaches =
-                |&row: &usize| plane_sum(plane.geometry, lines, numbers, row, probe) >= probe.floor;
+                |&row: &usize| plane_sum(plane.read, lines, numbers, row, probe) >= probe.floor;
             let mask = (0..BLOCK_ROWS)
                 .filter(reaches)
                 .fold(0, |mask, row| mask | 1 << row);
@@ -76,7 +76,7 @@ fn plane_sum(
 ) -> i32 {
     let lines4 = geometry.dims4 / 8;
     let mut sum = 0;
-    for (at, line) in lines.iter().enumerate() {
+    for (at, line) in lines[..geometry.lines()].iter().enumerate() {
         let bits = if at < lines4 { 4 } else { 2 };
         let group = if at < lines4 {
             at / 4

@@ -1,15 +1,28 @@
-//! Probes of a plane scan, grouped so that a group shares the unpacking of the rows, with their
-//! codes in the order in which the lines come: the inner loop walks forward and checks nothing.
+//! Probes of a plane scan, grouped so that a group shares the loads of the rows, with their codes in
+//! the order in which the lines come: the inner loop walks forward and checks nothing.
+//!
+//! Up to three probes unpack each line in registers ([`Tile::walk`]). More share the unpacking of a
+//! whole block into first-level cache, one code a byte ([`walk_unpacked`]): it is paid once, and what
+//! survives comes block by block, so that the next pass meets rows that are near in memory.
 
 use super::{PlaneScan, Survivor};
 use crate::DIM;
-use crate::plane::{Line, PlaneProbe, PlaneRows};
+use crate::limits::PROBES_MAX;
+use crate::plane::{BLOCK_ROWS, Line, PlaneProbe, PlaneRows};
 use bytemuck::must_cast_ref;
 
 /// Blocks that stay in the second-level cache (200 KB) while all probes walk over them.
 const CACHED_BLOCKS: usize = 64;
 /// Lines of a group of dimensions, of 4 or of 2 bits.
 pub(super) const GROUP_LINES: usize = 4;
+
+/// One code of 4 dimensions of 16 rows, a byte each.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Step(pub(super) [[u8; 32]; 2]);
+
+/// An unpacked block: 4-bit steps first.
+pub(super) type Steps = [Step; DIM / 4];
 
 /// `P` probes; `T` holds four codes of one probe in the form that a tier multiplies by.
 pub(super) struct Tile<T, const P: usize> {
@@ -40,10 +53,7 @@ impl<T: Copy, const MANY: usize> Tiles<T, MANY> {
         scale: fn(u8) -> i32,
     ) -> Self {
         const { assert!(MANY == 4 || MANY == 8) };
-        let lines = (
-            scan.plane.geometry.dims4 / 8,
-            scan.plane.geometry.dims2 / 16,
-        );
+        let lines = (scan.plane.read.dims4 / 8, scan.plane.read.dims2 / 16);
         let (many, rest) = scan.probes.as_chunks::<MANY>();
         let at_four = many.len() * MANY;
         let (four, rest) = rest.split_at(rest.len() & 4);
@@ -103,12 +113,7 @@ impl<T: Copy, const P: usize> Tile<T, P> {
         survivors: &mut Vec<Survivor>,
         masks: impl Fn(&Self, &[Line], &[Line], &Line) -> [u32; P],
     ) {
-        let blocks = plane
-            .lines
-            .chunks_exact(plane.geometry.lines())
-            .zip(plane.numbers);
-        for (block, (lines, numbers)) in blocks.enumerate() {
-            let (lines4, lines2) = lines.split_at(plane.geometry.dims4 / 8);
+        for (block, (lines4, lines2, numbers)) in blocks(plane).enumerate() {
             let masks = masks(self, lines4, lines2, numbers);
             for (probe, &mask) in masks.iter().enumerate() {
                 if mask != 0 {
@@ -118,6 +123,97 @@ impl<T: Copy, const P: usize> Tile<T, P> {
             }
         }
     }
+}
+
+/// Which rows of one block survive for which probe: four probes of 16 rows a word.
+struct BlockMasks {
+    words: [u64; PROBES_MAX / 4],
+    /// What a block yields, and room for what [`Self::take`] writes too much.
+    survivors: [Survivor; PROBES_MAX * BLOCK_ROWS + AT_ONCE],
+}
+
+/// Survivors that are written without looking whether there are as many: in a batch every word has
+/// about three, and a branch for each would be guessed wrong half of the time.
+const AT_ONCE: usize = 4;
+
+impl BlockMasks {
+    fn new() -> Self {
+        Self {
+            words: [0; PROBES_MAX / 4],
+            survivors: [Survivor { row: 0, probe: 0 }; PROBES_MAX * BLOCK_ROWS + AT_ONCE],
+        }
+    }
+
+    #[inline(always)]
+    fn set<const P: usize>(&mut self, first: usize, masks: [u32; P]) {
+        for (word, four) in masks.as_chunks::<4>().0.iter().enumerate() {
+            let low = u64::from(four[0] | four[1] << 16);
+            let high = u64::from(four[2] | four[3] << 16);
+            self.words[first / 4 + word] = low | high << 32;
+        }
+    }
+
+    /// Appends the survivors of the block whose first row is `row`, without padding.
+    #[inline(always)]
+    fn take(&mut self, survivors: &mut Vec<Survivor>, rows: usize, row: usize) {
+        let valid = u64::MAX >> (64 - 16.min(rows - row)) & 0xffff;
+        let valid = valid * 0x0001_0001_0001_0001;
+        let mut count = 0;
+        for (word, bits) in self.words.iter_mut().enumerate() {
+            let mut left = std::mem::take(bits) & valid;
+            while left != 0 {
+                for _ in 0..AT_ONCE {
+                    // Of no bits left this is 64 and not counted.
+                    let bit = left.trailing_zeros();
+                    self.survivors[count] = Survivor {
+                        row: row as u32 + bit % 16,
+                        probe: word as u32 * 4 + bit / 16,
+                    };
+                    count += usize::from(left != 0);
+                    left &= left.wrapping_sub(1);
+                }
+            }
+        }
+        survivors.extend_from_slice(&self.survivors[..count]);
+    }
+}
+
+/// Calls `unpack` for each block, and `masks` for each tile with its 4-bit steps, 2-bit steps and
+/// numbers; keeps the rows of the masks.
+#[inline(always)]
+pub(super) fn walk_unpacked<T: Copy, const P: usize>(
+    tiles: &[Tile<T, P>],
+    plane: PlaneRows<'_>,
+    first_block: usize,
+    survivors: &mut Vec<Survivor>,
+    unpack: impl Fn(&[Line], &[Line], &mut Steps),
+    masks: impl Fn(&Tile<T, P>, &[Step], &[Step], &Line) -> [u32; P],
+) {
+    if tiles.is_empty() {
+        return;
+    }
+    let mut steps = [Step([[0; 32]; 2]); DIM / 4];
+    let mut kept = BlockMasks::new();
+    for (block, (lines4, lines2, numbers)) in blocks(plane).enumerate() {
+        unpack(lines4, lines2, &mut steps);
+        let (steps4, rest) = steps.split_at(lines4.len() * 2);
+        let steps2 = &rest[..lines2.len() * 4];
+        for tile in tiles {
+            kept.set(tile.first, masks(tile, steps4, steps2, numbers));
+        }
+        kept.take(survivors, plane.rows, (first_block + block) * BLOCK_ROWS);
+    }
+}
+
+/// The lines of each block that are read, 4 bits and 2 bits, and its numbers.
+#[inline(always)]
+fn blocks(plane: PlaneRows<'_>) -> impl Iterator<Item = (&[Line], &[Line], &Line)> {
+    let (lines4, lines2) = (plane.read.dims4 / 8, plane.read.dims2 / 16);
+    let blocks = plane.lines.chunks_exact(plane.geometry.lines());
+    blocks.zip(plane.numbers).map(move |(lines, numbers)| {
+        let (four, rest) = lines.split_at(lines4);
+        (four, &rest[..lines2], numbers)
+    })
 }
 
 /// A scan in parts that stay in the cache, each with the number of its first block.
