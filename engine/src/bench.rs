@@ -91,6 +91,7 @@ impl PlanePass {
             plane,
             probes: &self.probes,
             survivors: &mut self.survivors,
+            then: None,
         };
         self.kernel.run(Work::Plane(scan));
         self.survivors.len()

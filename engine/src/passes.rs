@@ -6,7 +6,8 @@
 //! there to int8 at once.
 
 use crate::gallery::Plane;
-use crate::kernel::{Kernel, PlaneScan, Survivor, Work};
+use crate::int8::{Int8Probe, Int8Rows};
+use crate::kernel::{Int8Next, Kernel, PlaneScan, Survivor, Work};
 use crate::plane::{Geometry, PlaneProbe};
 use crate::planner::{LEADING_SURVIVORS_MAX, SURVIVORS_MAX};
 use crate::{DIM, Embedding, Threshold};
@@ -57,13 +58,14 @@ impl Passes {
         Some(Self { leading, ..passes })
     }
 
-    /// Lists the rows that the plane could not discard. False if nothing is listed, because int8
-    /// should look at all of them.
+    /// Lists the rows that neither the plane nor int8 could discard. False if nothing is done,
+    /// because int8 should look at every row.
     pub(crate) fn run(
         &self,
         plane: &Plane,
         kernel: Kernel,
         rows: Range<usize>,
+        int8: (Int8Rows<'_>, &[Int8Probe]),
         survivors: &mut Vec<Survivor>,
     ) -> bool {
         let leading = self.leading.as_ref().filter(|pass| !pass.is_idle());
@@ -72,12 +74,18 @@ impl Passes {
             return false;
         }
         let most = (rows.len() * pass.probes.len()) as f64 * pass.survivors_max;
+        let mut listed = 0;
         kernel.run(Work::Plane(PlaneScan {
             plane: plane.rows(rows, pass.read),
             probes: &pass.probes,
             survivors,
+            then: Some(Int8Next {
+                rows: int8.0,
+                probes: int8.1,
+                listed: &mut listed,
+            }),
         }));
-        if survivors.len() as f64 > most {
+        if listed as f64 > most {
             pass.is_idle.store(true, Ordering::Relaxed);
         }
         true

@@ -169,21 +169,19 @@ impl SearchPass {
         lists: &mut [Shortlist],
     ) -> Result<(), GalleryError> {
         let first = rows.start;
-        let int8 = snapshot.int8(rows.clone());
-        let listed = match (snapshot.plane(), &self.plane) {
-            (Some(plane), Some(passes)) => passes.run(plane, self.kernel, rows, survivors),
+        let int8 = (snapshot.int8(rows.clone()), &self.int8[..]);
+        let is_done = match (snapshot.plane(), &self.plane) {
+            (Some(plane), Some(passes)) => passes.run(plane, self.kernel, rows, int8, survivors),
             _ => false,
         };
-        let scan = Int8Scan {
-            rows: int8,
-            probes: &self.int8,
-            survivors,
-        };
-        self.kernel.run(if listed {
-            Work::Int8Listed(scan)
-        } else {
-            Work::Int8(scan)
-        });
+        if !is_done {
+            let (rows, probes) = int8;
+            self.kernel.run(Work::Int8(Int8Scan {
+                rows,
+                probes,
+                survivors,
+            }));
+        }
         for survivor in survivors.iter() {
             let row = first + survivor.row as usize;
             if self.view.is_withdrawn(row) {

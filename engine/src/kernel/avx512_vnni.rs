@@ -17,7 +17,7 @@
 //! f32 is AVX2's.
 
 use super::avx2::plane::unpack;
-use super::tile::{GROUP_LINES, Step, Tile, Tiles, cached_parts, walk_unpacked};
+use super::tile::{GROUP_LINES, Part, Step, Tile, Tiles, scan_parts};
 use super::{Int8Scan, PEAK_CHAINS, PlaneScan, Survivor, Work, avx2};
 use crate::DIM;
 use crate::int8::Int8Probe;
@@ -48,7 +48,6 @@ pub(super) fn run(work: Work<'_>) {
         Work::Plane(scan) => plane(scan),
         Work::Peak(rounds) => peak(rounds),
         Work::Int8(scan) => int8(scan),
-        Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, probe)),
         work @ Work::Scores(_) => avx2::run(work),
     }
 }
@@ -93,34 +92,24 @@ fn int8_dot(row: &[i8; DIM], probe: &Int8Probe) -> i32 {
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
 fn plane(scan: PlaneScan<'_>) {
     let tiles = Tiles::<i32, 8>::new(&scan, must_cast, i32::from);
-    let PlaneScan {
-        plane, survivors, ..
-    } = scan;
-    for (first, part) in cached_parts(plane) {
-        walk_unpacked(
+    let walk = |part: Part<'_>, survivors: &mut Vec<Survivor>| {
+        part.walk_unpacked(
             &tiles.many,
-            part,
-            first,
             survivors,
             |lines4, lines2, steps| unpack(lines4, lines2, steps),
             |tile, steps4, steps2, n| unpacked_masks(tile, steps4, steps2, n),
         );
         if let Some(tile) = &tiles.four {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
+            part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
         if let Some(tile) = &tiles.two {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
+            part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
         if let Some(tile) = &tiles.one {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
+            part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
-    }
+    };
+    scan_parts(scan, walk, |row, probe| int8_dot(row, probe));
 }
 
 /// Per chain and round one `vpdpbusd`: 128 operations.

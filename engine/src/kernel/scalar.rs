@@ -10,7 +10,6 @@ use std::hint::black_box;
 pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Int8(scan) => int8(scan),
-        Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, &probe.codes)),
         Work::Plane(scan) => plane(scan),
         Work::Peak(rounds) => peak(rounds),
         Work::Scores(scores) => self::scores(scores),
@@ -48,8 +47,10 @@ fn plane(
         plane,
         probes,
         survivors,
+        then,
     }: PlaneScan<'_>,
 ) {
+    let start = survivors.len();
     let blocks = plane
         .lines
         .chunks_exact(plane.geometry.lines())
@@ -63,6 +64,9 @@ fn plane(
                 .fold(0, |mask, row| mask | 1 << row);
             PlaneScan::keep(survivors, plane.rows, block, number, mask);
         }
+    }
+    if let Some(mut then) = then {
+        then.retain(survivors, start, |row, probe| int8_dot(row, &probe.codes));
     }
 }
 

@@ -69,6 +69,7 @@ impl Built {
             plane,
             probes,
             survivors: &mut survivors,
+            then: None,
         }));
         survivors.sort();
         survivors
@@ -221,6 +222,7 @@ fn the_largest_sums_do_not_saturate() {
                     plane,
                     probes: &probes,
                     survivors: &mut survivors,
+                    then: None,
                 };
                 kernel.run(Work::Plane(scan));
                 survivors.sort();

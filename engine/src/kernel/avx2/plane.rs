@@ -14,8 +14,9 @@
 //! registers for four or eight probes reached 210 Gop/s against 300, because it needs more
 //! registers than there are.
 
-use super::super::tile::{GROUP_LINES, Step, Steps, Tile, Tiles, cached_parts, walk_unpacked};
-use super::super::{PEAK_CHAINS, PlaneScan};
+use super::super::tile::{GROUP_LINES, Part, Step, Steps, Tile, Tiles, scan_parts};
+use super::super::{PEAK_CHAINS, PlaneScan, Survivor};
+use super::int8_dot;
 use crate::plane::{BLOCK_ROWS, Line};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
@@ -27,29 +28,25 @@ const MANY: usize = 4;
 #[target_feature(enable = "avx2")]
 pub(super) fn plane(scan: PlaneScan<'_>) {
     let tiles = Tiles::<i32, MANY>::new(&scan, must_cast, |shift| must_cast([1i16 << shift; 2]));
-    let PlaneScan {
-        plane, survivors, ..
-    } = scan;
-    for (first, part) in cached_parts(plane) {
-        walk_unpacked(
+    let walk = |part: Part<'_>, survivors: &mut Vec<Survivor>| {
+        part.walk_unpacked(
             &tiles.many,
-            part,
-            first,
             survivors,
             |lines4, lines2, steps| unpack(lines4, lines2, steps),
             |tile, steps4, steps2, n| reaching(tile, unpacked_sums(tile, steps4, steps2, n)),
         );
         if let Some(tile) = &tiles.two {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
+            part.walk(tile, survivors, |tile, l4, l2, n| {
                 reaching(tile, packed_sums(tile, l4, l2, n))
             });
         }
         if let Some(tile) = &tiles.one {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
+            part.walk(tile, survivors, |tile, l4, l2, n| {
                 reaching(tile, packed_sums(tile, l4, l2, n))
             });
         }
-    }
+    };
+    scan_parts(scan, walk, |row, probe| int8_dot(row, &probe.codes));
 }
 
 /// The rows of a block that may reach the threshold, by probe.
