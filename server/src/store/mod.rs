@@ -15,6 +15,7 @@
 //! changes         the feed, by generation        settings of the site
 //! reader          what is visible, in bulk       backup   online copy
 //! space           who Space names, and who is gone from it
+//! team            who works with the console, sessions, tokens of the API
 //! reserve         disk space kept for withdrawals
 //! ```
 
@@ -34,11 +35,13 @@ mod people;
 mod person;
 mod reader;
 mod reserve;
+mod role;
 mod schema;
 mod settings;
 #[cfg(test)]
 pub(crate) mod small_disk;
 mod space;
+mod team;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -66,8 +69,10 @@ pub use person::{
 };
 pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
+pub use role::{Role, Scope, Scopes};
 pub use settings::SettingKey;
 pub use space::SpaceBatch;
+pub use team::{ApiToken, Member, NewApiToken, SecretHash, secret_hash};
 
 use std::time::Duration;
 
