@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,9 +56,22 @@ pub struct Config {
     /// right that hangs on a table not described here is denied.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timetables: BTreeMap<String, Vec<String>>,
+    /// A certificate for browsers that ask for one of its names; devices never see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_certificate: Option<CertificateFiles>,
     /// Takes Space's stream of events, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space_events: Option<SpaceEvents>,
+}
+
+/// A certificate and its key, PEM files; their paths are taken from the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// The certificate, then those of its issuers.
+    pub chain: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// Where Space's stream of events comes in. It has neither key nor encryption: what it says is
@@ -122,6 +135,7 @@ impl Config {
             audit_days: audit_days(),
             latency_log_mib: latency_log_mib(),
             timetables: BTreeMap::new(),
+            console_certificate: None,
             space_events: None,
         }
     }

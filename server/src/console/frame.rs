@@ -134,13 +134,6 @@ impl Frame {
         }
     }
 
-    /// The same with a notice.
-    #[must_use]
-    pub(super) fn with(mut self, notice: Notice) -> Self {
-        self.notice = Some(notice);
-        self
-    }
-
     /// The text of a key.
     pub(super) fn t(&self, key: &str) -> &'static str {
         self.language.text(key)

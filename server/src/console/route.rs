@@ -66,7 +66,11 @@ pub(super) enum Found<'a> {
 }
 
 /// Finds the route of a request.
-pub(super) fn find<'a>(routes: impl Iterator<Item = &'a Route>, method: Method, path: &str) -> Found<'a> {
+pub(super) fn find<'a>(
+    routes: impl Iterator<Item = &'a Route>,
+    method: Method,
+    path: &str,
+) -> Found<'a> {
     let mut methods = Vec::new();
     for route in routes {
         let Some(places) = places(route.path, path) else {

@@ -63,7 +63,11 @@ pub(super) fn of_cookie(
 ///
 /// # Errors
 /// Those of a read.
-pub(super) fn of_authorization(desk: &Desk, shown: &str, now_unix_s: i64) -> Result<Option<Who>, Failure> {
+pub(super) fn of_authorization(
+    desk: &Desk,
+    shown: &str,
+    now_unix_s: i64,
+) -> Result<Option<Who>, Failure> {
     let Some((scheme, secret)) = shown.split_once(' ') else {
         return Ok(None);
     };

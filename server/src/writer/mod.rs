@@ -14,6 +14,7 @@
 //! - `certificates`: the site's own
 //! - `devices`: commissioning, renewal, signs of life
 
+mod browsers;
 mod carry_out;
 mod certificates;
 mod check;
@@ -395,6 +396,7 @@ impl Writer {
                 let deadline = Duration::from_millis(self.config.answer_deadline_ms);
                 online.published.site().set_answer_deadline(deadline);
             }
+            self.browsers_reload();
             self.space_events_restart();
             self.space_restart()
         });

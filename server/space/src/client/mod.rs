@@ -16,8 +16,8 @@
 
 mod caller;
 mod monitor;
-mod probe;
 mod opener;
+mod probe;
 mod shared;
 mod syncer;
 

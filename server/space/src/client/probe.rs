@@ -16,9 +16,17 @@ pub fn probe(endpoint: &Endpoint, deadline: Instant) -> Probe {
     endpoint.resolve();
     let unix_s = || {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        since.map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        })
     };
-    ask(endpoint, &mut Caller::default(), deadline, &|| true, &unix_s)
+    ask(
+        endpoint,
+        &mut Caller::default(),
+        deadline,
+        &|| true,
+        &unix_s,
+    )
 }
 
 pub(super) fn ask(

@@ -53,9 +53,9 @@ impl fmt::Display for PageError {
             }
             Self::Fault(Fault::Deadline) => f.write_str("no answer in time"),
             Self::Fault(Fault::Closed) => f.write_str("the connection ended without an answer"),
-            Self::Fault(
-                Fault::Tls(why) | Fault::Socket(why) | Fault::Http(why),
-            ) => write!(f, "the connection failed: {why}"),
+            Self::Fault(Fault::Tls(why) | Fault::Socket(why) | Fault::Http(why)) => {
+                write!(f, "the connection failed: {why}")
+            }
             Self::Fault(
                 fault @ (Fault::TooLarge(_)
                 | Fault::Frame
@@ -110,7 +110,10 @@ fn resolved(from: &Uri, to: &str) -> Result<String, PageError> {
     if to.starts_with("https://") {
         return Ok(to.to_owned());
     }
-    match (to.starts_with('/') && !to.starts_with("//"), from.authority()) {
+    match (
+        to.starts_with('/') && !to.starts_with("//"),
+        from.authority(),
+    ) {
         (true, Some(authority)) => Ok(format!("https://{authority}{to}")),
         _ => Err(PageError::Redirect),
     }
@@ -137,7 +140,10 @@ fn get(uri: &Uri, roots: &[u8], deadline: Instant) -> Result<Got, PageError> {
 
 fn render(uri: &Uri) -> Result<(Vec<u8>, Exchange<state::RecvResponse>), Fault> {
     let request = Request::get(uri)
-        .header(ACCEPT, "text/html, text/plain, application/pdf;q=0.5, */*;q=0.1")
+        .header(
+            ACCEPT,
+            "text/html, text/plain, application/pdf;q=0.5, */*;q=0.1",
+        )
         .header(USER_AGENT, "Cardea")
         .header("connection", "close")
         .body(())
@@ -229,7 +235,14 @@ mod tests {
 
     #[test]
     fn only_https_is_asked_and_redirects_stay_there() {
-        for other in ["http://a.example/", "a.example", "https://", "ftp://a/", "", "https:///x"] {
+        for other in [
+            "http://a.example/",
+            "a.example",
+            "https://",
+            "ftp://a/",
+            "",
+            "https:///x",
+        ] {
             assert_eq!(checked(other), Err(PageError::Address), "{other}");
         }
         let from = checked("https://a.example:8443/x").unwrap();

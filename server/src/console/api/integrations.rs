@@ -31,50 +31,82 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     Operation::new(
         (Method::Put, SPACE, Scope::Integrations),
-        ("spaceSet", "Sets Space up and asks it; keys that are left out are kept or made."),
+        (
+            "spaceSet",
+            "Sets Space up and asks it; keys that are left out are kept or made.",
+        ),
         (200, saved_schema),
         space_set,
     )
     .body(new_space_schema),
     Operation::new(
         (Method::Delete, SPACE, Scope::Integrations),
-        ("spaceRemove", "Takes Space's set-up away: the store's own rights decide."),
+        (
+            "spaceRemove",
+            "Takes Space's set-up away: the store's own rights decide.",
+        ),
         (200, schema::done),
         space_remove,
     ),
     Operation::new(
-        (Method::Post, "/api/v1/integrations/space/test", Scope::Integrations),
+        (
+            Method::Post,
+            "/api/v1/integrations/space/test",
+            Scope::Integrations,
+        ),
         ("spaceTest", "Asks Space as it is set up."),
         (200, saved_schema),
         space_test,
     ),
     Operation::new(
-        (Method::Post, "/api/v1/integrations/space/sync", Scope::Integrations),
+        (
+            Method::Post,
+            "/api/v1/integrations/space/sync",
+            Scope::Integrations,
+        ),
         ("spaceSync", "Begins a sync with Space."),
         (200, schema::done),
         space_sync,
     ),
     Operation::new(
-        (Method::Post, "/api/v1/integrations/space/keys/{}", Scope::Integrations),
+        (
+            Method::Post,
+            "/api/v1/integrations/space/keys/{}",
+            Scope::Integrations,
+        ),
         ("spaceKey", "Makes the key `ship` or `face` anew."),
         (200, key_schema),
         space_key,
     )
     .places(&["key"]),
     Operation::new(
-        (Method::Get, "/api/v1/integrations/space/install-script", Scope::Integrations),
-        ("spaceInstallScript", "The script for Space's machine, as a text in JSON."),
+        (
+            Method::Get,
+            "/api/v1/integrations/space/install-script",
+            Scope::Integrations,
+        ),
+        (
+            "spaceInstallScript",
+            "The script for Space's machine, as a text in JSON.",
+        ),
         (200, script_schema),
         script,
     ),
     Operation::new(
         (Method::Get, "/api/v1/integrations/enrolment", Scope::Read),
-        ("enrolmentServiceShow", "The company in charge and its privacy policy."),
+        (
+            "enrolmentServiceShow",
+            "The company in charge and its privacy policy.",
+        ),
         (200, enrolment_schema),
         enrolment_show,
     ),
     Operation::new(
-        (Method::Put, "/api/v1/integrations/enrolment", Scope::Integrations),
+        (
+            Method::Put,
+            "/api/v1/integrations/enrolment",
+            Scope::Integrations,
+        ),
         (
             "enrolmentServiceSet",
             "Sets company and privacy policy, which must say how biometric data is used.",
@@ -102,7 +134,10 @@ fn states_schema() -> Value {
 fn space_fields() -> Vec<(&'static str, Value)> {
     vec![
         ("host", schema::name(253)),
-        ("port", json!({"type": "integer", "minimum": 1, "maximum": 65_535})),
+        (
+            "port",
+            json!({"type": "integer", "minimum": 1, "maximum": 65_535}),
+        ),
         ("transport", schema::one_of(&["https", "tcp"])),
         ("fingerprint", schema::text_or_null()),
         ("ca_pem", schema::text_or_null()),

@@ -172,7 +172,9 @@ pub(super) fn add(desk: &Desk, call: &Call, more: &[Name]) -> Result<(), Failure
 /// Those of the writer.
 pub(super) fn forget(desk: &Desk, call: &Call, gone: Name) -> Result<(), Failure> {
     let before = desk.text(SettingKey::INTEGRATIONS_ADDED)?;
-    let names = before.split_whitespace().filter(|name| *name != gone.name());
+    let names = before
+        .split_whitespace()
+        .filter(|name| *name != gone.name());
     let names = names.map(str::to_owned).collect();
     desk.ask(call, Request::IntegrationsAdded { names })?;
     Ok(())

@@ -23,7 +23,13 @@ const ADDRESS_BYTES_MAX: usize = 1_024;
 const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// One of these is in every text that names biometric data in one of the console's languages.
 const NAMES_BIOMETRY: [&str; 7] = [
-    "biometr", "biométr", "biomètr", "بيومتر", "قياسات حيوية", "القياسات الحيوية", "البصمة",
+    "biometr",
+    "biométr",
+    "biomètr",
+    "بيومتر",
+    "قياسات حيوية",
+    "القياسات الحيوية",
+    "البصمة",
 ];
 
 /// What came of looking at the page.
@@ -119,7 +125,12 @@ pub(crate) fn state(desk: &Desk) -> Result<State, Failure> {
 ///
 /// # Errors
 /// [`Failure::Refused`] if one of them is missing; those of the writer.
-pub(crate) fn save(desk: &Desk, call: &Call, company: &str, address: &str) -> Result<Check, Failure> {
+pub(crate) fn save(
+    desk: &Desk,
+    call: &Call,
+    company: &str,
+    address: &str,
+) -> Result<Check, Failure> {
     if company.trim().is_empty() || address.is_empty() || address.len() > ADDRESS_BYTES_MAX {
         return Err(Failure::Refused(call.t("enrolment.both").to_owned()));
     }

@@ -28,7 +28,9 @@ pub(crate) fn setup(desk: &Desk) -> Result<Option<SpaceSetup>, Failure> {
         return Ok(None);
     };
     let setup = serde_json::from_slice(&json);
-    setup.map(Some).map_err(|_| Failure::Broken("the setting of Space is damaged".to_owned()))
+    setup
+        .map(Some)
+        .map_err(|_| Failure::Broken("the setting of Space is damaged".to_owned()))
 }
 
 /// How it is.
@@ -187,7 +189,11 @@ impl Seen {
 }
 
 /// The settings in Space that must be right, each with what the server sees of it.
-pub(crate) fn checks(desk: &Desk, setup: Option<&SpaceSetup>, state: &State) -> Vec<(&'static str, Seen)> {
+pub(crate) fn checks(
+    desk: &Desk,
+    setup: Option<&SpaceSetup>,
+    state: &State,
+) -> Vec<(&'static str, Seen)> {
     let https = setup.is_some_and(|setup| setup.transport == Transport::Https);
     let (answers, refuses) = (
         state.indicator == Indicator::Connected,
@@ -202,7 +208,10 @@ pub(crate) fn checks(desk: &Desk, setup: Option<&SpaceSetup>, state: &State) -> 
     vec![
         ("https", seen(https && (answers || refuses), over_tcp)),
         ("ship", seen(answers, false)),
-        ("authentication", seen(https && answers, refuses || over_tcp)),
+        (
+            "authentication",
+            seen(https && answers, refuses || over_tcp),
+        ),
         ("face-tab", seen(desk.parts().site.space_asked(), false)),
         ("no-sleep", Seen::Unknown),
     ]

@@ -15,7 +15,11 @@ use crate::store::Scope;
 pub(super) const ROUTES: &[Route] = &[
     get(HERE, Scope::Read, page),
     post(HERE, Scope::Integrations, save),
-    post("/console/integrations/enrolment/check", Scope::Integrations, check),
+    post(
+        "/console/integrations/enrolment/check",
+        Scope::Integrations,
+        check,
+    ),
 ];
 
 const HERE: &str = "/console/integrations/enrolment";

@@ -18,10 +18,26 @@ use crate::store::Scope;
 pub(super) const ROUTES: &[Route] = &[
     get(HERE, Scope::Read, page),
     post(HERE, Scope::Integrations, save),
-    post("/console/integrations/space/test", Scope::Integrations, test),
-    post("/console/integrations/space/sync", Scope::Integrations, sync),
-    post("/console/integrations/space/key/{}", Scope::Integrations, rotate),
-    post("/console/integrations/space/remove", Scope::Integrations, remove),
+    post(
+        "/console/integrations/space/test",
+        Scope::Integrations,
+        test,
+    ),
+    post(
+        "/console/integrations/space/sync",
+        Scope::Integrations,
+        sync,
+    ),
+    post(
+        "/console/integrations/space/key/{}",
+        Scope::Integrations,
+        rotate,
+    ),
+    post(
+        "/console/integrations/space/remove",
+        Scope::Integrations,
+        remove,
+    ),
     get(
         "/console/integrations/space/install-script",
         Scope::Integrations,
@@ -105,7 +121,11 @@ impl Entered {
             return Err(refused("space.no-host"));
         }
         let port = self.port.parse().ok().filter(|port| *port > 0);
-        let trust = match (self.over_tcp, self.ca_pem.is_empty(), self.fingerprint.is_empty()) {
+        let trust = match (
+            self.over_tcp,
+            self.ca_pem.is_empty(),
+            self.fingerprint.is_empty(),
+        ) {
             (true, ..) | (false, true, true) => None,
             (false, false, _) => Some(SpaceTrust::CaPem(self.ca_pem.clone())),
             (false, true, false) => Some(SpaceTrust::Fingerprint(self.fingerprint.clone())),
@@ -118,7 +138,9 @@ impl Entered {
                 false => Transport::Https,
             },
             trust,
-            email_field: (1..=5).contains(&self.email_field).then_some(self.email_field),
+            email_field: (1..=5)
+                .contains(&self.email_field)
+                .then_some(self.email_field),
             ship_key: call.form.text("ship_key").to_owned(),
             face_key: String::new(),
         })
