@@ -22,6 +22,8 @@ pub enum Entity {
     Import,
     /// An audit record.
     Record,
+    /// An invitation to enrol.
+    Invitation,
 }
 
 /// Why an operation of the store or the audit failed. Nothing was changed then, unless said.
@@ -159,6 +161,7 @@ impl fmt::Display for Entity {
             Self::Command => "command",
             Self::Import => "import",
             Self::Record => "audit record",
+            Self::Invitation => "invitation",
         })
     }
 }
