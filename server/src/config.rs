@@ -193,7 +193,10 @@ impl Config {
         )?;
         if let Some(extractor) = &config.extractor {
             let timeouts = 1..=EXTRACTOR_TIMEOUT_S_MAX;
-            let sound = extractor.command.first().is_some_and(|program| !program.is_empty())
+            let sound = extractor
+                .command
+                .first()
+                .is_some_and(|program| !program.is_empty())
                 && timeouts.contains(&extractor.timeout_s)
                 && (16..=EXTRACTOR_MEMORY_MIB_MAX).contains(&extractor.memory_mib);
             let allowed = "a command, timeout_s 1 to 120, memory_mib 16 to 65536";

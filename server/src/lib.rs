@@ -12,6 +12,7 @@ pub mod cli;
 pub mod completions;
 pub mod config;
 pub mod directory;
+pub mod enrol;
 pub mod error;
 pub mod histograms;
 pub mod http;

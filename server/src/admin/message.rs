@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::enrol::EnrolAsk;
 use crate::space::SpaceSetup;
 
 /// A request: one line. An import is the requests `import_begin`, `import_add`.., `import_commit`
@@ -99,6 +100,11 @@ pub enum Request {
     SpaceKeys,
     /// The script for Space's machine.
     SpaceInstallScript,
+    /// Enrolment: set up, invite, follow.
+    Enrol {
+        /// What.
+        ask: EnrolAsk,
+    },
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -128,6 +134,7 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
+            Self::Enrol { ask } => return ask.change(),
             Self::ImportBegin
             | Self::ImportAdd { .. }
             | Self::PeopleList { .. }

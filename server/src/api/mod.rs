@@ -3,12 +3,14 @@
 //! - `route`: which path is whose
 //! - `access`: an access request through its state machine, [`crate::access`]
 //! - `device`: heartbeats, commissioning and renewal
+//! - `enrol`: what a device captured of somebody who is to be enrolled
 //! - `space`: what Space asks of this server
 //! - `status`: `/health`, `/ready`, `/metrics`
 //! - `refusal`: the HTTP status of each reason
 
 mod access;
 mod device;
+mod enrol;
 mod refusal;
 mod route;
 mod space;
@@ -32,7 +34,7 @@ use crate::writer::WriterHandle;
 
 use access::Attempts;
 pub(crate) use access::loop_of;
-pub(crate) use refusal::refuse;
+pub(crate) use refusal::{refuse, response as device_response};
 pub(crate) use space::error as space_error;
 
 use device::Seen;
@@ -168,6 +170,7 @@ impl Service for Api {
             Ok(Route::Heartbeat) => replies.push(id, self.heartbeat(peer, &request)),
             Ok(Route::Commission) => self.commission(id, &request, replies),
             Ok(Route::Renew) => self.renew(id, peer, &request, replies),
+            Ok(Route::Enrol) => self.enrol(id, peer, &request, replies),
             Ok(Route::Space) => self.space(id, &request, replies),
             Ok(Route::SpaceOpenApi) => replies.push(id, space::openapi()),
             Ok(Route::Health) => replies.push(id, status::health(&self.site)),

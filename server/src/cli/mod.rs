@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod enrol;
 pub mod init;
 pub mod latency;
 pub mod people;
@@ -54,6 +55,9 @@ pub enum Command {
     /// Connects Salto Space.
     #[command(subcommand)]
     Space(SpaceCommand),
+    /// Invites people to enrol, and follows them.
+    #[command(subcommand)]
+    Enrol(enrol::EnrolCommand),
     /// Shows access attempts.
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -178,10 +178,17 @@ impl Running {
     /// Writes all of `request` and reads the answer, whichever way round it goes, until it closes
     /// its output.
     fn converse(&mut self, request: &[u8], deadline: Instant) -> Result<Vec<u8>, ExtractorError> {
-        let mut input = self.child.stdin.take().map(|pipe| File::from(OwnedFd::from(pipe)));
+        let mut input = self
+            .child
+            .stdin
+            .take()
+            .map(|pipe| File::from(OwnedFd::from(pipe)));
         let output = self.child.stdout.take();
-        let mut output = File::from(OwnedFd::from(output.ok_or(io::ErrorKind::BrokenPipe)
-            .map_err(ExtractorError::Io)?));
+        let mut output = File::from(OwnedFd::from(
+            output
+                .ok_or(io::ErrorKind::BrokenPipe)
+                .map_err(ExtractorError::Io)?,
+        ));
         for pipe in input.iter().chain([&output]) {
             rustix::io::ioctl_fionbio(pipe, true)?;
         }

@@ -72,8 +72,13 @@ mod tests {
                 until: "2026-12-01",
                 alternative: Some("Use the card."),
             });
-            for part in ["Acme", "Zoë", "https://a.example/enrol/xyz", "2026-12-01", "Use the card."]
-            {
+            for part in [
+                "Acme",
+                "Zoë",
+                "https://a.example/enrol/xyz",
+                "2026-12-01",
+                "Use the card.",
+            ] {
                 assert!(letter.text.contains(part), "{part} {}", letter.text);
             }
             assert!(letter.subject.contains("Acme") && !letter.subject.contains('\n'));

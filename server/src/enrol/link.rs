@@ -132,7 +132,12 @@ mod tests {
         let again = Link::parse(&text).expect("a link");
         assert_eq!(again.token(), link.token());
         assert!(again.hash() == link.hash());
-        for bad in ["", &text[1..], &format!("{text}A"), "!!!!!!!!!!!!!!!!!!!!!!"] {
+        for bad in [
+            "",
+            &text[1..],
+            &format!("{text}A"),
+            "!!!!!!!!!!!!!!!!!!!!!!",
+        ] {
             assert!(Link::parse(bad).is_none(), "{bad}");
         }
         let address = link.address("https://face.example.org");

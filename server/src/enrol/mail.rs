@@ -18,9 +18,6 @@ use super::letter::Letter;
 use super::setup::{MailSetup, MailTls};
 use crate::limits::{MAIL_BACK_OFF_FIRST_S, MAIL_BACK_OFF_MAX_S, MAIL_CA_BYTES_MAX, MAIL_TIMEOUT};
 
-/// Where Debian and Ubuntu keep the authorities that the system believes.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
-
 /// A letter, and how it is to go.
 pub struct MailJob {
     /// The relay.
@@ -139,26 +136,19 @@ fn transport(setup: &MailSetup) -> Result<SmtpTransport, MailFailure> {
 }
 
 fn parameters(setup: &MailSetup) -> Result<TlsParameters, MailFailure> {
-    let pem = match &setup.ca_pem {
-        Some(pem) => pem.clone().into_bytes(),
-        None => system_authorities()?,
-    };
-    let mut builder =
-        TlsParameters::builder(setup.host.clone()).certificate_store(CertificateStore::None);
-    for certificate in pem_blocks(&pem) {
-        // One that the system has and rustls does not take vouches for nobody.
-        if let Ok(certificate) = Certificate::from_pem(certificate) {
-            builder = builder.add_root_certificate(certificate);
+    let mut builder = TlsParameters::builder(setup.host.clone());
+    // By default the authorities are those that the system believes.
+    if let Some(pem) = &setup.ca_pem {
+        builder = builder.certificate_store(CertificateStore::None);
+        for certificate in pem_blocks(pem.as_bytes()) {
+            let certificate = Certificate::from_pem(certificate);
+            let bad = |_| failure("the authorities for the relay cannot be read");
+            builder = builder.add_root_certificate(certificate.map_err(bad)?);
         }
     }
     builder
         .build()
         .map_err(|_| failure("the authorities for the relay cannot be read"))
-}
-
-fn system_authorities() -> Result<Vec<u8>, MailFailure> {
-    let read = std::fs::read(SYSTEM_AUTHORITIES);
-    read.map_err(|_| failure("this machine has no list of authorities; name one"))
 }
 
 /// Each certificate of a PEM file.

@@ -23,6 +23,8 @@ pub struct EnrolmentSetup {
     pub policy_version: Option<String>,
     /// Which way in there is without biometrics.
     pub alternative: Option<String>,
+    /// The device at which people enrol whom Space asks for.
+    pub device: Option<String>,
     /// Where links begin: `https://host[:port]`; by default the server's own address.
     pub pages_url: Option<String>,
 }
@@ -118,16 +120,20 @@ impl MailSetup {
         if self.user.is_some() != self.password.is_some() {
             return Err("user and password go together".to_owned());
         }
-        if self.from.len() > EMAIL_BYTES_MAX
-            || self.from.parse::<lettre::Address>().is_err()
-        {
+        if self.from.len() > EMAIL_BYTES_MAX || self.from.parse::<lettre::Address>().is_err() {
             return Err("the sender is no e-mail address".to_owned());
         }
-        if self.ca_pem.as_ref().is_some_and(|pem| pem.len() > MAIL_CA_BYTES_MAX) {
+        if self
+            .ca_pem
+            .as_ref()
+            .is_some_and(|pem| pem.len() > MAIL_CA_BYTES_MAX)
+        {
             return Err(format!("authorities: more than {MAIL_CA_BYTES_MAX} bytes"));
         }
         if self.tls == MailTls::None && !self.is_local() {
-            return Err("without TLS only to a relay on this machine: a link is a secret".to_owned());
+            return Err(
+                "without TLS only to a relay on this machine: a link is a secret".to_owned(),
+            );
         }
         Ok(())
     }

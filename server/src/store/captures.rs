@@ -3,13 +3,13 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::Store;
 use super::changes::{Change, publish};
 use super::commands::{NewCommand, add_command};
 use super::enrolment::EnrolmentOutcome;
 use super::error::{Entity, StoreError};
 use super::id::{DeviceId, PersonId, key, number};
 use super::invitations::set_outcome;
-use super::Store;
 
 /// A capture to be asked of a device.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,7 +67,11 @@ impl Store {
             ))?;
             set_outcome(db, person, EnrolmentOutcome::UnderWay)?;
             let mut changes = vec![Change::Device(device)];
-            changes.extend(before.filter(|before| *before != device).map(Change::Device));
+            changes.extend(
+                before
+                    .filter(|before| *before != device)
+                    .map(Change::Device),
+            );
             publish(db, &changes)?;
             Ok(device)
         })

@@ -6,9 +6,9 @@ use rusqlite::Connection;
 use super::captures::end_capture;
 use super::changes::{Change, publish};
 use super::devices::require_device;
+use super::doors::found;
 use super::embeddings::insert_reference;
 use super::enrolment::EnrolmentOutcome;
-use super::doors::found;
 use super::error::{Entity, StoreError};
 use super::id::{DeviceId, PersonId, ReferenceId, key};
 use super::mails::put_mail;
@@ -122,6 +122,24 @@ impl Store {
         outcome: EnrolmentOutcome,
     ) -> Result<(), StoreError> {
         self.change(1, |db| set_outcome(db, person, outcome))
+    }
+
+    /// What was under way when the last run ended, other than captures that go on, has failed.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn outcomes_settle(&mut self) -> Result<(), StoreError> {
+        self.change(1, |db| {
+            db.prepare_cached(
+                "UPDATE invitations SET outcome = ?2
+                 WHERE outcome = ?1 AND person NOT IN (SELECT person FROM captures)",
+            )?
+            .execute((
+                EnrolmentOutcome::UnderWay as u8,
+                EnrolmentOutcome::Failed as u8,
+            ))?;
+            Ok(())
+        })
     }
 
     /// Enrols a person who was invited: their references come into force, the capture ends.

@@ -43,7 +43,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.change(2, |db| {
             let same = db
-                .prepare_cached("UPDATE invitations SET sent = ?3 WHERE person = ?1 AND token = ?2")?
+                .prepare_cached(
+                    "UPDATE invitations SET sent = ?3 WHERE person = ?1 AND token = ?2",
+                )?
                 .execute((key(person.0), token.0, now_unix_s))?;
             if same > 0 {
                 put_mail(db, person, None, now_unix_s)?;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::captures::end_capture;
 use super::Store;
+use super::captures::end_capture;
 use super::changes::{Change, publish};
 use super::doors::{found, insert_right};
 use super::embeddings::{erase_reference, erase_references, insert_reference};

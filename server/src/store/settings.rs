@@ -23,6 +23,8 @@ impl SettingKey {
     pub const POLICY_URL: Self = Self("site.policy_url");
     /// Which way in there is without biometrics, in the site's own words.
     pub const ALTERNATIVE: Self = Self("enrol.alternative");
+    /// The device at which people enrol whose invitation names none: its name.
+    pub const ENROL_DEVICE: Self = Self("enrol.device");
     /// Where links to people's own pages begin: `https://host[:port]`.
     pub const PAGES_URL: Self = Self("enrol.pages_url");
     /// How mail is sent: JSON, sealed.

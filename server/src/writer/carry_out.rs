@@ -72,6 +72,7 @@ impl Writer {
             Request::GalleryShow => self.gallery_show(),
             Request::SpaceKeys => self.space_keys(),
             Request::SpaceInstallScript => self.space_install_script(),
+            Request::Enrol { ask } => self.enrol_ask(ask),
             Request::AuditTail { count } => self.audit_tail(count),
         };
         match done {

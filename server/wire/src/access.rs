@@ -101,7 +101,10 @@ impl EncodedEmbedding<'_> {
     }
 }
 
-pub(crate) fn parse_embedding(encoding: u8, payload: &[u8]) -> Result<EncodedEmbedding<'_>, WireError> {
+pub(crate) fn parse_embedding(
+    encoding: u8,
+    payload: &[u8],
+) -> Result<EncodedEmbedding<'_>, WireError> {
     match encoding {
         ENCODING_F32 => Ok(EncodedEmbedding::F32(exactly(payload)?)),
         ENCODING_INT8 => {

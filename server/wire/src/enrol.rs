@@ -34,11 +34,7 @@ impl CaptureOrder {
     /// The bytes of the command's body.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        [
-            self.capture.0.as_slice(),
-            &self.until_unix_ms.to_le_bytes(),
-        ]
-        .concat()
+        [self.capture.0.as_slice(), &self.until_unix_ms.to_le_bytes()].concat()
     }
 
     /// Reads a command's body.

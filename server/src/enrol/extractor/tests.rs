@@ -15,7 +15,11 @@ fn shell(script: &str, timeout_s: u64) -> Extractor {
 }
 
 fn run(script: &str) -> Result<Vec<Embedding>, ExtractorError> {
-    extract(&shell(script, 20), MODEL, &Zeroizing::new(b"photo".to_vec()))
+    extract(
+        &shell(script, 20),
+        MODEL,
+        &Zeroizing::new(b"photo".to_vec()),
+    )
 }
 
 fn answer(status: u8, count: u8, model: [u8; 16], rows: usize) -> Vec<u8> {
@@ -36,11 +40,23 @@ fn answers_are_parsed_as_a_strangers() {
     let read = |bytes: &[u8]| parse(bytes, MODEL).map(|faces| faces.len());
     assert_eq!(read(&answer(0, 1, MODEL, 1)), Ok(1));
     let most = PHOTO_FACES_MAX as u8;
-    assert_eq!(read(&answer(0, most, MODEL, PHOTO_FACES_MAX)), Ok(PHOTO_FACES_MAX));
+    assert_eq!(
+        read(&answer(0, most, MODEL, PHOTO_FACES_MAX)),
+        Ok(PHOTO_FACES_MAX)
+    );
     let declined = |outcome| Err(ExtractorError::Declined(outcome));
-    assert_eq!(read(&answer(1, 0, MODEL, 0)), declined(EnrolmentOutcome::NotOneFace));
-    assert_eq!(read(&answer(2, 0, MODEL, 0)), declined(EnrolmentOutcome::PoorPhoto));
-    assert_eq!(read(&answer(3, 0, MODEL, 0)), declined(EnrolmentOutcome::NotAPhoto));
+    assert_eq!(
+        read(&answer(1, 0, MODEL, 0)),
+        declined(EnrolmentOutcome::NotOneFace)
+    );
+    assert_eq!(
+        read(&answer(2, 0, MODEL, 0)),
+        declined(EnrolmentOutcome::PoorPhoto)
+    );
+    assert_eq!(
+        read(&answer(3, 0, MODEL, 0)),
+        declined(EnrolmentOutcome::NotAPhoto)
+    );
     for bad in [
         answer(4, 1, MODEL, 1),
         answer(0, 0, MODEL, 0),
@@ -54,7 +70,10 @@ fn answers_are_parsed_as_a_strangers() {
     }
     let mut long = answer(0, 1, MODEL, 1);
     long[HEAD_BYTES..HEAD_BYTES + 4].copy_from_slice(&2.0_f32.to_le_bytes());
-    assert_eq!(read(&long), Err(ExtractorError::BadAnswer("not an embedding")));
+    assert_eq!(
+        read(&long),
+        Err(ExtractorError::BadAnswer("not an embedding"))
+    );
 }
 
 // Fails if the request is not what the page says: head of 24 bytes, then the photo.
@@ -96,7 +115,10 @@ fn it_may_write_no_file_and_say_no_more_than_fits() {
         run("cat /dev/zero"),
         Err(ExtractorError::BadAnswer("too long"))
     );
-    assert_eq!(run("env > /dev/stderr; exit 3"), Err(ExtractorError::BadAnswer("cut off")));
+    assert_eq!(
+        run("env > /dev/stderr; exit 3"),
+        Err(ExtractorError::BadAnswer("cut off"))
+    );
     let none = Extractor {
         command: vec!["/nowhere/extractor".to_owned()],
         timeout_s: 1,
