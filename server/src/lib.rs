@@ -11,6 +11,7 @@ pub mod authorise;
 pub mod cli;
 pub mod completions;
 pub mod config;
+pub mod console;
 pub mod directory;
 pub mod enrol;
 pub mod error;

@@ -5,10 +5,12 @@
 //! - `device`: heartbeats, commissioning and renewal
 //! - `enrol`: what a device captured of somebody who is to be enrolled
 //! - `space`: what Space asks of this server
+//! - `console`: what browsers ask, passed on to the console's threads
 //! - `status`: `/health`, `/ready`, `/metrics`
 //! - `refusal`: the HTTP status of each reason
 
 mod access;
+mod console;
 mod device;
 mod enrol;
 mod refusal;
@@ -25,6 +27,7 @@ use cardea_wire::{Kind, Reason, RequestId};
 
 use crate::audit::{self, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
+use crate::console::ConsoleHandle;
 use crate::directory::Device;
 use crate::metrics::{Handover, INTERVAL, Interval};
 use crate::net::{ExchangeId, Peer, Replies, Request, Response, Service};
@@ -46,7 +49,7 @@ pub enum Completion {
     Searched(SearchDone),
     /// An attempt is in the audit, or cannot be.
     Recorded(audit::Completion),
-    /// The writer has answered for an exchange.
+    /// The writer, or a console thread, has answered for an exchange.
     Served {
         /// The exchange.
         exchange: ExchangeId,
@@ -77,6 +80,8 @@ pub struct Parts {
     pub audit: AuditHandle,
     /// Changes.
     pub writer: WriterHandle,
+    /// Browsers' requests.
+    pub console: ConsoleHandle,
     /// Results of other threads.
     pub completions: Completions<Completion>,
     /// Where latency goes.
@@ -91,6 +96,7 @@ pub struct Api {
     work: WorkQueue<Completion>,
     audit: AuditHandle,
     writer: WriterHandle,
+    console: ConsoleHandle,
     completions: Completions<Completion>,
     done: CompletionSender<Completion>,
     attempts: Attempts,
@@ -112,6 +118,7 @@ impl Api {
             work: parts.work,
             audit: parts.audit,
             writer: parts.writer,
+            console: parts.console,
             completions: parts.completions,
             attempts: Attempts::new(parts.loop_number),
             exchanges: HashMap::new(),
@@ -173,6 +180,7 @@ impl Service for Api {
             Ok(Route::Enrol) => self.enrol(id, peer, &request, replies),
             Ok(Route::Space) => self.space(id, &request, replies),
             Ok(Route::SpaceOpenApi) => replies.push(id, space::openapi()),
+            Ok(Route::Console) => self.console(id, peer, request, replies),
             Ok(Route::Health) => replies.push(id, status::health(&self.site)),
             Ok(Route::Ready) => replies.push(id, status::ready(&self.site)),
             Ok(Route::Metrics) => replies.push(id, status::metrics(peer, &self.metrics)),

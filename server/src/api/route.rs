@@ -3,6 +3,7 @@
 use cardea_space::enrolment::PATH_PREFIX;
 use cardea_wire::path;
 
+use crate::console;
 use crate::net::{Method, Response};
 
 /// The description of what Space may ask.
@@ -18,6 +19,7 @@ pub(super) enum Route {
     Enrol,
     Space,
     SpaceOpenApi,
+    Console,
     Health,
     Ready,
     Metrics,
@@ -43,6 +45,7 @@ pub(super) fn find(method: Method, path: &str) -> Result<Route, Response> {
         "/health" => (Route::Health, Method::Get),
         "/ready" => (Route::Ready, Method::Get),
         "/metrics" => (Route::Metrics, Method::Get),
+        _ if console::is_path(path) => return Ok(Route::Console),
         _ => return Err(Response::empty(404)),
     };
     if method == allowed || (allowed == Method::Get && method == Method::Head) {

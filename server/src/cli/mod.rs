@@ -7,6 +7,7 @@ pub mod people;
 pub mod people_file;
 pub mod site;
 pub mod space;
+pub mod team;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ pub enum Command {
     /// Invites people to enrol, and follows them.
     #[command(subcommand)]
     Enrol(enrol::EnrolCommand),
+    /// Adds, lists and removes who works with the console.
+    #[command(subcommand)]
+    Team(team::TeamCommand),
     /// Shows access attempts.
     #[command(subcommand)]
     Audit(AuditCommand),

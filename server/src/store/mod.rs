@@ -16,6 +16,7 @@
 //! reader          what is visible, in bulk       backup   online copy
 //! space           who Space names, and who is gone from it
 //! enrolment       how far a person's enrolment is; invitations, mails, captures that belong to it
+//! team            who works with the console, sessions, tokens of the API
 //! reserve         disk space kept for withdrawals
 //! ```
 
@@ -39,11 +40,13 @@ mod people;
 mod person;
 mod reader;
 mod reserve;
+mod role;
 mod schema;
 mod settings;
 #[cfg(test)]
 pub(crate) mod small_disk;
 mod space;
+mod team;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -78,8 +81,10 @@ pub use person::{
 };
 pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
+pub use role::{Role, Scope, Scopes};
 pub use settings::SettingKey;
 pub use space::SpaceBatch;
+pub use team::{ApiToken, Member, NewApiToken, SecretHash, secret_hash};
 
 use std::time::Duration;
 

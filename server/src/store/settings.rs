@@ -19,8 +19,6 @@ impl SettingKey {
     pub const COMPANY: Self = Self("site.company");
     /// The version of the privacy policy in force.
     pub const POLICY_VERSION: Self = Self("site.policy_version");
-    /// Where people read the privacy policy: an address beginning with `https://`.
-    pub const POLICY_URL: Self = Self("site.policy_url");
     /// Which way in there is without biometrics, in the site's own words.
     pub const ALTERNATIVE: Self = Self("enrol.alternative");
     /// The device at which people enrol whose invitation names none: its name.
@@ -36,6 +34,16 @@ impl SettingKey {
     pub const DECISION_THRESHOLD: Self = Self("decision.threshold");
     /// How Space is reached, with both keys: JSON, sealed.
     pub const SPACE_SEALED: Self = Self("space.sealed");
+    /// How Connect is reached: JSON, sealed.
+    pub const CONNECT_SEALED: Self = Self("connect.sealed");
+    /// Where the privacy policy is: an address beginning with `https://`.
+    pub const POLICY_ADDRESS: Self = Self("site.policy_address");
+    /// What came of looking at the privacy policy: JSON.
+    pub const POLICY_CHECK: Self = Self("site.policy_check");
+    /// Integrations that were added in the console: names with blanks between them.
+    pub const INTEGRATIONS_ADDED: Self = Self("console.integrations");
+    /// The server's address when the site was made, as text.
+    pub const ADDRESS_AT_SETUP: Self = Self("site.address");
 }
 
 impl Store {

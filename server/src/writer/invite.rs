@@ -61,7 +61,7 @@ impl Writer {
         let mut rows = Vec::new();
         for (what, key) in [
             ("company", SettingKey::COMPANY),
-            ("policy address", SettingKey::POLICY_URL),
+            ("policy address", SettingKey::POLICY_ADDRESS),
             ("policy version", SettingKey::POLICY_VERSION),
             ("way in without biometrics", SettingKey::ALTERNATIVE),
             ("device", SettingKey::ENROL_DEVICE),
@@ -90,7 +90,7 @@ impl Writer {
         }
         let all = [
             (SettingKey::COMPANY, &setup.company),
-            (SettingKey::POLICY_URL, &setup.policy_url),
+            (SettingKey::POLICY_ADDRESS, &setup.policy_url),
             (SettingKey::POLICY_VERSION, &setup.policy_version),
             (SettingKey::ALTERNATIVE, &setup.alternative),
             (SettingKey::PAGES_URL, &setup.pages_url),
@@ -349,7 +349,7 @@ impl Writer {
     pub(super) fn require_setup(&self, way: Way) -> Result<(), Refusal> {
         for key in [
             SettingKey::COMPANY,
-            SettingKey::POLICY_URL,
+            SettingKey::POLICY_ADDRESS,
             SettingKey::POLICY_VERSION,
         ] {
             if self.text_setting(key)?.is_none() {
