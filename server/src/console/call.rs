@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::form::Form;
 use super::language::Language;
+use super::multipart::{self, Part};
 use super::reply::Failure;
 use crate::net::{Field, Method, Request};
 use crate::store::{ApiToken, Member, Scope, Scopes, SecretHash};
@@ -130,6 +131,15 @@ impl Call {
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body)
             .map_err(|error| Failure::BadRequest(format!("the body is not as described: {error}")))
+    }
+
+    /// The parts of a form with files.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] if it is none.
+    pub fn multipart(&self) -> Result<Vec<Part<'_>>, Failure> {
+        let parts = multipart::parse(&self.content_type, &self.body);
+        parts.ok_or_else(|| Failure::BadRequest(self.t("problem.no-file").to_owned()))
     }
 
     /// Text in the language of the page.

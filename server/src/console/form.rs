@@ -20,6 +20,11 @@ impl Form {
         )
     }
 
+    /// A form of these fields.
+    pub fn of(fields: Vec<(String, String)>) -> Self {
+        Self(fields)
+    }
+
     /// The first value of a field, without surrounding blanks; empty if there is none.
     pub fn text(&self, name: &str) -> &str {
         self.raw(name).unwrap_or_default().trim()

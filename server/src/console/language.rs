@@ -94,6 +94,12 @@ impl Language {
         found.map_or_else(|| missing(key), String::as_str)
     }
 
+    /// The text of a key, if there is one.
+    #[must_use]
+    pub fn known(&self, key: &str) -> Option<&str> {
+        self.texts().get(key).map(String::as_str)
+    }
+
     /// The text of a key with its places filled.
     #[must_use]
     pub fn filled(&self, key: &str, places: &[(&str, &str)]) -> String {

@@ -11,9 +11,10 @@
 //!
 //! - `pool`: the threads and their queue
 //! - `dispatch`: from a request to a route: who asks, may they, is the form theirs
-//! - `call`: a request as pages see it; `form`: its fields; `reply`: what goes back
+//! - `call`: a request as pages see it; `form`, `multipart`: its fields; `reply`: what goes back
 //! - `desk`: what a thread works with; `shared`: what they share
 //! - `session`, `sign_in`, `password`, `throttle`, `csrf`: who is who
+//! - `team`: what pages and API do with the team and tokens
 //! - `language`: translations; `frame`: what is around every page; `assets`: styles and scripts
 //! - `pages`: one file a page; `api`: the operations of the JSON API
 
@@ -26,6 +27,7 @@ mod dispatch;
 mod form;
 mod frame;
 pub mod language;
+mod multipart;
 mod pages;
 pub mod password;
 mod pool;
@@ -33,6 +35,7 @@ mod reply;
 mod route;
 mod session;
 mod shared;
+mod team;
 mod throttle;
 
 pub use pool::{ConsoleHandle, Job, start};

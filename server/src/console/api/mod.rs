@@ -4,6 +4,7 @@
 mod openapi;
 pub mod schema;
 mod site;
+mod team;
 
 use serde_json::{Value, json};
 
@@ -76,7 +77,7 @@ impl Operation {
 }
 
 /// Every operation: to add some, add a file with `OPERATIONS` and its name here.
-const ALL: &[&[Operation]] = &[openapi::OPERATIONS, site::OPERATIONS];
+const ALL: &[&[Operation]] = &[openapi::OPERATIONS, site::OPERATIONS, team::OPERATIONS];
 
 pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
     ALL.iter().flat_map(|operations| operations.iter())
