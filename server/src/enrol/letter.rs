@@ -1,6 +1,6 @@
 //! The invitation as a letter: subject and plain text.
 
-use super::words::Language;
+use crate::console::language::Language;
 
 /// What a letter says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Letter {
 /// What a letter is made of.
 pub struct Facts<'a> {
     /// In which language.
-    pub language: Language,
+    pub language: &'static Language,
     /// The company in charge.
     pub company: &'a str,
     /// Who is invited.
@@ -31,27 +31,27 @@ pub struct Facts<'a> {
 #[must_use]
 pub fn write(facts: &Facts<'_>) -> Letter {
     let company = ("company", facts.company);
-    let text = |key: &str, place: (&str, &str)| facts.language.text(key, &[place]);
+    let text = |key: &str, place: (&str, &str)| facts.language.filled(key, &[place]);
     let alternative = match facts.alternative {
         Some(said) => said.to_owned(),
-        None => text("alternative_default", company),
+        None => text("enrol.alternative-default", company),
     };
     let lines = [
-        text("hello", ("name", facts.name)),
+        text("enrol.hello", ("name", facts.name)),
         String::new(),
-        text("letter_text", company),
+        text("enrol.letter-text", company),
         String::new(),
         facts.address.to_owned(),
         String::new(),
-        text("letter_expires", ("date", facts.until)),
-        text("alternative_text", ("alternative", &alternative)),
-        text("letter_secret", company),
+        text("enrol.letter-expires", ("date", facts.until)),
+        text("enrol.alternative-text", ("alternative", &alternative)),
+        text("enrol.letter-secret", company),
         String::new(),
         facts.company.to_owned(),
         String::new(),
     ];
     Letter {
-        subject: text("letter_subject", company),
+        subject: text("enrol.letter-subject", company),
         text: lines.join("\n"),
     }
 }

@@ -4,7 +4,6 @@
 //!
 //! - `setup`: what the site decides, checked
 //! - `link`: tokens, addresses of people's own pages, QR codes
-//! - `words`: the texts in six languages
 //! - `letter`: the invitation as a mail
 //! - `mail`: the thread that sends it
 //! - `extractor`: the process that looks at a photo; `photo`: the thread that starts it
@@ -15,7 +14,6 @@ pub mod link;
 pub mod mail;
 pub mod photo;
 pub mod setup;
-pub mod words;
 
 pub use link::Link;
 pub use setup::{EnrolmentSetup, MailSetup, MailTls};

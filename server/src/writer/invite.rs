@@ -4,7 +4,7 @@ use super::Writer;
 use super::carry_out::{Refusal, date, done, table, unix_s, words};
 use crate::admin::enrol::{EnrolAsk, Invitee};
 use crate::admin::message::Response;
-use crate::enrol::words::Language;
+use crate::console::language::Language;
 use crate::enrol::{EnrolmentSetup, Link};
 use crate::limits::{INVITATION_DAYS, INVITATION_DAYS_MAX, INVITEES_MAX};
 use crate::store::{
@@ -149,8 +149,8 @@ impl Writer {
         };
         let rights = self.rights_of(&invitee.doors)?;
         let language = match invitee.language.as_str() {
-            "" => Language::ENGLISH,
-            code => Language::parse(code).ok_or_else(|| words("no such language"))?,
+            "" => english(),
+            code => Language::named(code).ok_or_else(|| words("no such language"))?,
         };
         let days = match invitee.days {
             0 => INVITATION_DAYS,
@@ -218,7 +218,7 @@ impl Writer {
         &mut self,
         external_id: &str,
         device: Option<DeviceId>,
-        language: Language,
+        language: &'static Language,
         days: u32,
         way: Way,
     ) -> Result<String, Refusal> {
@@ -230,7 +230,7 @@ impl Writer {
         let new = NewLink {
             token: link.hash(),
             device,
-            language: language.code().to_owned(),
+            language: language.code.to_owned(),
             expires_unix_s: now + i64::from(days) * 86_400,
             mail,
         };
@@ -251,7 +251,7 @@ impl Writer {
         }
         let before = self.standing(external_id)?.invitation;
         let device = before.as_ref().and_then(|invitation| invitation.device);
-        let language = before.and_then(|invitation| Language::parse(&invitation.language));
+        let language = before.and_then(|invitation| Language::named(&invitation.language));
         self.person_withdraw(external_id)?;
         let now = unix_s();
         self.store.person_invite(
@@ -269,7 +269,7 @@ impl Writer {
             self.store
                 .right_grant(external_id, RightScope::Door(door))?;
         }
-        let language = language.unwrap_or(Language::ENGLISH);
+        let language = language.unwrap_or_else(english);
         let said = self.put_invitation(external_id, device, language, INVITATION_DAYS, way)?;
         self.follow()?;
         self.mail_next();
@@ -400,6 +400,11 @@ impl Writer {
             .map(|name| Ok(RightScope::Door(self.door(name)?.id)))
             .collect()
     }
+}
+
+/// The language where nothing else is asked for.
+pub(super) fn english() -> &'static Language {
+    Language::choose(None, None)
 }
 
 /// What an administrator should know of an enrolment, in words.

@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 
 use super::carry_out::{Refusal, done, unix_s, words};
 use super::error::WriterError;
-use super::invite::{TOKEN_NAME, Way};
+use super::invite::{TOKEN_NAME, Way, english};
 use super::{Command, Writer};
 use crate::admin::message::Response;
+use crate::console::language::Language;
 use crate::enrol::letter::{self, Facts};
 use crate::enrol::mail::{MailFailure, MailJob, Mailer, back_off_s};
 use crate::enrol::photo::Photos;
-use crate::enrol::words::Language;
 use crate::enrol::{Link, MailSetup};
 use crate::limits::INVITATION_DAYS;
 use crate::store::{Mail, Person, PersonId, SettingKey, TokenHash};
@@ -141,7 +141,7 @@ impl Writer {
         let until = OffsetDateTime::from_unix_timestamp(mail.expires_unix_s);
         let until = until.map_or_else(|_| String::new(), |moment| moment.date().to_string());
         let letter = letter::write(&Facts {
-            language: Language::parse(&mail.language).unwrap_or(Language::ENGLISH),
+            language: Language::named(&mail.language).unwrap_or_else(english),
             company: &company,
             name: &mail.name,
             address: &address,
@@ -215,7 +215,7 @@ impl Writer {
         if self.require_setup(Way::Mail).is_err() {
             return Ok(());
         }
-        let language = Language::parse(language).unwrap_or(Language::ENGLISH);
+        let language = Language::named(language).unwrap_or_else(english);
         let device = match self.text_setting(SettingKey::ENROL_DEVICE)? {
             Some(name) => self.device_named(&name).ok(),
             None => None,
