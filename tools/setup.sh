@@ -10,7 +10,10 @@ say() { printf '%s\n' "$*" >&2; }
 
 # need COMMAND PACKAGE: the command is there afterwards, or the script ends.
 need() {
-    command -v "$1" >/dev/null 2>&1 && return 0
+    command -v "$1" >/dev/null 2>&1 || install_package "$1" "$2"
+}
+
+install_package() {
     local sudo=
     if [ "$(id -u)" != 0 ]; then
         if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
@@ -26,6 +29,13 @@ need() {
         say "Could not install $2. Run: sudo apt-get install -y $2"
         exit 2
     fi
+}
+
+# Python with what makes environments of its own: tests read our files with public libraries.
+need_venv() {
+    need python3 python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null ||
+        install_package 'python3 -m venv' python3-venv
 }
 
 need_rust() {
