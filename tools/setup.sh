@@ -45,3 +45,12 @@ need_rust() {
     fi
     need cc gcc
 }
+
+# need_cargo_tool NAME VERSION: a command of cargo of this version is in $TARGET/tools/bin.
+need_cargo_tool() {
+    [[ "$("$TARGET/tools/bin/$1" --version 2>/dev/null)" != *"$2" ]] || return 0
+    say "Building $1 $2, once."
+    cargo install "$1" --version "$2" --locked --quiet --debug \
+        --root "$TARGET/tools" --target-dir "$TARGET/tools/build"
+    rm -rf "$TARGET/tools/build"
+}
