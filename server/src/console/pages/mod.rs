@@ -4,6 +4,8 @@ mod account;
 mod changes;
 mod connect;
 mod dashboard;
+mod enrol;
+mod enrol_data;
 mod enrolment_service;
 mod integrations;
 pub(super) mod problem;
@@ -19,6 +21,7 @@ const ALL: &[&[Route]] = &[
     changes::ROUTES,
     connect::ROUTES,
     dashboard::ROUTES,
+    enrol::ROUTES,
     enrolment_service::ROUTES,
     integrations::ROUTES,
     sign_in::ROUTES,
