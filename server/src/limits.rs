@@ -237,3 +237,8 @@ const _: () = assert!(AUDIT_BATCH_MAX <= AUDIT_QUEUE_MAX);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= PROBES_QUEUED_MAX);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= cardea_engine::limits::PROBES_MAX);
 const _: () = assert!(ADMIN_PEOPLE_MAX <= IMPORT_BATCH_MAX && SIGNS_HELD_MAX <= DEVICES_SEEN_MAX);
+
+// -- installation: service, clock, firewall (serve, clock, firewall) --
+
+/// Looks at what is alive within the service manager's watchdog time.
+pub const WATCHDOG_LOOKS: u32 = 4;

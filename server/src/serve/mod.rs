@@ -10,6 +10,7 @@
 mod levels;
 mod reload;
 mod signals;
+mod watchdog;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -39,6 +40,7 @@ use crate::writer::{self, Command, Writer, WriterHandle};
 
 use levels::levels;
 use reload::TlsReload;
+use watchdog::Vitals;
 
 /// Where the SIGBUS handler writes which block of the gallery could not be read.
 const FAULT_FILE: &str = "gallery.fault";
@@ -107,6 +109,11 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         loops.push(event_loop);
         wakers.push(waker);
     }
+    let vitals = Vitals {
+        loops: senders.clone(),
+        writer: handle.clone(),
+        search: Box::new(work.progress()),
+    };
     drop((work, observer));
     let writer_thread = writer.start(commands, senders)?;
     socket::listen(data, handle.clone())?;
@@ -116,6 +123,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");
     // Whoever started the server may have gone; it serves all the same.
     let _ = writeln!(io::stdout(), "ready on {address}");
+    watchdog::ready(address, vitals)?;
     run_loops(loops)?;
     stop_threads(&handle, writer_thread, search_thread, observer_thread)
 }

@@ -9,6 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::reload::TlsReload;
+use super::watchdog;
 use crate::net::Waker;
 use crate::site::Site;
 use crate::writer::{Command, WriterHandle};
@@ -30,6 +31,7 @@ pub(super) fn listen(
                     continue;
                 }
                 tracing::info!("stopping");
+                watchdog::stopping();
                 site.set_stopping();
                 wakers.iter().for_each(|waker| waker.stop());
                 return;
