@@ -242,3 +242,13 @@ const _: () = assert!(ADMIN_PEOPLE_MAX <= IMPORT_BATCH_MAX && SIGNS_HELD_MAX <= 
 
 /// Looks at what is alive within the service manager's watchdog time.
 pub const WATCHDOG_LOOKS: u32 = 4;
+/// Networks of one list of `network.toml`, and peers beside them.
+pub const NETWORKS_MAX: usize = 256;
+/// How long a rule set is tried before it is taken back, seconds, at most.
+pub const FIREWALL_TRIAL_S_MAX: u64 = 600;
+/// Between two looks at the clock.
+pub const CLOCK_LOOK: Duration = Duration::from_secs(5);
+/// How long an answer about the time is waited for.
+pub const CLOCK_ANSWER: Duration = Duration::from_secs(1);
+/// A change of the calendar against the steady clock that counts as a step, in ms.
+pub const CLOCK_STEP_MS: i64 = 1_000;

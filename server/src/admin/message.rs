@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::install::event::HostEvent;
 use crate::space::SpaceSetup;
 
 /// A request: one line. An import is the requests `import_begin`, `import_add`.., `import_commit`
@@ -99,6 +100,15 @@ pub enum Request {
     SpaceKeys,
     /// The script for Space's machine.
     SpaceInstallScript,
+    /// Hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Something happens to the machine.
+    HostEvent {
+        /// What.
+        event: HostEvent,
+        /// More about it, for people.
+        detail: String,
+    },
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -128,6 +138,7 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
+            Self::HostEvent { event, detail } => (event.action(), detail.clone()),
             Self::ImportBegin
             | Self::ImportAdd { .. }
             | Self::PeopleList { .. }
@@ -140,6 +151,7 @@ impl Request {
             | Self::GalleryShow
             | Self::SpaceKeys
             | Self::SpaceInstallScript
+            | Self::Integrations
             | Self::AuditTail { .. } => return None,
         })
     }

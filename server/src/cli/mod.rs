@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod init;
+pub mod install;
 pub mod latency;
 pub mod people;
 pub mod people_file;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::message::SpaceKey;
+use install::{FirewallArgs, HostEventArg, SetupArgs};
 
 /// The server of a face-access system.
 #[derive(Debug, Parser)]
@@ -62,6 +64,18 @@ pub enum Command {
     Gallery(GalleryCommand),
     /// Prints percentiles per stage and the worst requests from the latency logs.
     Latency(LatencyArgs),
+    /// Sets up what the package installed: site, network, clock, service, firewall.
+    Setup(Box<SetupArgs>),
+    /// Shows, checks, loads and confirms the firewall.
+    Firewall(FirewallArgs),
+    /// Lists the hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Tells the server what happens to the machine.
+    #[command(hide = true)]
+    HostEvent {
+        /// What.
+        what: HostEventArg,
+    },
 }
 
 /// `cardea init`.

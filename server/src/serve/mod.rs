@@ -26,6 +26,7 @@ use crossbeam_channel::Receiver;
 use crate::admin::socket;
 use crate::api::{Api, Completion, Parts};
 use crate::audit::{Audit, AuditHandle};
+use crate::clock;
 use crate::completions::{CompletionSender, Completions};
 use crate::config::Config;
 use crate::histograms::log::LatencyLog;
@@ -118,6 +119,12 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let writer_thread = writer.start(commands, senders)?;
     socket::listen(data, handle.clone())?;
     signals::listen(Arc::clone(&site), wakers, reload, handle.clone())?;
+
+    clock::watch(
+        site.clock.clone(),
+        config.time_from,
+        audit.handle(|_| {}, || {}),
+    )?;
 
     site.set_ready();
     tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");

@@ -7,7 +7,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::thread;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use sd_notify::NotifyState;

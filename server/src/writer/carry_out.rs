@@ -72,6 +72,8 @@ impl Writer {
             Request::GalleryShow => self.gallery_show(),
             Request::SpaceKeys => self.space_keys(),
             Request::SpaceInstallScript => self.space_install_script(),
+            Request::Integrations => self.integrations(),
+            Request::HostEvent { event, .. } => Ok(done(event.action())),
             Request::AuditTail { count } => self.audit_tail(count),
         };
         match done {

@@ -18,6 +18,7 @@ mod doors;
 mod enrolment;
 mod error;
 mod gallery;
+mod integrations;
 mod people;
 mod publish;
 mod records;

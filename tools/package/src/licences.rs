@@ -39,7 +39,12 @@ pub(crate) fn text() -> io::Result<String> {
     }
     for (notice, names) in notices {
         let names: Vec<_> = names.into_iter().collect();
-        let _ = write!(text, "\n{}\n{}\n\n{notice}\n", "-".repeat(72), names.join(", "));
+        let _ = write!(
+            text,
+            "\n{}\n{}\n\n{notice}\n",
+            "-".repeat(72),
+            names.join(", ")
+        );
     }
     Ok(text)
 }
@@ -61,7 +66,8 @@ fn linked() -> io::Result<BTreeSet<String>> {
 }
 
 fn metadata() -> io::Result<Vec<Value>> {
-    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--locked", "--format-version=1"])?)?;
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--locked", "--format-version=1"])?)?;
     let packages = metadata["packages"].as_array();
     packages
         .cloned()
