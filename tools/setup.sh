@@ -35,3 +35,15 @@ need_rust() {
     fi
     need cc gcc
 }
+
+# The version that the package is built and tested with.
+CARGO_DEB_VERSION=3.8.0
+CARGO_DEB=$TARGET/tools/bin/cargo-deb
+
+need_cargo_deb() {
+    if [[ "$("$CARGO_DEB" --version 2>/dev/null)" != *"$CARGO_DEB_VERSION" ]]; then
+        say "Building cargo-deb $CARGO_DEB_VERSION, once."
+        cargo install cargo-deb --version "$CARGO_DEB_VERSION" --locked --quiet \
+            --root "$TARGET/tools" --target-dir "$TARGET/tools/build"
+    fi
+}

@@ -248,15 +248,20 @@ mod tests {
             .expect("the older release goes on");
         migrate_with(&mut db, &newer).expect("and the newer one after it");
         let doors: i64 = db
-            .query_row("SELECT count(*) FROM doors WHERE later IS NULL OR later = 'x'", [], |row| {
-                row.get(0)
-            })
+            .query_row(
+                "SELECT count(*) FROM doors WHERE later IS NULL OR later = 'x'",
+                [],
+                |row| row.get(0),
+            )
             .expect("both doors");
         assert_eq!(doors, 2);
         db.pragma_update(None, COMPATIBILITY, newer.len() as u32)
             .expect("a release that changed something");
         let refused = migrate(&mut db);
-        assert!(matches!(refused, Err(StoreError::Newer { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(StoreError::Newer { .. })),
+            "{refused:?}"
+        );
     }
 
     /// A migration that takes something away, or adds a column that must be given, breaks the
@@ -265,7 +270,12 @@ mod tests {
     fn migrations_only_add() {
         for migration in &MIGRATIONS[USABLE_FROM as usize..] {
             for statement in migration.split(';').map(str::trim) {
-                let adds = ["CREATE TABLE ", "CREATE INDEX ", "CREATE VIEW ", "INSERT INTO "];
+                let adds = [
+                    "CREATE TABLE ",
+                    "CREATE INDEX ",
+                    "CREATE VIEW ",
+                    "INSERT INTO ",
+                ];
                 let column = statement.starts_with("ALTER TABLE ")
                     && statement.contains(" ADD COLUMN ")
                     && (!statement.contains("NOT NULL") || statement.contains(" DEFAULT "));
