@@ -292,6 +292,6 @@ pub struct LatencyArgs {
     #[arg(long, default_value_t = 0.0)]
     pub from: f64,
     /// Only intervals that begin before this time, Unix seconds.
-    #[arg(long, default_value_t = f64::MAX)]
+    #[arg(long, default_value_t = f64::MAX, hide_default_value = true)]
     pub to: f64,
 }

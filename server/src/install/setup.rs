@@ -308,18 +308,20 @@ fn has(program: &str) -> bool {
 }
 
 fn succeed(command: &mut Command) -> io::Result<()> {
-    let output = command.output().map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("{:?}: {error}", command.get_program()),
-        )
-    })?;
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let called = words.join(" ");
+    let output = command
+        .output()
+        .map_err(|error| io::Error::new(error.kind(), format!("{called}: {error}")))?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(io::Error::other(format!(
-        "{:?}: {said}",
-        command.get_program()
+        "{called}: {} {said}",
+        output.status
     )))
 }
