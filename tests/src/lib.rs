@@ -8,6 +8,7 @@
 //! - `raw`: a TLS connection over which anything can be sent
 //! - `face`: embeddings of people who do not exist
 //! - `files`: files to import
+//! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd
 //! - `space`: the simulator of Space, and a site whose doors it opens
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
@@ -16,6 +17,8 @@ pub mod admin;
 pub mod device;
 pub mod face;
 pub mod files;
+pub mod machine;
+pub mod netns;
 pub mod process;
 pub mod programs;
 pub mod raw;

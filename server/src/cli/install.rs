@@ -169,7 +169,8 @@ pub fn firewall(data: &Path, args: FirewallArgs) -> io::Result<()> {
             println!("confirmed");
         }
         FirewallCommand::Refresh => {
-            if !firewall.refresh(data, &integrations(data)?)? {
+            // Without a server nobody needs them; those that are let through stay.
+            if Client::connect(data)?.is_some() && !firewall.refresh(data, &integrations(data)?)? {
                 println!("no rules are loaded");
             }
         }

@@ -20,10 +20,11 @@ const SOCKET: &str = "/etc/systemd/system/cardea.socket.d/site.conf";
 const CHRONY: &str = "/etc/chrony/cardea.d/site.conf";
 const UPDATE_TIMER: &str = "/etc/systemd/system/apt-daily-upgrade.timer.d/cardea.conf";
 const UPDATE_RESTART: &str = "/etc/apt/apt.conf.d/53cardea-restart";
-const UNITS: [&str; 6] = [
+/// Loads the confirmed rules at the next start; until then they are loaded by the command.
+const FIREWALL_UNIT: &str = "cardea-firewall.service";
+const UNITS: [&str; 5] = [
     "cardea.socket",
     "cardea.service",
-    "cardea-firewall.service",
     "cardea-firewall-refresh.timer",
     "cardea-host-events.service",
     "cardea-reboot-required.path",
@@ -43,15 +44,11 @@ pub fn run(data: &Path, args: &SetupArgs) -> io::Result<()> {
     let settings = Path::new(super::FOLDER);
     let network = make_network(settings, args, &config, &mut steps)?;
     keep_key(data, args, &mut steps)?;
-    match site::socket(config.listen, config.loops) {
-        Some(text) => steps.file(SOCKET, &text)?,
-        None => steps.note("socket", files::remove(Path::new(SOCKET))?),
-    }
-    steps.file(CHRONY, &site::chrony(&network))?;
-    let clock_changed = steps.last;
+    socket(&config, &mut steps)?;
+    clock(&network, &mut steps)?;
     steps.file(UPDATE_TIMER, &site::update_timer(args.updates_at))?;
     steps.file(UPDATE_RESTART, &site::update_restart(args.updates_at))?;
-    start(clock_changed, &mut steps)?;
+    start(&mut steps)?;
     wall(data, args, settings, &mut steps)?;
     println!(
         "{}",
@@ -237,29 +234,68 @@ fn keep_key(data: &Path, args: &SetupArgs, steps: &mut Steps) -> io::Result<()> 
     Ok(())
 }
 
+/// Has systemd listen where the configuration says; its sockets are opened anew if they are open.
+fn socket(config: &Config, steps: &mut Steps) -> io::Result<()> {
+    match site::socket(config.listen, config.loops) {
+        Some(text) => steps.file(SOCKET, &text)?,
+        None => steps.note(SOCKET, files::remove(Path::new(SOCKET))?),
+    }
+    if steps.last && sd_notify::booted()? && is("is-active", "cardea.socket")? {
+        // A socket is not opened anew under a running service; the next step starts both.
+        for words in [
+            &["stop", "cardea.service", "cardea.socket"][..],
+            &["daemon-reload"],
+        ] {
+            succeed(Command::new("systemctl").args(words))?;
+        }
+    }
+    Ok(())
+}
+
+/// Says to chrony whom it follows and serves, and has it read that.
+fn clock(network: &Network, steps: &mut Steps) -> io::Result<()> {
+    steps.file(CHRONY, &site::chrony(network))?;
+    if !steps.last || !sd_notify::booted()? {
+        return Ok(());
+    }
+    let systemctl = |words: &[&str]| succeed(Command::new("systemctl").args(words));
+    let read =
+        systemctl(&["daemon-reload"]).and_then(|()| systemctl(&["restart", "chrony.service"]));
+    if read.is_err() {
+        // So that the next run tries again.
+        files::remove(Path::new(CHRONY))?;
+    }
+    read
+}
+
 /// Enables and starts what the package brought.
-fn start(clock_changed: bool, steps: &mut Steps) -> io::Result<()> {
+fn start(steps: &mut Steps) -> io::Result<()> {
     if !sd_notify::booted()? {
         println!("systemd does not run here: nothing was started");
         return Ok(());
     }
     let systemctl = || Command::new("systemctl");
     succeed(systemctl().arg("daemon-reload"))?;
-    let running = |unit: &str| -> io::Result<bool> {
-        let asked = |what| systemctl().args(["--quiet", what, unit]).status();
-        Ok(asked("is-enabled")?.success() && asked("is-active")?.success())
-    };
+    let enabled = is("is-enabled", FIREWALL_UNIT)?;
+    if !enabled {
+        succeed(systemctl().args(["--quiet", "enable", FIREWALL_UNIT]))?;
+    }
+    steps.note(FIREWALL_UNIT, !enabled);
     for unit in UNITS {
-        let needed = !running(unit)?;
-        if needed {
+        let runs = is("is-enabled", unit)? && is("is-active", unit)?;
+        if !runs {
             succeed(systemctl().args(["--quiet", "enable", "--now", unit]))?;
         }
-        steps.note(unit, needed);
-    }
-    if clock_changed {
-        succeed(systemctl().args(["restart", "chrony.service"]))?;
+        steps.note(unit, !runs);
     }
     Ok(())
+}
+
+fn is(what: &str, unit: &str) -> io::Result<bool> {
+    let asked = Command::new("systemctl")
+        .args(["--quiet", what, unit])
+        .status();
+    Ok(asked?.success())
 }
 
 fn wall(data: &Path, args: &SetupArgs, settings: &Path, steps: &mut Steps) -> io::Result<()> {
