@@ -167,7 +167,8 @@ impl Machine {
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         let tree = self.tree.as_ref();
-        tree.expect("taken by restart alone, which ends it").file(name)
+        tree.expect("taken by restart alone, which ends it")
+            .file(name)
     }
 
     /// A program, to be run on it.

@@ -14,14 +14,11 @@ impl Netns {
     /// Why there can be no namespaces here, if so. A test that returns for it prints it.
     #[must_use]
     pub fn impossible() -> Option<String> {
-        let made = Command::new("ip")
-            .args(["netns", "add", &name("try")])
-            .output();
+        let name = name("try");
+        let made = Command::new("ip").args(["netns", "add", &name]).output();
         match made {
             Ok(output) if output.status.success() => {
-                let number = NUMBER.load(Ordering::SeqCst) - 1;
-                let name = format!("cardea-{}-try{number}", std::process::id());
-                let _ = Command::new("ip").args(["netns", "del", &name]).status();
+                drop(Self { name });
                 None
             }
             Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use cardea_tests::machine::{Machine, Tree};
 use cardea_tests::netns::Netns;
@@ -16,7 +17,14 @@ use rusqlite::{Connection, OpenFlags};
 const ADDRESS: &str = "10.9.0.1";
 const DEB: &str = "/root/cardea.deb";
 const SETUP: [&str; 9] = [
-    "cardea", "setup", "--ip", ADDRESS, "--devices", "10.9.0.0/24", "--ssh", "10.9.1.0/24",
+    "cardea",
+    "setup",
+    "--ip",
+    ADDRESS,
+    "--devices",
+    "10.9.0.0/24",
+    "--ssh",
+    "10.9.1.0/24",
     "--firewall=now",
 ];
 
@@ -31,15 +39,18 @@ fn target() -> PathBuf {
     release.expect("target/release/cardea").to_owned()
 }
 
-/// Builds the package from the programs that are there.
-fn build() -> PathBuf {
-    let output = Command::new(root().join("tools/package/build"))
-        .env("CARGO_TARGET_DIR", target())
-        .output()
-        .expect("the script runs");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+/// Builds the package from the programs that are there, once.
+fn build() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let output = Command::new(root().join("tools/package/build"))
+            .env("CARGO_TARGET_DIR", target())
+            .output()
+            .expect("the script runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+    })
 }
 
 fn no_machine() -> Option<String> {
@@ -73,7 +84,7 @@ fn lintian_has_nothing_to_say() {
     let deb = build();
     let lintian = Command::new("lintian")
         .args(["--allow-root", "--fail-on", "error,warning"])
-        .arg(&deb)
+        .arg(deb)
         .output();
     let Ok(output) = lintian else {
         println!("SKIPPED: there is no lintian here: apt-get install lintian");
@@ -91,7 +102,7 @@ fn a_machine_is_set_up_serves_survives_and_forgets() {
         println!("SKIPPED: no Debian machine here: {why}");
         return;
     }
-    let machine = installed(&build());
+    let machine = installed(build());
     files_are_where_they_belong(&machine);
     let nobody = machine.output(&["cardea", "setup"]);
     let error = String::from_utf8_lossy(&nobody.stderr).into_owned();
@@ -126,13 +137,21 @@ fn files_are_where_they_belong(machine: &Machine) {
     let owner = machine.done(&["stat", "-c", "%U:%G", "/var/lib/cardea"]);
     assert_eq!(owner.trim(), "cardea:cardea");
     let verified = machine.done(&[
-        "systemd-analyze", "verify", "cardea.service", "cardea.socket", "cardea-firewall.service",
-        "cardea-firewall-refresh.timer", "cardea-host-events.service",
+        "systemd-analyze",
+        "verify",
+        "cardea.service",
+        "cardea.socket",
+        "cardea-firewall.service",
+        "cardea-firewall-refresh.timer",
+        "cardea-host-events.service",
         "cardea-reboot-required.path",
     ]);
     assert_eq!(verified, "", "systemd understands every line");
     // Nothing runs that nobody has set up.
-    assert_eq!(machine.property("cardea.service", "ActiveState"), "inactive");
+    assert_eq!(
+        machine.property("cardea.service", "ActiveState"),
+        "inactive"
+    );
     let licences = machine.file("/usr/share/doc/cardea/third-party-licences.txt");
     let licences = fs::read_to_string(licences).expect("licences");
     for linked in ["rustls ", "aws-lc-rs ", "rusqlite "] {
@@ -143,7 +162,12 @@ fn files_are_where_they_belong(machine: &Machine) {
 /// Every file of the settings, with what it holds and when it was made.
 fn settings(machine: &Machine) -> BTreeMap<String, (u64, i64)> {
     let listed = machine.done(&[
-        "find", "/etc", "/var/lib/cardea/cardea.toml", "/var/lib/cardea/pki", "-type", "f",
+        "find",
+        "/etc",
+        "/var/lib/cardea/cardea.toml",
+        "/var/lib/cardea/pki",
+        "-type",
+        "f",
     ]);
     let entry = |name: &str| {
         let metadata = fs::metadata(machine.file(name)).ok()?;
@@ -155,10 +179,16 @@ fn settings(machine: &Machine) -> BTreeMap<String, (u64, i64)> {
 
 fn setting_up_again_changes_nothing(machine: &Machine) {
     let before = settings(machine);
-    assert!(before.contains_key("/etc/cardea/network.toml"), "{before:?}");
+    assert!(
+        before.contains_key("/etc/cardea/network.toml"),
+        "{before:?}"
+    );
     let pid = machine.property("cardea.service", "MainPID");
     assert_eq!(machine.done(&SETUP), "nothing was changed\n");
-    assert_eq!(machine.done(&["cardea", "setup", "--firewall=now"]), "nothing was changed\n");
+    assert_eq!(
+        machine.done(&["cardea", "setup", "--firewall=now"]),
+        "nothing was changed\n"
+    );
     assert_eq!(settings(machine), before);
     assert_eq!(machine.property("cardea.service", "MainPID"), pid);
     let other = machine.output(&["cardea", "setup", "--ip", "10.9.0.2"]);
@@ -166,8 +196,16 @@ fn setting_up_again_changes_nothing(machine: &Machine) {
 }
 
 fn the_service_is_confined(machine: &Machine) {
-    for (property, value) in [("LimitCORE", "0"), ("MemorySwapMax", "0"), ("User", "cardea")] {
-        assert_eq!(machine.property("cardea.service", property), value, "{property}");
+    for (property, value) in [
+        ("LimitCORE", "0"),
+        ("MemorySwapMax", "0"),
+        ("User", "cardea"),
+    ] {
+        assert_eq!(
+            machine.property("cardea.service", property),
+            value,
+            "{property}"
+        );
     }
     let pid = machine.property("cardea.service", "MainPID");
     let status = machine.done(&["cat", &format!("/proc/{pid}/status")]);
@@ -181,7 +219,11 @@ fn the_service_is_confined(machine: &Machine) {
     assert_eq!(line("Seccomp:"), "2");
     // The key that opens the secrets is not beside them.
     assert!(!machine.file("/var/lib/cardea/sealing.key").exists());
-    assert!(machine.file("/etc/credstore.encrypted/cardea-sealing-key").exists());
+    assert!(
+        machine
+            .file("/etc/credstore.encrypted/cardea-sealing-key")
+            .exists()
+    );
     let rules = machine.done(&["nft", "list", "table", "inet", "cardea"]);
     assert!(rules.contains("elements = { 10.9.0.0/24 }"), "{rules}");
     machine.done(&["systemctl", "start", "cardea-firewall-refresh.service"]);
@@ -204,15 +246,23 @@ fn the_clock_and_updates_are_set(machine: &Machine) {
     ] {
         assert!(apt.lines().any(|found| found == line), "no {line}\n{apt}");
     }
-    let origins = apt.lines().filter(|line| line.starts_with("Unattended-Upgrade::Origins-Pattern::"));
+    let origins = apt
+        .lines()
+        .filter(|line| line.starts_with("Unattended-Upgrade::Origins-Pattern::"));
     let origins: Vec<_> = origins.collect();
     assert!(
         origins.len() == 2 && origins.iter().all(|origin| origin.contains("ecurity")),
         "security only: {origins:?}"
     );
     let timer = machine.property("apt-daily-upgrade.timer", "TimersCalendar");
-    assert!(timer.contains("02:30:00") && timer.matches("OnCalendar").count() == 1, "{timer}");
-    assert_eq!(machine.property("apt-daily-upgrade.timer", "Persistent"), "no");
+    assert!(
+        timer.contains("02:30:00") && timer.matches("OnCalendar").count() == 1,
+        "{timer}"
+    );
+    assert_eq!(
+        machine.property("apt-daily-upgrade.timer", "Persistent"),
+        "no"
+    );
     fs::write(machine.file("/var/required"), "linux-image").expect("written");
     machine.done(&["cp", "/var/required", "/run/reboot-required.pkgs"]);
     machine.done(&["touch", "/run/reboot-required"]);
@@ -229,7 +279,14 @@ fn commands_of_root_leave_the_data_to_its_owner(machine: &Machine) {
     machine.done(&["cardea", "door", "add", "Back"]);
     let others = machine.done(&["find", "/var/lib/cardea", "!", "-user", "cardea"]);
     assert_eq!(others, "", "files that the server could not open");
-    let left = machine.done(&["find", "/run", "-maxdepth", "1", "-name", "cardea-command-*"]);
+    let left = machine.done(&[
+        "find",
+        "/run",
+        "-maxdepth",
+        "1",
+        "-name",
+        "cardea-command-*",
+    ]);
     assert_eq!(left, "", "the key is left behind");
     machine.done(&["systemctl", "start", "cardea.socket", "cardea.service"]);
     let doors = machine.done(&["cardea", "door", "list"]);
@@ -249,14 +306,26 @@ fn an_upgrade_refuses_nobody(machine: &Machine) {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("it runs");
-    until("somebody asks", || machine.output(&["test", "-e", "/tmp/asking"]).status.success());
+    until("somebody asks", || {
+        machine
+            .output(&["test", "-e", "/tmp/asking"])
+            .status
+            .success()
+    });
     machine.done(&["dpkg", "-i", DEB]);
-    assert_ne!(machine.property("cardea.service", "MainPID"), pid, "the new server runs");
+    assert_ne!(
+        machine.property("cardea.service", "MainPID"),
+        pid,
+        "the new server runs"
+    );
     assert!(health(machine).is_some());
     machine.done(&["touch", "/tmp/stop"]);
     let asked = asker.wait_with_output().expect("it ends");
     let asked = String::from_utf8_lossy(&asked.stdout).into_owned();
-    assert!(!asked.contains("refused") && asked.contains("asked "), "{asked}");
+    assert!(
+        !asked.contains("refused") && asked.contains("asked "),
+        "{asked}"
+    );
 }
 
 fn a_crash_and_a_hang_are_healed(machine: &Machine) {
@@ -266,7 +335,9 @@ fn a_crash_and_a_hang_are_healed(machine: &Machine) {
     };
     let before = restarts();
     machine.done(&["systemctl", "kill", "--signal=KILL", "cardea.service"]);
-    until("it is back after a crash", || restarts() > before && health(machine).is_some());
+    until("it is back after a crash", || {
+        restarts() > before && health(machine).is_some()
+    });
     // The hour of the watchdog, shortened.
     let folder = "/run/systemd/system/cardea.service.d";
     machine.done(&["mkdir", "-p", folder]);
@@ -276,7 +347,9 @@ fn a_crash_and_a_hang_are_healed(machine: &Machine) {
     machine.done(&["systemctl", "restart", "cardea.service"]);
     let before = restarts();
     machine.done(&["systemctl", "kill", "--signal=STOP", "cardea.service"]);
-    until("it is back after a hang", || restarts() > before && health(machine).is_some());
+    until("it is back after a hang", || {
+        restarts() > before && health(machine).is_some()
+    });
     machine.done(&["rm", "-r", folder]);
     machine.done(&["systemctl", "daemon-reload"]);
 }
@@ -285,7 +358,10 @@ fn removal_keeps_the_data(machine: Machine) {
     machine.done(&["dpkg", "-r", "cardea"]);
     assert!(!machine.file("/usr/bin/cardea").exists());
     let tables = machine.done(&["nft", "list", "tables"]);
-    assert!(!tables.contains("cardea"), "rules that nobody can take away any more: {tables}");
+    assert!(
+        !tables.contains("cardea"),
+        "rules that nobody can take away any more: {tables}"
+    );
     machine.done(&["dpkg", "-P", "cardea"]);
     let left = machine.done(&["find", "/etc", "/usr", "/lib", "/run", "-name", "*cardea*"]);
     let kept = "/etc/credstore.encrypted/cardea-sealing-key\n";
@@ -293,12 +369,20 @@ fn removal_keeps_the_data(machine: Machine) {
     assert!(machine.file("/var/lib/cardea/store.db").exists());
     // The same site again, and then all of it goes.
     machine.done(&["dpkg", "-i", DEB]);
-    machine.done(&["cardea", "setup", "--devices", "10.9.0.0/24", "--firewall=no"]);
+    machine.done(&[
+        "cardea",
+        "setup",
+        "--devices",
+        "10.9.0.0/24",
+        "--firewall=no",
+    ]);
     assert!(machine.done(&["cardea", "door", "list"]).contains("Back"));
     let mark = machine.file("/etc/cardea/purge-data");
     fs::write(mark, "").expect("written");
     machine.done(&["dpkg", "-P", "cardea"]);
-    let left = machine.done(&["find", "/etc", "/usr", "/lib", "/run", "/var", "-name", "*cardea*"]);
+    let left = machine.done(&[
+        "find", "/etc", "/usr", "/lib", "/run", "/var", "-name", "*cardea*",
+    ]);
     assert_eq!(left, "", "something is left");
 }
 
@@ -310,7 +394,7 @@ fn a_restart_of_the_machine_is_announced_and_survived() {
         println!("SKIPPED: no Debian machine here: {why}");
         return;
     }
-    let machine = installed(&build());
+    let machine = installed(build());
     machine.done(&SETUP);
     until("the server answers", || health(&machine).is_some());
     let tree = machine.restart();
@@ -320,7 +404,9 @@ fn a_restart_of_the_machine_is_announced_and_survived() {
     );
     let audit = audit.expect("the audit");
     let told = "SELECT count(*) FROM records WHERE action = 'host.restarting'";
-    let told: i64 = audit.query_row(told, [], |row| row.get(0)).expect("a count");
+    let told: i64 = audit
+        .query_row(told, [], |row| row.get(0))
+        .expect("a count");
     assert_eq!(told, 1, "the restart is in the audit");
     drop(audit);
     let machine = tree.boot();
