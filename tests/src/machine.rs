@@ -176,7 +176,7 @@ impl Machine {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .args(["-t", &self.init.to_string(), "--all", "--root", "--wd=/"])
+            .args(["-t", &self.init.to_string(), "--all", "--root", "--wd"])
             .args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
             .arg("DEBIAN_FRONTEND=noninteractive")
             .args(words);
