@@ -354,3 +354,18 @@ const _: () = assert!(AUDIT_BATCH_MAX <= AUDIT_QUEUE_MAX);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= PROBES_QUEUED_MAX);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= cardea_engine::limits::PROBES_MAX);
 const _: () = assert!(ADMIN_PEOPLE_MAX <= IMPORT_BATCH_MAX && SIGNS_HELD_MAX <= DEVICES_SEEN_MAX);
+
+// -- installation: service, clock, firewall (serve, clock, firewall) --
+
+/// Looks at what is alive within the service manager's watchdog time.
+pub const WATCHDOG_LOOKS: u32 = 4;
+/// Networks of one list of `network.toml`, and peers beside them.
+pub const NETWORKS_MAX: usize = 256;
+/// How long a rule set is tried before it is taken back, seconds, at most.
+pub const FIREWALL_TRIAL_S_MAX: u64 = 600;
+/// Between two looks at the clock.
+pub const CLOCK_LOOK: Duration = Duration::from_secs(5);
+/// How long an answer about the time is waited for.
+pub const CLOCK_ANSWER: Duration = Duration::from_secs(1);
+/// A change of the calendar against the steady clock that counts as a step, in ms.
+pub const CLOCK_STEP_MS: i64 = 1_000;

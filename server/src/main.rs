@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use cardea::admin::message::Request;
 use cardea::cli::{self, Cli, Command, GalleryCommand};
 use cardea::config::Config;
+use cardea::install::setup;
 use cardea::serve;
 use cardea_engine::KernelError;
 use clap::Parser as _;
@@ -58,6 +59,10 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
             cli::site::ask(data, &Request::GalleryShow)?;
         }
         Command::Latency(args) => cli::latency::print(data, &args)?,
+        Command::Setup(args) => setup::run(data, &args)?,
+        Command::Firewall(args) => cli::install::firewall(data, args)?,
+        Command::Integrations => cli::site::ask(data, &Request::Integrations)?,
+        Command::HostEvent { what } => cli::install::host_event(data, what)?,
     }
     Ok(())
 }

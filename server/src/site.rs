@@ -11,6 +11,7 @@ use cardea_wire::Reason;
 
 use crate::access::Moment;
 use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
+use crate::clock::Clock;
 use crate::directory::{Device, Directory};
 use crate::space::FaceKey;
 use crate::work::Searched;
@@ -21,6 +22,8 @@ pub struct Site {
     pub model: ModelId,
     /// View and threshold for searches; the writer publishes.
     pub searched: Arc<ArcSwap<Searched>>,
+    /// How right the server's clock is.
+    pub clock: Clock,
     answer_deadline_ms: AtomicU64,
     directory: RwLock<Directory>,
     authoriser: ArcSwap<Authoriser>,
@@ -37,6 +40,7 @@ impl Site {
         Self {
             model: searched.view.model(),
             searched: Arc::new(ArcSwap::from_pointee(searched)),
+            clock: Clock::default(),
             answer_deadline_ms: AtomicU64::new(millis(answer_deadline)),
             directory: RwLock::new(directory),
             authoriser: ArcSwap::from_pointee(Authoriser::default()),

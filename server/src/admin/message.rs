@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::enrol::EnrolAsk;
+use crate::install::event::HostEvent;
 use crate::space::SpaceSetup;
 use crate::store::Role;
 
@@ -112,6 +113,15 @@ pub enum Request {
         /// What.
         ask: EnrolAsk,
     },
+    /// Hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Something happens to the machine.
+    HostEvent {
+        /// What.
+        event: HostEvent,
+        /// More about it, for people.
+        detail: String,
+    },
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -209,6 +219,7 @@ impl Request {
             Self::TokenRemove { name } => ("token.remove", name.clone()),
             Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
             Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
+            Self::HostEvent { event, detail } => (event.action(), detail.clone()),
             Self::ImportBegin
             | Self::ImportAdd { .. }
             | Self::PeopleList { .. }
@@ -223,6 +234,7 @@ impl Request {
             | Self::SpaceInstallScript
             | Self::PkiShow
             | Self::TeamList
+            | Self::Integrations
             | Self::AuditTail { .. } => return None,
         })
     }

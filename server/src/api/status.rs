@@ -18,6 +18,7 @@ pub(super) fn health(site: &Site) -> Response {
         "references": searched.view.rows(),
         "devices": directory.devices(),
         "generation": searched.view.generation(),
+        "clock": site.clock.to_json(),
         "threshold": searched.threshold.value(),
     });
     Response::new(200, "application/json", body.to_string().into_bytes())

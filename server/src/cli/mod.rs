@@ -2,6 +2,7 @@
 
 pub mod enrol;
 pub mod init;
+pub mod install;
 pub mod latency;
 pub mod people;
 pub mod people_file;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::message::SpaceKey;
+use install::{FirewallArgs, HostEventArg, SetupArgs};
 
 /// The server of a face-access system.
 #[derive(Debug, Parser)]
@@ -73,6 +75,18 @@ pub enum Command {
     Gallery(GalleryCommand),
     /// Prints percentiles per stage and the worst requests from the latency logs.
     Latency(LatencyArgs),
+    /// Sets up what the package installed: site, network, clock, service, firewall.
+    Setup(Box<SetupArgs>),
+    /// Shows, checks, loads and confirms the firewall.
+    Firewall(FirewallArgs),
+    /// Lists the hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Tells the server what happens to the machine.
+    #[command(hide = true)]
+    HostEvent {
+        /// What.
+        what: HostEventArg,
+    },
 }
 
 /// `cardea init`.
@@ -300,6 +314,6 @@ pub struct LatencyArgs {
     #[arg(long, default_value_t = 0.0)]
     pub from: f64,
     /// Only intervals that begin before this time, Unix seconds.
-    #[arg(long, default_value_t = f64::MAX)]
+    #[arg(long, default_value_t = f64::MAX, hide_default_value = true)]
     pub to: f64,
 }

@@ -10,6 +10,7 @@
 mod console;
 mod levels;
 mod signals;
+mod watchdog;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -25,6 +26,7 @@ use crossbeam_channel::Receiver;
 use crate::admin::socket;
 use crate::api::{Api, Completion, Parts};
 use crate::audit::{Audit, AuditHandle};
+use crate::clock;
 use crate::completions::{CompletionSender, Completions};
 use crate::config::Config;
 use crate::histograms::log::LatencyLog;
@@ -38,6 +40,7 @@ use crate::work::WorkQueue;
 use crate::writer::{self, Command, Writer, WriterHandle};
 
 use levels::levels;
+use watchdog::Vitals;
 
 /// Where the SIGBUS handler writes which block of the gallery could not be read.
 const FAULT_FILE: &str = "gallery.fault";
@@ -105,15 +108,27 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         loops.push(event_loop);
         wakers.push(waker);
     }
+    let vitals = Vitals {
+        loops: senders.clone(),
+        writer: handle.clone(),
+        search: Box::new(work.progress()),
+    };
     drop((work, observer, console));
     let writer_thread = writer.start(commands, senders)?;
     socket::listen(data, handle.clone())?;
     signals::listen(Arc::clone(&site), wakers, handle.clone())?;
 
+    clock::watch(
+        site.clock.clone(),
+        config.time_from,
+        audit.handle(|_| {}, || {}),
+    )?;
+
     site.set_ready();
     tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");
     // Whoever started the server may have gone; it serves all the same.
     let _ = writeln!(io::stdout(), "ready on {address}");
+    watchdog::ready(address, vitals)?;
     run_loops(loops)?;
     stop_threads(&handle, writer_thread, search_thread, observer_thread)
 }

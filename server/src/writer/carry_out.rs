@@ -86,6 +86,8 @@ impl Writer {
             Request::PkiRenewServer => self.pki_renew_server(),
             Request::PkiRollCa => self.pki_roll_ca(),
             Request::Enrol { ask } => self.enrol_ask(ask),
+            Request::Integrations => self.integrations(),
+            Request::HostEvent { event, .. } => Ok(done(event.action())),
             Request::AuditTail { count } => self.audit_tail(count),
             // the console's team and settings
             Request::TeamList => self.team_list(),

@@ -27,6 +27,7 @@ mod enrolment;
 mod error;
 mod faces;
 mod gallery;
+mod integrations;
 mod invite;
 mod people;
 mod person;
@@ -303,6 +304,8 @@ impl Writer {
                     online.snapshots.erased(erased);
                 }
             }
+            // Who asked has a place for one answer, or has gone.
+            Command::Alive(answer) => drop(answer.try_send(())),
             Command::Stop => unreachable!("taken by the loop"),
         }
     }
