@@ -52,6 +52,10 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Gallery(GalleryCommand::Show) => {
             cli::site::ask(data, &Request::GalleryShow)?;
         }
+        Command::Backup(args) => cli::backup::backup(data, &args)?,
+        Command::BackupKey { file } => cli::backup::backup_key(&file)?,
+        Command::Restore(args) => cli::backup::restore_site(data, &args)?,
+        Command::Address(command) => cli::site::ask(data, &cli::site::address(command))?,
         Command::Latency(args) => cli::latency::print(data, &args)?,
     }
     Ok(())

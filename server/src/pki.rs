@@ -71,7 +71,7 @@ impl SitePki {
 
         let issuer = Issuer::from_ca_cert_der(&ca, ca_key)?;
         let server_key = KeyPair::generate()?;
-        let certificate = server_params(server, now)?.signed_by(&server_key, &issuer)?;
+        let certificate = server_params(&[server], now)?.signed_by(&server_key, &issuer)?;
         let sealed = sealer.seal(SERVER_KEY, server_key.serialized_der())?;
         write_new(&folder.join(SERVER_CERTIFICATE), certificate.der(), 0o644)?;
         write_new(&folder.join(SERVER_KEY), &sealed, 0o600)?;
@@ -100,6 +100,34 @@ impl SitePki {
             server: CertificateDer::from(read(SERVER_CERTIFICATE)?),
             server_key: server_key.to_vec(),
         })
+    }
+
+    /// Makes another certificate for the server's key, which is in force once it is opened again.
+    ///
+    /// # Errors
+    /// If it cannot be made or written.
+    pub fn reissue_server(
+        &self,
+        data: &Path,
+        addresses: &[IpAddr],
+        now: OffsetDateTime,
+    ) -> Result<(), PkiError> {
+        let key = KeyPair::try_from(self.server_key.as_slice())?;
+        let certificate = server_params(addresses, now)?.signed_by(&key, &self.issuer)?;
+        let (path, beside) = (
+            data.join("pki").join(SERVER_CERTIFICATE),
+            data.join("pki").join("server.part"),
+        );
+        let io = |source| SecretError::Io {
+            file: SERVER_CERTIFICATE.to_owned(),
+            source,
+        };
+        // What a crash left half-written must not be in the way.
+        let _ = fs::remove_file(&beside);
+        write_new(&beside, certificate.der(), 0o644)?;
+        fs::rename(&beside, &path).map_err(io)?;
+        let folder = fs::File::open(data.join("pki")).map_err(io)?;
+        Ok(folder.sync_all().map_err(io)?)
     }
 
     /// The site CA's certificate.
@@ -184,13 +212,13 @@ fn ca_params(site: &str, now: OffsetDateTime) -> Result<CertificateParams, PkiEr
     Ok(params)
 }
 
-fn server_params(address: IpAddr, now: OffsetDateTime) -> Result<CertificateParams, PkiError> {
+fn server_params(addresses: &[IpAddr], now: OffsetDateTime) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = common_name("Cardea server");
     params.not_before = now - BACKDATED;
     params.not_after = now + SERVER_LIFE;
     params.serial_number = Some(serial()?);
-    params.subject_alt_names = vec![SanType::IpAddress(address)];
+    params.subject_alt_names = addresses.iter().copied().map(SanType::IpAddress).collect();
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;

@@ -5,10 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use cardea_wire::Reply;
+use cardea_wire::reply::CommandKind;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustls::ClientConfig;
+use serde::Deserialize;
 use socket2::{Domain, Socket, Type};
 
 use crate::client::{Client, Failure, Received, Stage};
@@ -46,6 +49,12 @@ pub(super) struct Current {
     connects: bool,
 }
 
+/// The body of the command that names another address.
+#[derive(Deserialize)]
+struct Address {
+    server: SocketAddr,
+}
+
 /// One connection.
 struct Link {
     socket: TcpStream,
@@ -62,6 +71,10 @@ pub(super) struct Device {
     /// The request under way.
     pub(super) current: Option<Current>,
     waiting: VecDeque<(u32, u64)>,
+    /// Where the server has said that it is now, instead of the run's address.
+    moved: Option<SocketAddr>,
+    /// The last command that it carried out.
+    pub(super) command_done: u32,
 }
 
 impl Device {
@@ -72,6 +85,8 @@ impl Device {
             link: None,
             current: None,
             waiting: VecDeque::new(),
+            moved: None,
+            command_done: 0,
         }
     }
 
@@ -92,6 +107,35 @@ impl Device {
     /// Takes a start out of those that wait.
     pub(super) fn forget(&mut self, start: u32) {
         self.waiting.retain(|(waiting, _)| *waiting != start);
+    }
+
+    /// Does what a reply's command asks for, if it is the one that a load obeys: to find the server
+    /// elsewhere. The next request connects there.
+    pub(super) fn obey(&mut self, body: &[u8]) {
+        let Ok(Reply {
+            command: Some(command),
+            ..
+        }) = Reply::parse(body)
+        else {
+            return;
+        };
+        if command.kind != CommandKind::Address || command.id == self.command_done {
+            return;
+        }
+        let Ok(Address { server }) = serde_json::from_slice(&command.body) else {
+            return;
+        };
+        if self.moved == Some(server) {
+            self.command_done = command.id;
+        } else {
+            self.moved = Some(server);
+            self.close();
+        }
+    }
+
+    /// Where the server is for this device.
+    pub(super) fn server(&self, at_first: SocketAddr) -> SocketAddr {
+        self.moved.unwrap_or(at_first)
     }
 
     /// Begins an exchange, connecting first where there is no connection.
@@ -184,6 +228,10 @@ impl Device {
     /// Drops the connection after a failure.
     pub(super) fn abandon(&mut self) {
         self.link = None;
+        // Where it was not answered yet: it goes back to where it was.
+        if self.command_done == 0 {
+            self.moved = None;
+        }
     }
 }
 

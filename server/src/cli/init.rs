@@ -11,7 +11,7 @@ use super::InitArgs;
 use crate::config::{Config, FILE};
 use crate::pki::SitePki;
 use crate::secrets::{Sealer, random, write_new};
-use crate::store::{DataDirectory, SettingKey, Store};
+use crate::store::{DataDirectory, SettingKey, Store, WithdrawalKey};
 
 /// Makes the site.
 ///
@@ -38,12 +38,14 @@ pub fn run(data: &Path, args: &InitArgs) -> io::Result<()> {
     // The threshold, then the number of people and the FPIR it was set for: not calibrated yet.
     let mut threshold = [0_u8; 16];
     threshold[..4].copy_from_slice(&args.threshold.to_le_bytes());
+    let withdrawal_key = WithdrawalKey::sealed(&sealer).map_err(io::Error::other)?;
     let mut store = Store::open(&directory).map_err(io::Error::other)?;
     store
         .settings_set(&[
             (SettingKey::SITE_ID, site_id.as_slice()),
             (SettingKey::MODEL_ID, &model),
             (SettingKey::DECISION_THRESHOLD, &threshold),
+            (SettingKey::WITHDRAWAL_KEY, &withdrawal_key),
         ])
         .map_err(io::Error::other)?;
     // Last, so that an interrupted init leaves no configuration: then it is no site yet.

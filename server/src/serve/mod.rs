@@ -25,6 +25,7 @@ use crossbeam_channel::Receiver;
 use crate::admin::socket;
 use crate::api::{Api, Completion, Parts};
 use crate::audit::{Audit, AuditHandle};
+use crate::backup;
 use crate::completions::{CompletionSender, Completions};
 use crate::config::Config;
 use crate::histograms::log::LatencyLog;
@@ -55,7 +56,10 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let listeners = listeners(&opened.config)?;
     let address = listening(&opened.config, &listeners)?;
     opened.writer.set_listen(address);
-    let reload = TlsReload::new(data, &opened.writer, SESSIONS_MAX)?;
+    let reload = Arc::new(TlsReload::new(data, &opened.writer, SESSIONS_MAX)?);
+    let again = Arc::clone(&reload);
+    let again = move || again.reload().map_err(|error| error.to_string());
+    opened.writer.set_reload_tls(Box::new(again));
     tls::warm_up(&reload.current(), WARM_HANDSHAKES)?;
     let Opened {
         config,
@@ -138,6 +142,7 @@ impl Opened {
         started: Instant,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let directory = DataDirectory::lock(data)?;
+        backup::sweep(data)?;
         let fault = OpenOptions::new()
             .create(true)
             .append(true)

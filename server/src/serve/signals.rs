@@ -17,7 +17,7 @@ use crate::writer::{Command, WriterHandle};
 pub(super) fn listen(
     site: Arc<Site>,
     wakers: Vec<Arc<Waker>>,
-    tls: TlsReload,
+    tls: Arc<TlsReload>,
     writer: WriterHandle,
 ) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;

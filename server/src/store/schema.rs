@@ -12,7 +12,7 @@ use super::connection::write;
 use super::error::StoreError;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -140,6 +140,18 @@ CREATE TABLE space_people(
   held INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX space_people_gone ON space_people(gone_since) WHERE gone_since IS NOT NULL;
+";
+
+// Who must not come back with a backup; by which of the server's addresses a device comes.
+const V3: &str = "
+CREATE TABLE remembered(
+  hash BLOB PRIMARY KEY,
+  kind INTEGER NOT NULL,
+  last_id INTEGER NOT NULL,
+  at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX remembered_by_time ON remembered(at);
+ALTER TABLE devices ADD COLUMN local_address TEXT;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.

@@ -9,8 +9,11 @@
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
 //! - `records`: what goes into the audit
+//! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `devices`: commissioning, renewal, signs of life
 
+mod address;
+mod backup;
 mod carry_out;
 mod command;
 mod devices;
@@ -49,12 +52,17 @@ pub use command::{Asker, Command, Session, WriterHandle, queue};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
 pub use error::WriterError;
+use address::OwnAddress;
+use backup::Export;
 use gallery::Snapshots;
 use publish::Published;
 use space::SpaceEventsIn;
 
 /// How often the writer looks after erasure, expired certificates and the feed.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Brings the certificates on the disk into force.
+pub type ReloadTls = Box<dyn Fn() -> Result<(), String> + Send>;
 
 /// Everything that changes a site.
 pub struct Writer {
@@ -68,6 +76,9 @@ pub struct Writer {
     sealer: Sealer,
     pki: SitePki,
     import: Option<(Session, ImportId)>,
+    export: Export,
+    own_address: OwnAddress,
+    reload_tls: Option<ReloadTls>,
     online: Option<Online>,
 }
 
@@ -104,8 +115,9 @@ impl Writer {
     pub fn open(directory: DataDirectory, audit: &Audit) -> Result<Self, WriterError> {
         let data = directory.path();
         let config = Config::read(data).map_err(WriterError::Config)?;
-        let store = Store::open(&directory)?;
+        let mut store = Store::open(&directory)?;
         let sealer = Sealer::open(data)?;
+        backup::remember_withdrawals(&mut store, &sealer)?;
         let pki = SitePki::open(data, &sealer)?;
         // Nobody waits for records of changes: the writer's own transaction is the change.
         let records = audit.handle(|_| {}, || {});
@@ -120,6 +132,9 @@ impl Writer {
             sealer,
             pki,
             import: None,
+            export: Export::default(),
+            own_address: OwnAddress::default(),
+            reload_tls: None,
             online: None,
         })
     }
@@ -133,6 +148,11 @@ impl Writer {
     /// Where the server listens in fact: commissioning codes carry its port.
     pub fn set_listen(&mut self, listen: SocketAddr) {
         self.config.listen = listen;
+    }
+
+    /// How new certificates come into force while a server runs.
+    pub fn set_reload_tls(&mut self, reload: ReloadTls) {
+        self.reload_tls = Some(reload);
     }
 
     /// The site's certificates.
@@ -163,6 +183,7 @@ impl Writer {
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
         let site = published.site();
+        site.set_backup_unix_s(self.backup_last()?);
         self.online = Some(Online {
             published,
             snapshots,
@@ -359,6 +380,8 @@ impl Writer {
             tracing::error!(%error, "withdrawing people who are gone from Space");
         }
         self.prune_audit();
+        self.address_tick();
+        self.backup_tick();
         let Some(online) = &mut self.online else {
             return Ok(());
         };

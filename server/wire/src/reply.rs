@@ -75,6 +75,8 @@ pub enum CommandKind {
     Update = 3,
     /// Test sensor, camera, network and lights.
     SelfTest = 4,
+    /// Find the server at another address from now on.
+    Address = 6,
 }
 
 impl CommandKind {
@@ -86,6 +88,7 @@ impl CommandKind {
             2 => Some(Self::Configure),
             3 => Some(Self::Update),
             4 => Some(Self::SelfTest),
+            6 => Some(Self::Address),
             _ => None,
         }
     }

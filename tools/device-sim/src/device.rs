@@ -1,5 +1,7 @@
 //! What a device remembers, and what replies make of it. Pure: no socket, no clock, no file.
 
+use std::net::SocketAddr;
+
 use cardea_wire::reply::CommandKind;
 use cardea_wire::{
     AccessRequest, Command, Decision, EncodedEmbedding, Head, Kind, PadResult, Reply, RequestId,
@@ -21,6 +23,14 @@ pub(crate) enum Action {
     Say(String),
     /// Forgets key and certificate.
     ForgetIdentity,
+    /// Finds the server at another address: tries it with the next message, and calls the command
+    /// done once it has been answered there.
+    Follow {
+        /// The command.
+        command: u32,
+        /// The server.
+        server: SocketAddr,
+    },
 }
 
 /// A device's memory.
@@ -44,6 +54,12 @@ struct Configuration {
 #[derive(Debug, Deserialize)]
 struct Update {
     version: String,
+}
+
+/// The body of an `Address` command.
+#[derive(Debug, Deserialize)]
+struct Address {
+    server: SocketAddr,
 }
 
 impl Device {
@@ -134,6 +150,11 @@ impl Device {
         actions
     }
 
+    /// A command that took longer than a reply is carried out.
+    pub(crate) fn done(&mut self, command: u32) {
+        self.command_done = command;
+    }
+
     fn obey(&mut self, command: &Command, actions: &mut Vec<Action>) {
         let done = match command.kind {
             CommandKind::Decommission => {
@@ -144,6 +165,14 @@ impl Device {
             }
             CommandKind::Configure => self.configure(&command.body, actions),
             CommandKind::Update => self.update(&command.body, actions),
+            CommandKind::Address => match serde_json::from_slice::<Address>(&command.body) {
+                Ok(Address { server }) => {
+                    let command = command.id;
+                    actions.push(Action::Follow { command, server });
+                    return;
+                }
+                Err(error) => Err(error.to_string()),
+            },
             CommandKind::SelfTest => {
                 actions.push(Action::Say("command: self-test".to_owned()));
                 self.self_test_failed = false;
