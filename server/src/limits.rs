@@ -242,6 +242,18 @@ pub const BACKUP_KEY_FILE_BYTES_MAX: usize = 16_384;
 pub const BACKUP_KEYS_MAX: usize = 16;
 /// The head of a backup, bytes.
 pub const BACKUP_HEAD_BYTES_MAX: usize = 16_384;
+/// An attempt recorded within so many milliseconds: doors are being opened, bulk work rests.
+pub const IMPORT_BUSY_MS: u64 = 500;
+/// An import rests so many times as long as the last commit of attempts took.
+pub const IMPORT_PAUSE_FACTOR: u32 = 4;
+/// It rests at least so many milliseconds between two batches.
+pub const IMPORT_PAUSE_MS_MIN: u64 = 5;
+/// It rests at most so many: it comes to its end on a slow disk too.
+pub const IMPORT_PAUSE_MS_MAX: u64 = 250;
+/// A file of the system that `check-host` reads, bytes; more is not read.
+pub const HOST_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Layers of block devices that it follows.
+pub const HOST_DEPTH_MAX: usize = 16;
 /// What a guess at a passphrase costs: KiB of memory, passes, lanes (argon2id).
 pub const BACKUP_ARGON_KIB: u32 = 256 * 1_024;
 /// Passes over that memory.

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod backup;
+pub mod check_host;
 pub mod init;
 pub mod latency;
 pub mod people;
@@ -61,6 +62,9 @@ pub enum Command {
     /// Shows the gallery.
     #[command(subcommand)]
     Gallery(GalleryCommand),
+    /// Says whether this machine can serve a site, why not, and what to do. Exit status: 0 all
+    /// pass, 3 something to look at, 4 something fails.
+    CheckHost(check_host::CheckHostArgs),
     /// Takes an encrypted backup of the whole site, also while it is served.
     Backup(backup::BackupArgs),
     /// Makes a key for backups: the secret key goes to a new file, the public key is printed.

@@ -6,6 +6,7 @@ use crate::api::Completion;
 use crate::http::Refusal;
 use crate::metrics::Levels;
 use crate::net::{Counter, Counters};
+use crate::pace::Pace;
 use crate::site::Site;
 use crate::work::WorkQueue;
 
@@ -14,6 +15,7 @@ pub(super) fn levels(
     site: &Arc<Site>,
     work: &WorkQueue<Completion>,
     counters: &[Arc<Counters>],
+    pace: Arc<Pace>,
 ) -> impl Fn() -> Levels + Send + 'static {
     let (site, waiting, counters) = (Arc::clone(site), work.waiting(), counters.to_vec());
     move || {
@@ -70,6 +72,11 @@ pub(super) fn levels(
         if let Some(age) = site.backup_age_s() {
             levels.gauge("backup_age_seconds", "Age of the newest backup", age as f64);
         }
+        levels.gauge(
+            "import_pauses",
+            "Times that an import has rested while attempts were recorded",
+            pace.pauses() as f64,
+        );
         for counter in Counter::ALL {
             let value = counters
                 .iter()

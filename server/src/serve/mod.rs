@@ -82,7 +82,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         .map(|_| Arc::new(Counters::default()))
         .collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
-    let (observer, observer_thread) = Observer::start(log, levels(&site, &work, &counters))?;
+    let (observer, observer_thread) = Observer::start(log, levels(&site, &work, &counters, audit.pace()))?;
 
     let mut senders = Vec::new();
     let mut loops = Vec::new();
@@ -113,7 +113,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     }
     drop((work, observer));
     let writer_thread = writer.start(commands, senders)?;
-    socket::listen(data, handle.clone())?;
+    socket::listen(data, handle.clone(), audit.pace())?;
     signals::listen(Arc::clone(&site), wakers, reload, handle.clone())?;
 
     site.set_ready();

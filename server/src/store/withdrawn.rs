@@ -154,16 +154,13 @@ impl Store {
         })
     }
 
-    /// Forgets who was taken away before this time: no backup is as old.
+    /// Forgets who was taken away before this time, as no backup is as old, and the oldest where
+    /// there are too many.
     ///
     /// # Errors
     /// Those of a write.
     pub fn remembered_forget(&mut self, before_unix_s: i64) -> Result<usize, StoreError> {
-        self.change(1, |db| {
-            Ok(db
-                .prepare_cached("DELETE FROM remembered WHERE at < ?1")?
-                .execute([before_unix_s])?)
-        })
+        self.change(1, |db| forget(db, before_unix_s, REMEMBERED_MAX))
     }
 
     /// Takes everybody away who is remembered and is here all the same: after a restore. Who was
@@ -250,13 +247,21 @@ fn insert(db: &Connection, entry: &Remembered) -> Result<(), StoreError> {
         key(entry.last_id),
         entry.at_unix_s,
     ))?;
-    // The oldest go where there are too many.
-    db.prepare_cached(
-        "DELETE FROM remembered WHERE (SELECT count(*) FROM remembered) > ?1
-           AND hash = (SELECT hash FROM remembered ORDER BY at LIMIT 1)",
-    )?
-    .execute([key(REMEMBERED_MAX)])?;
     Ok(())
+}
+
+/// Forgets who went before this time, and the oldest past `max`.
+fn forget(db: &Connection, before_unix_s: i64, max: u64) -> Result<usize, StoreError> {
+    let old = db
+        .prepare_cached("DELETE FROM remembered WHERE at < ?1")?
+        .execute([before_unix_s])?;
+    let beyond = db
+        .prepare_cached(
+            "DELETE FROM remembered WHERE hash IN
+               (SELECT hash FROM remembered ORDER BY at DESC, hash LIMIT -1 OFFSET ?1)",
+        )?
+        .execute([key(max)])?;
+    Ok(old + beyond)
 }
 
 /// Who is here and is remembered, with number and name.
@@ -324,5 +329,32 @@ mod tests {
         assert!(is_the_one(5, 200, 5, 200), "withdrawn in the second of the enrolment");
         assert!(!is_the_one(6, 200, 5, 200), "enrolled again within that second");
         assert!(!is_the_one(3, 300, 5, 200), "enrolled again, after a restore");
+    }
+
+    /// Fails without either bound, or if the newest go.
+    #[test]
+    fn the_old_and_the_too_many_are_forgotten() {
+        let db = Connection::open_in_memory().expect("database");
+        db.execute_batch("CREATE TABLE remembered(hash BLOB PRIMARY KEY, kind, last_id, at)")
+            .expect("table");
+        for number in 1..=10_u8 {
+            let entry = Remembered {
+                kind: RememberedKind::Person,
+                hash: [number; 32],
+                last_id: 1,
+                at_unix_s: number.into(),
+            };
+            insert(&db, &entry).expect("inserted");
+            let earlier = Remembered {
+                at_unix_s: 0,
+                ..entry
+            };
+            insert(&db, &earlier).expect("the later one stays");
+        }
+        assert_eq!(forget(&db, 3, 5), Ok(2 + 3));
+        let left: String = db
+            .query_row("SELECT group_concat(at) FROM (SELECT at FROM remembered ORDER BY at)", [], |row| row.get(0))
+            .expect("rows");
+        assert_eq!(left, "6,7,8,9,10");
     }
 }
