@@ -53,6 +53,7 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Door(command) => cli::site::ask(data, &cli::site::door(command))?,
         Command::Right(command) => cli::site::ask(data, &cli::site::right(command))?,
         Command::Space(command) => cli::space::run(data, command)?,
+        Command::Team(command) => cli::team::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
         Command::Gallery(GalleryCommand::Show) => {
             cli::site::ask(data, &Request::GalleryShow)?;

@@ -8,6 +8,7 @@ pub mod people;
 pub mod people_file;
 pub mod site;
 pub mod space;
+pub mod team;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -56,6 +57,9 @@ pub enum Command {
     /// Connects Salto Space.
     #[command(subcommand)]
     Space(SpaceCommand),
+    /// Adds, lists and removes who works with the console.
+    #[command(subcommand)]
+    Team(team::TeamCommand),
     /// Shows access attempts.
     #[command(subcommand)]
     Audit(AuditCommand),

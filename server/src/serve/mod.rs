@@ -7,6 +7,7 @@
 //!              --interval->  observer --> latency log, /metrics
 //! ```
 
+mod console;
 mod levels;
 mod reload;
 mod signals;
@@ -84,6 +85,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
     let (observer, observer_thread) = Observer::start(log, levels(&site, &work, &counters, audit.pace()))?;
 
+    let console = console::start(data, &site, &writer, &audit, &handle, address)?;
+
     let mut senders = Vec::new();
     let mut loops = Vec::new();
     let mut wakers = Vec::new();
@@ -101,6 +104,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
                 work: work.clone(),
                 audit: audit_handle(&audit, completions.sender()),
                 writer: handle.clone(),
+                console: console.clone(),
                 completions,
                 handover: observer.handover(),
                 metrics: observer.text(),
@@ -111,7 +115,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         loops.push(event_loop);
         wakers.push(waker);
     }
-    drop((work, observer));
+    drop((work, observer, console));
     let writer_thread = writer.start(commands, senders)?;
     socket::listen(data, handle.clone(), audit.pace())?;
     signals::listen(Arc::clone(&site), wakers, reload, handle.clone())?;

@@ -12,7 +12,7 @@ use super::connection::write;
 use super::error::StoreError;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3_CONSOLE, V4_KEEP];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -142,8 +142,41 @@ CREATE TABLE space_people(
 CREATE INDEX space_people_gone ON space_people(gone_since) WHERE gone_since IS NOT NULL;
 ";
 
+const V3_CONSOLE: &str = "
+CREATE TABLE team(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  role INTEGER NOT NULL,
+  password TEXT NOT NULL,
+  must_change INTEGER NOT NULL,
+  created INTEGER NOT NULL
+) STRICT;
+CREATE TABLE sessions(
+  hash BLOB NOT NULL UNIQUE,
+  member INTEGER NOT NULL REFERENCES team(id) ON DELETE CASCADE,
+  begun INTEGER NOT NULL,
+  seen INTEGER NOT NULL
+) STRICT;
+CREATE INDEX sessions_by_member ON sessions(member);
+CREATE TABLE browsers(
+  hash BLOB NOT NULL UNIQUE,
+  member INTEGER NOT NULL REFERENCES team(id) ON DELETE CASCADE,
+  since INTEGER NOT NULL
+) STRICT;
+CREATE INDEX browsers_by_member ON browsers(member);
+CREATE TABLE api_tokens(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  hash BLOB NOT NULL UNIQUE,
+  scopes INTEGER NOT NULL,
+  created INTEGER NOT NULL,
+  expires INTEGER,
+  used INTEGER
+) STRICT;
+";
+
 // Who must not come back with a backup; by which of the server's addresses a device comes.
-const V3: &str = "
+const V4_KEEP: &str = "
 CREATE TABLE remembered(
   hash BLOB PRIMARY KEY,
   kind INTEGER NOT NULL,
