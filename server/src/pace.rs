@@ -35,8 +35,7 @@ impl Pace {
     pub fn committed(&self, from: Instant, to: Instant) {
         let took = to.saturating_duration_since(from);
         self.took_us.store(micros(took), Ordering::Relaxed);
-        self.last_us
-            .store(self.since(to).max(1), Ordering::Release);
+        self.last_us.store(self.since(to).max(1), Ordering::Release);
     }
 
     /// How long bulk work should rest before its next batch; counted if it should.

@@ -7,8 +7,8 @@ use std::process::Command;
 use cardea_tests::device::{heartbeat, new_id};
 use cardea_tests::programs::program;
 use cardea_tests::{Device, Process, Server, Site};
-use cardea_wire::{CommissioningCode, path};
 use cardea_wire::reply::CommandKind;
+use cardea_wire::{CommissioningCode, path};
 
 const OLD: &str = "127.0.0.1";
 const NEW: &str = "127.0.0.2";
@@ -17,7 +17,10 @@ const NEW: &str = "127.0.0.2";
 fn site() -> (Site, u16) {
     let listener = std::net::TcpListener::bind("0.0.0.0:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port();
-    (Site::with(&[("listen", &format!("\"0.0.0.0:{port}\""))]), port)
+    (
+        Site::with(&[("listen", &format!("\"0.0.0.0:{port}\""))]),
+        port,
+    )
 }
 
 fn at(address: &str, port: u16) -> SocketAddr {
@@ -27,7 +30,10 @@ fn at(address: &str, port: u16) -> SocketAddr {
 fn simulator(site: &Site, name: &str) -> Process {
     let code = site.code(name);
     let mut command = Command::new(program("cardea-device-sim"));
-    command.arg("--identity").arg(site.file(name)).args(["--code", &code]);
+    command
+        .arg("--identity")
+        .arg(site.file(name))
+        .args(["--code", &code]);
     command.args(["--heartbeat-every", "1"]);
     let mut process = Process::start(&mut command);
     process.line(|line| line.contains("paired with door"));
@@ -39,7 +45,10 @@ fn states(site: &Site) -> Vec<(String, String)> {
     let table = site.done(&["address", "status"]);
     let rows = table.lines().skip(1).map(|row| {
         let mut cells = row.split('\t').map(str::to_owned);
-        (cells.next().unwrap_or_default(), cells.next().unwrap_or_default())
+        (
+            cells.next().unwrap_or_default(),
+            cells.next().unwrap_or_default(),
+        )
     });
     rows.collect()
 }
@@ -80,7 +89,10 @@ fn devices_follow_the_server_to_its_new_address() {
     assert!(said.contains("3 devices are told"), "{said}");
     let told = stays.heartbeat().1.command.expect("a command");
     assert_eq!(told.kind, CommandKind::Address);
-    assert_eq!(told.body, format!(r#"{{"server":"{NEW}:{port}"}}"#).as_bytes());
+    assert_eq!(
+        told.body,
+        format!(r#"{{"server":"{NEW}:{port}"}}"#).as_bytes()
+    );
     follows.line(|line| line.contains(&format!("the server is at {NEW}:{port} now")));
     wait_for(&site, "follows", "followed");
     assert_eq!(state(&site, "stays"), "not told yet");
@@ -95,7 +107,10 @@ fn devices_follow_the_server_to_its_new_address() {
 
     wait_for(&site, "early", "followed");
     let refused = site.refused(&["address", "finish"]);
-    assert!(refused.contains("2 devices") && refused.contains("stays"), "{refused}");
+    assert!(
+        refused.contains("2 devices") && refused.contains("stays"),
+        "{refused}"
+    );
     stays.follow(at(NEW, port));
     late.follow(at(NEW, port));
     assert_eq!((stays.heartbeat().0, late.heartbeat().0), (200, 200));
@@ -105,11 +120,17 @@ fn devices_follow_the_server_to_its_new_address() {
     assert!(site.refused(&["address", "finish"]).contains("no move"));
 
     let configuration = fs::read_to_string(site.data().join("cardea.toml")).expect("there");
-    assert!(configuration.contains(&format!("address = \"{NEW}\"")), "{configuration}");
+    assert!(
+        configuration.contains(&format!("address = \"{NEW}\"")),
+        "{configuration}"
+    );
     let code = CommissioningCode::parse(&site.code("next")).expect("a code");
     assert_eq!(code.server, at(NEW, port));
     stays.follow(at(OLD, port));
-    assert!(is_unknown(&mut stays), "its certificate names the new address only");
+    assert!(
+        is_unknown(&mut stays),
+        "its certificate names the new address only"
+    );
     server.stop();
     let server = site.serve();
     stays.follow(at(NEW, port));
@@ -125,7 +146,10 @@ fn a_move_can_be_turned_back_and_a_wrong_one_is_refused() {
     let (site, port) = site();
     let server = site.serve();
     let mut device = site.device("front");
-    assert!(site.refused(&["address", "change", OLD]).contains("is the server's address"));
+    assert!(
+        site.refused(&["address", "change", OLD])
+            .contains("is the server's address")
+    );
     site.done(&["address", "change", NEW]);
     let why = site.refused(&["address", "change", "127.0.0.3"]);
     assert!(why.contains("under way"), "{why}");
@@ -133,7 +157,10 @@ fn a_move_can_be_turned_back_and_a_wrong_one_is_refused() {
     assert_eq!(device.heartbeat().0, 200);
     site.done(&["address", "change", OLD]);
     let back = device.heartbeat().1.command.expect("a command");
-    assert_eq!(back.body, format!(r#"{{"server":"{OLD}:{port}"}}"#).as_bytes());
+    assert_eq!(
+        back.body,
+        format!(r#"{{"server":"{OLD}:{port}"}}"#).as_bytes()
+    );
     device.follow(at(OLD, port));
     assert_eq!(device.heartbeat().0, 200);
     wait_for(&site, "front", "followed");

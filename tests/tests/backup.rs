@@ -42,7 +42,13 @@ impl Shelf {
     fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.folder).expect("a folder");
         let mut names: Vec<_> = entries
-            .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .into_string()
+                    .expect("UTF-8")
+            })
             .collect();
         names.sort();
         names
@@ -55,7 +61,11 @@ fn text(path: &Path) -> &str {
 
 fn restore(data: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(program("cardea"));
-    command.arg("--data").arg(data).arg("restore").args(arguments);
+    command
+        .arg("--data")
+        .arg(data)
+        .arg("restore")
+        .args(arguments);
     command.output().expect("it runs")
 }
 
@@ -105,7 +115,10 @@ fn a_site_goes_on_elsewhere_and_its_devices_notice_nothing() {
     for secret in [&face(1)[..], b"Name of Anna", b"SQLite format 3"] {
         assert!(!contains(&sealed, secret));
     }
-    assert!(!site.data().join("backup.staging").exists(), "the copies are gone");
+    assert!(
+        !site.data().join("backup.staging").exists(),
+        "the copies are gone"
+    );
     assert_eq!(device.access(&face(1)).decision, Decision::Granted);
     drop(admin);
     server.process.kill();
@@ -138,9 +151,16 @@ fn an_old_backup_brings_nobody_back() {
     let site = Site::new();
     let shelf = Shelf::new(&site);
     let configuration = site.data().join("cardea.toml");
-    let table = format!("[backup]\ndirectory = \"{}\"\ndays = 30\n", text(&shelf.folder));
+    let table = format!(
+        "[backup]\ndirectory = \"{}\"\ndays = 30\n",
+        text(&shelf.folder)
+    );
     let written = fs::read_to_string(&configuration).expect("there");
-    fs::write(&configuration, written.replace("[backup]\ndays = 30\n", &table)).expect("written");
+    fs::write(
+        &configuration,
+        written.replace("[backup]\ndays = 30\n", &table),
+    )
+    .expect("written");
     let mut server = site.serve();
     let mut admin = server.admin();
     for (person, number) in [("Anna", 1), ("Bert", 2), ("Cleo", 3)] {
@@ -168,22 +188,34 @@ fn an_old_backup_brings_nobody_back() {
     while lines() != before + 3 {
         assert!(begun.elapsed().as_secs() < 60, "the list is not written");
         // Each answer takes the writer's own time.
-        admin.ask(&serde_json::json!({"do": "door_list"})).expect("answered");
+        admin
+            .ask(&serde_json::json!({"do": "door_list"}))
+            .expect("answered");
     }
     let listed = fs::read_to_string(&list).expect("there");
-    assert!(!listed.contains("Anna") && !listed.contains("goes"), "{listed}");
+    assert!(
+        !listed.contains("Anna") && !listed.contains("goes"),
+        "{listed}"
+    );
     drop(admin);
     server.process.kill();
 
     let data = site.file("restored");
     let said = restored(&data, &[text(&file), "--key", text(&shelf.key)]);
-    assert!(said.contains("withdrawn again: 2 people, 1 devices"), "{said}");
+    assert!(
+        said.contains("withdrawn again: 2 people, 1 devices"),
+        "{said}"
+    );
     assert!(said.contains("1 people, 1 devices, as of"), "{said}");
     for number in [1, 2] {
         let found = files_with(&data, &face(number));
         assert!(found.is_empty(), "{found:?} still has the face {number}");
     }
-    assert_eq!(files_with(&data, &face(3)).len(), 1, "the search is not blind");
+    assert_eq!(
+        files_with(&data, &face(3)).len(),
+        1,
+        "the search is not blind"
+    );
 
     // Without the list it says what that means, and only does it when told.
     fs::create_dir(site.file("apart")).expect("a new folder");
@@ -193,9 +225,17 @@ fn an_old_backup_brings_nobody_back() {
     let why = refused(&data, &[text(&apart), "--key", text(&shelf.key)]);
     assert!(why.contains("withdrawn since"), "{why}");
     assert!(!data.join("store.db").exists(), "nothing is left of it");
-    let arguments = [text(&apart), "--key", text(&shelf.key), "--withdrawals-unknown"];
+    let arguments = [
+        text(&apart),
+        "--key",
+        text(&shelf.key),
+        "--withdrawals-unknown",
+    ];
     let said = restored(&data, &arguments);
-    assert!(said.contains("WARNING") && said.contains("3 people"), "{said}");
+    assert!(
+        said.contains("WARNING") && said.contains("3 people"),
+        "{said}"
+    );
     // A list that somebody has shortened is not taken.
     let shortened: String = listed
         .lines()
@@ -205,7 +245,13 @@ fn an_old_backup_brings_nobody_back() {
     let short = site.file("short");
     fs::write(&short, shortened).expect("written");
     let data = site.file("shortened");
-    let arguments = [text(&file), "--key", text(&shelf.key), "--withdrawals", text(&short)];
+    let arguments = [
+        text(&file),
+        "--key",
+        text(&shelf.key),
+        "--withdrawals",
+        text(&short),
+    ];
     let why = refused(&data, &arguments);
     assert!(why.contains("was changed"), "{why}");
 }
@@ -222,7 +268,10 @@ fn who_enrolled_again_comes_back_from_a_later_backup() {
     admin.enrol("Bert", &face(2)).expect("enrolled again");
     let file = shelf.take(&site);
     server.stop();
-    let said = restored(&site.file("later"), &[text(&file), "--key", text(&shelf.key)]);
+    let said = restored(
+        &site.file("later"),
+        &[text(&file), "--key", text(&shelf.key)],
+    );
     assert!(said.contains("restored: 1 people"), "{said}");
     assert!(said.contains("withdrawn again: 0 people"), "{said}");
 }
@@ -240,7 +289,10 @@ fn a_damaged_file_or_a_wrong_passphrase_restores_nothing() {
     site.done(&["backup", text(&file), "--passphrase-file", text(&right)]);
     let there = site.refused(&["backup", text(&file), "--passphrase-file", text(&right)]);
     assert!(there.contains("is there"), "{there}");
-    assert!(site.refused(&["backup", text(&site.file("b"))]).contains("for whom"));
+    assert!(
+        site.refused(&["backup", text(&site.file("b"))])
+            .contains("for whom")
+    );
 
     let data = site.file("data2");
     let why = refused(&data, &[text(&file), "--passphrase-file", text(&wrong)]);
@@ -249,7 +301,11 @@ fn a_damaged_file_or_a_wrong_passphrase_restores_nothing() {
     let bad = site.file("bad.age");
     let mut changed = bytes.clone();
     changed[bytes.len() / 2] ^= 1;
-    for content in [&changed[..], &bytes[..bytes.len() - 10_000], &bytes[..bytes.len() - 1]] {
+    for content in [
+        &changed[..],
+        &bytes[..bytes.len() - 10_000],
+        &bytes[..bytes.len() - 1],
+    ] {
         fs::write(&bad, content).expect("written");
         let why = refused(&data, &[text(&bad), "--passphrase-file", text(&right)]);
         assert!(why.contains("changed or cut short"), "{why}");
@@ -271,17 +327,87 @@ fn the_program_age_opens_a_backup() {
     let file = shelf.take(&site);
     let tar = site.file("opened.tar");
     let output = Command::new("age")
-        .args(["--decrypt", "--identity", text(&shelf.key), "--output", text(&tar)])
+        .args([
+            "--decrypt",
+            "--identity",
+            text(&shelf.key),
+            "--output",
+            text(&tar),
+        ])
         .arg(&file)
         .output()
         .expect("it runs");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
-    let listed = Command::new("tar").arg("-tf").arg(&tar).output().expect("it runs");
+    let listed = Command::new("tar")
+        .arg("-tf")
+        .arg(&tar)
+        .output()
+        .expect("it runs");
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    for name in ["about.json", "cardea.toml", "store.db", "audit.db", "checksums.json"] {
+    for name in [
+        "about.json",
+        "cardea.toml",
+        "store.db",
+        "audit.db",
+        "checksums.json",
+    ] {
         assert!(listed.lines().any(|line| line == name), "{listed}");
     }
+}
+
+/// Fails if the copy keeps the audit or the writer waiting past a request's deadline, or is not of
+/// one moment while people come and go.
+#[test]
+fn doors_open_while_a_backup_is_taken() {
+    let site = Site::new();
+    let shelf = Shelf::new(&site);
+    let server = site.serve();
+    let mut admin = server.admin();
+    (0..300).for_each(|person| {
+        admin
+            .enrol(&format!("P{person}"), &face(person))
+            .expect("enrolled");
+    });
+    let mut device = site.device("front");
+    let folder = text(&shelf.folder).to_owned();
+    let mut command = site.command(&["backup", &folder, "--to", &shelf.public]);
+    let mut backup = command
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let mut answered = 0;
+    let status = loop {
+        let reply = device.access(&face(answered % 300));
+        assert_eq!(reply.decision, Decision::Granted, "{reply:?}");
+        answered += 1;
+        admin
+            .enrol(&format!("N{answered}"), &face(1_000 + answered))
+            .expect("enrolled");
+        if let Some(status) = backup.try_wait().expect("a child") {
+            break status;
+        }
+    };
+    assert!(
+        status.success() && answered > 3,
+        "{status}, {answered} answered meanwhile"
+    );
+    server.stop();
+    let file = shelf
+        .files()
+        .into_iter()
+        .find(|name| name.ends_with(".age"));
+    let file = shelf.folder.join(file.expect("a backup"));
+    let said = restored(
+        &site.file("copy"),
+        &[text(&file), "--key", text(&shelf.key)],
+    );
+    let people = said
+        .split(' ')
+        .nth(1)
+        .and_then(|people| people.parse::<u64>().ok());
+    let people = people.unwrap_or_else(|| panic!("{said}"));
+    assert!((300..=300 + answered).contains(&people), "{said}");
 }
 
 /// Fails if the newest is not kept, others' files go, or the metric is not set.
@@ -305,7 +431,10 @@ fn old_backups_go_and_the_age_of_the_newest_is_known() {
     assert!(health.contains("\"backup_age_s\":"), "{health}");
     assert!(!health.contains("\"backup_age_s\":null"), "{health}");
     let audit = site.done(&["audit", "tail"]);
-    assert!(audit.contains("backup.begin") && audit.contains("backup.end"), "{audit}");
+    assert!(
+        audit.contains("backup.begin") && audit.contains("backup.end"),
+        "{audit}"
+    );
     server.stop();
 }
 

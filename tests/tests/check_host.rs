@@ -73,7 +73,9 @@ impl Machine {
     fn sockets(&self, table: &str, sockets: &[(u16, &str)]) {
         let mut text = "  sl  local_address rem_address   st tx_queue\n".to_owned();
         for (port, state) in sockets {
-            text.push_str(&format!("   0: 00000000:{port:04X} 00000000:0000 {state} 00000000\n"));
+            text.push_str(&format!(
+                "   0: 00000000:{port:04X} 00000000:0000 {state} 00000000\n"
+            ));
         }
         self.file(table, &text);
     }
@@ -85,7 +87,10 @@ impl Machine {
         let mount = "30 1 253:0 / / rw,relatime shared:1 - ext4 /dev/mapper/root rw\n\
                      31 30 0:25 / /run rw - tmpfs tmpfs rw\n";
         self.file("proc/self/mountinfo", mount);
-        let (crypt, mirror) = ("sys/devices/virtual/block/dm-0", "sys/devices/virtual/block/md0");
+        let (crypt, mirror) = (
+            "sys/devices/virtual/block/dm-0",
+            "sys/devices/virtual/block/md0",
+        );
         self.file(&format!("{crypt}/dm/uuid"), uuid);
         self.file(&format!("{crypt}/size"), "937703088\n");
         self.file(&format!("{mirror}/md/level"), level);
@@ -93,7 +98,10 @@ impl Machine {
             let device = format!("sys/devices/pci/block/{disk}");
             self.file(&format!("{device}/queue/rotational"), rotational);
             self.file(&format!("{device}/{disk}2/partition"), "2\n");
-            self.link(&format!("{device}/{disk}2"), &format!("{mirror}/slaves/{number}"));
+            self.link(
+                &format!("{device}/{disk}2"),
+                &format!("{mirror}/slaves/{number}"),
+            );
         }
         self.link(mirror, &format!("{crypt}/slaves/md0"));
         self.link(crypt, "sys/dev/block/253:0");
@@ -131,17 +139,25 @@ fn text(path: &Path) -> &str {
 
 fn check(arguments: &[&str], data: &Path) -> (i32, Value) {
     let mut command = Command::new(program("cardea"));
-    command.arg("--data").arg(data).args(["check-host", "--json"]);
+    command
+        .arg("--data")
+        .arg(data)
+        .args(["check-host", "--json"]);
     let output = command.args(arguments).output().expect("it runs");
     let error = String::from_utf8_lossy(&output.stderr);
     let report = serde_json::from_slice(&output.stdout);
-    (output.status.code().expect("no signal"), report.unwrap_or_else(|_| panic!("{error}")))
+    (
+        output.status.code().expect("no signal"),
+        report.unwrap_or_else(|_| panic!("{error}")),
+    )
 }
 
 fn verdict(report: &Value, name: &str) -> Value {
     let checks = report["checks"].as_array().expect("a list");
     let found = checks.iter().find(|check| check["name"] == name);
-    found.unwrap_or_else(|| panic!("no {name} in {report}")).clone()
+    found
+        .unwrap_or_else(|| panic!("no {name} in {report}"))
+        .clone()
 }
 
 /// Fails if any check finds fault where there is none, or the exit status is not the worst one's.
@@ -150,7 +166,10 @@ fn the_machine_that_is_asked_for_passes() {
     let machine = Machine::good();
     let (status, report) = machine.check();
     let checks = report["checks"].as_array().expect("a list");
-    let not_passed: Vec<_> = checks.iter().filter(|check| check["verdict"] != "pass").collect();
+    let not_passed: Vec<_> = checks
+        .iter()
+        .filter(|check| check["verdict"] != "pass")
+        .collect();
     // Whether the DHCP server reserves it, no file of this machine can say.
     assert_eq!(not_passed.len(), 1, "{not_passed:?}");
     assert_eq!(not_passed[0]["name"], "reserved address");
@@ -180,7 +199,13 @@ fn a_machine_without_avx2_is_told_which_setting() {
 #[test]
 fn cores_clock_and_memory_are_held_against_what_is_asked_for() {
     let machine = Machine::good();
-    for (cores, due) in [(16, "pass"), (8, "pass"), (7, "warn"), (2, "warn"), (1, "fail")] {
+    for (cores, due) in [
+        (16, "pass"),
+        (8, "pass"),
+        (7, "warn"),
+        (2, "warn"),
+        (1, "fail"),
+    ] {
         machine.processor(cores, FLAGS);
         machine.is("cores", due, "");
     }
@@ -189,7 +214,11 @@ fn cores_clock_and_memory_are_held_against_what_is_asked_for() {
         machine.file(frequency, khz);
         machine.is("clock", due, "");
     }
-    for (kib, due) in [("32768000", "pass"), ("16000000", "warn"), ("1000000", "fail")] {
+    for (kib, due) in [
+        ("32768000", "pass"),
+        ("16000000", "warn"),
+        ("1000000", "fail"),
+    ] {
         machine.file("proc/meminfo", &format!("MemTotal: {kib} kB\n"));
         machine.is("memory", due, "");
     }
@@ -257,7 +286,21 @@ fn this_machine_is_measured() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (_, report) = check(&["--offline", "--people", "1000"], folder.path());
     assert_eq!(report["serves"]["people"], 1_000);
-    assert!(report["serves"]["devices"].as_u64().is_some_and(|devices| devices > 0), "{report}");
-    assert!(report["measured"]["rows"].as_u64().is_some_and(|rows| rows > 1_000), "{report}");
-    assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 0, "nothing is left");
+    assert!(
+        report["serves"]["devices"]
+            .as_u64()
+            .is_some_and(|devices| devices > 0),
+        "{report}"
+    );
+    assert!(
+        report["measured"]["rows"]
+            .as_u64()
+            .is_some_and(|rows| rows > 1_000),
+        "{report}"
+    );
+    assert_eq!(
+        fs::read_dir(folder.path()).expect("there").count(),
+        0,
+        "nothing is left"
+    );
 }

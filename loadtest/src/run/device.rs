@@ -71,7 +71,9 @@ pub(super) struct Device {
     /// The request under way.
     pub(super) current: Option<Current>,
     waiting: VecDeque<(u32, u64)>,
-    /// Where the server has said that it is now, instead of the run's address.
+    /// Where the server has said that it will be; not answered there yet.
+    next: Option<SocketAddr>,
+    /// Where it has answered, instead of the run's address.
     moved: Option<SocketAddr>,
     /// The last command that it carried out.
     pub(super) command_done: u32,
@@ -85,6 +87,7 @@ impl Device {
             link: None,
             current: None,
             waiting: VecDeque::new(),
+            next: None,
             moved: None,
             command_done: 0,
         }
@@ -125,17 +128,20 @@ impl Device {
         let Ok(Address { server }) = serde_json::from_slice(&command.body) else {
             return;
         };
+        if self.next == Some(server) {
+            self.moved = self.next.take();
+        }
         if self.moved == Some(server) {
             self.command_done = command.id;
         } else {
-            self.moved = Some(server);
+            self.next = Some(server);
             self.close();
         }
     }
 
     /// Where the server is for this device.
     pub(super) fn server(&self, at_first: SocketAddr) -> SocketAddr {
-        self.moved.unwrap_or(at_first)
+        self.next.or(self.moved).unwrap_or(at_first)
     }
 
     /// Begins an exchange, connecting first where there is no connection.
@@ -228,10 +234,8 @@ impl Device {
     /// Drops the connection after a failure.
     pub(super) fn abandon(&mut self) {
         self.link = None;
-        // Where it was not answered yet: it goes back to where it was.
-        if self.command_done == 0 {
-            self.moved = None;
-        }
+        // Back to where it was answered.
+        self.next = None;
     }
 }
 
@@ -284,5 +288,48 @@ fn is_connected(socket: &TcpStream) -> Result<bool, Failure> {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
         Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cardea_wire::{Command, Decision, Kind, Reason, RequestId};
+
+    use super::*;
+    use crate::tls;
+
+    /// Fails if a device stays where nobody answers, or calls done what it has not reached.
+    #[test]
+    fn a_device_follows_the_server_once_it_is_answered_there() {
+        let config = tls::uncommissioned([0; 32]).expect("a configuration");
+        let mut device = Device::new(config, Lane::KeptAlive);
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let told = |id, port| {
+            let id_of_request = RequestId::default();
+            let mut reply = Reply::new(
+                Kind::Access,
+                id_of_request,
+                Decision::Denied,
+                Reason::NoMatch,
+            );
+            reply.command = Some(Command {
+                kind: CommandKind::Address,
+                id,
+                body: format!(r#"{{"server":"{}"}}"#, at(port)).into_bytes(),
+            });
+            reply.to_bytes()
+        };
+        device.obey(b"no reply");
+        assert_eq!(device.server(at(1)), at(1));
+        device.obey(&told(7, 2));
+        assert_eq!((device.server(at(1)), device.command_done), (at(2), 0));
+        device.abandon();
+        assert_eq!(device.server(at(1)), at(1), "nobody answered there");
+        device.obey(&told(7, 2));
+        device.obey(&told(7, 2));
+        assert_eq!((device.server(at(1)), device.command_done), (at(2), 7));
+        device.obey(&told(8, 3));
+        device.abandon();
+        assert_eq!((device.server(at(1)), device.command_done), (at(2), 7));
     }
 }

@@ -56,7 +56,10 @@ impl fmt::Display for BackupError {
                 write!(f, "{name} in the backup differs from its checksum")
             }
             Self::ForeignWithdrawals => {
-                write!(f, "the list of withdrawals was changed or is of another site")
+                write!(
+                    f,
+                    "the list of withdrawals was changed or is of another site"
+                )
             }
             Self::Refused(why) => f.write_str(why),
         }

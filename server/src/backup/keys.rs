@@ -197,7 +197,10 @@ mod tests {
         let public = secret.public().expect("a key");
         let shown = public.to_string();
         assert_eq!(PublicKey::parse(&shown).expect("as written"), public);
-        assert!(PublicKey::parse(&text).is_err(), "a secret key is no public one");
+        assert!(
+            PublicKey::parse(&text).is_err(),
+            "a secret key is no public one"
+        );
         assert!(SecretKey::parse(&shown).is_err());
         assert!(PublicKey::parse(&shown[..shown.len() - 1]).is_err());
         let mut other = shown.clone();

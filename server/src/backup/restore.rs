@@ -118,8 +118,7 @@ fn unpack(
     let unpacked = archive::unpack(opening, data).map_err(told)?;
     // To the end: only then is it known that nothing was cut off.
     let mut rest = unpacked.rest;
-    io::copy(&mut rest.by_ref(), &mut io::sink())
-        .map_err(|error| told(BackupError::Io(error)))?;
+    io::copy(&mut rest.by_ref(), &mut io::sink()).map_err(|error| told(BackupError::Io(error)))?;
     Config::parse(&unpacked.config)?;
     let sealer = Sealer::open(data)?;
     SitePki::open(data, &sealer)

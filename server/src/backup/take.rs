@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::archive::{About, AUDIT, FORM, PKI, Packing, STORE};
+use super::archive::{AUDIT, About, FORM, PKI, Packing, STORE};
 use super::keys::Lock;
 use super::stream::Sealing;
 use super::withdrawals::{self, Withdrawals, hex};
@@ -143,7 +143,9 @@ pub fn sweep(data: &Path) -> Result<(), BackupError> {
 
 /// The site's id as hexadecimal digits.
 pub(super) fn site_id(reader: &Reader) -> Result<String, BackupError> {
-    Ok(hex(&reader.setting(SettingKey::SITE_ID)?.unwrap_or_default()))
+    Ok(hex(&reader
+        .setting(SettingKey::SITE_ID)?
+        .unwrap_or_default()))
 }
 
 pub(super) fn folder_of(path: &Path) -> PathBuf {
@@ -209,9 +211,7 @@ fn pack(order: &Order, part: &Path, site: &str) -> Result<(u64, u64), BackupErro
     packing.file(STORE, &store)?;
     packing.file(AUDIT, &audit)?;
     let out = packing.finish()?.finish()?;
-    let paced = out
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
+    let paced = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     paced.file.sync_all()?;
     Ok((paced.file.metadata()?.len(), generation))
 }

@@ -91,9 +91,15 @@ fn each_key_of_several_opens_and_no_other() {
         assert_eq!(opened(&bytes, opener).expect("one of them"), b"content");
     }
     let (_, stranger) = pair();
-    assert!(matches!(opened(&bytes, &stranger), Err(BackupError::WrongKey)));
+    assert!(matches!(
+        opened(&bytes, &stranger),
+        Err(BackupError::WrongKey)
+    ));
     let by_word = Opener::Passphrase(passphrase("correct horse battery"));
-    assert!(matches!(opened(&bytes, &by_word), Err(BackupError::WrongKey)));
+    assert!(matches!(
+        opened(&bytes, &by_word),
+        Err(BackupError::WrongKey)
+    ));
     let many = vec![locks[0]; BACKUP_KEYS_MAX + 1];
     for keys in [Vec::new(), many] {
         assert!(envelope::write(&mut Vec::new(), &Lock::Keys(keys)).is_err());
@@ -103,7 +109,10 @@ fn each_key_of_several_opens_and_no_other() {
 /// Fails if the passphrase is not part of the key, or a head may ask for any amount of memory.
 #[test]
 fn a_passphrase_opens_and_another_does_not() {
-    let bytes = sealed(&Lock::Passphrase(passphrase("correct horse battery")), b"content");
+    let bytes = sealed(
+        &Lock::Passphrase(passphrase("correct horse battery")),
+        b"content",
+    );
     let opener = |text| Opener::Passphrase(passphrase(text));
     let right = opened(&bytes, &opener("correct horse battery"));
     assert_eq!(right.expect("the same"), b"content");
@@ -120,11 +129,24 @@ fn a_passphrase_opens_and_another_does_not() {
 #[test]
 fn what_is_no_backup_is_said_to_be_none() {
     let (_, opener) = pair();
-    let endless = format!("age-encryption.org/v1\n-> X25519 {}", "A".repeat(BACKUP_HEAD_BYTES_MAX));
-    let texts = ["", "SQLite format 3", "age-encryption.org/v2\n", "age-encryption.org/v1\n", &endless];
+    let endless = format!(
+        "age-encryption.org/v1\n-> X25519 {}",
+        "A".repeat(BACKUP_HEAD_BYTES_MAX)
+    );
+    let texts = [
+        "",
+        "SQLite format 3",
+        "age-encryption.org/v2\n",
+        "age-encryption.org/v1\n",
+        &endless,
+    ];
     for text in texts {
         let found = opened(text.as_bytes(), &opener);
-        assert!(matches!(found, Err(BackupError::NotABackup)), "{:.30}", text);
+        assert!(
+            matches!(found, Err(BackupError::NotABackup)),
+            "{:.30}",
+            text
+        );
     }
 }
 
@@ -159,25 +181,47 @@ fn only_files_of_a_site_are_unpacked() {
     ];
     let to = folder.path().join("good");
     let unpacked = unpack(packed(&good).as_slice(), &to).expect("a site");
-    assert_eq!((unpacked.about, unpacked.config.as_str()), (about(), "site"));
+    assert_eq!(
+        (unpacked.about, unpacked.config.as_str()),
+        (about(), "site")
+    );
     assert_eq!(fs::read(to.join("pki/server.der")).expect("there"), b"der");
-    assert!(!to.join("cardea.toml").exists(), "written last, by who restores");
+    assert!(
+        !to.join("cardea.toml").exists(),
+        "written last, by who restores"
+    );
 
-    let hostile = ["../store.db", "pki/../../x", "/tmp/x", "pki/.x", "pki/a/b", "other"];
+    let hostile = [
+        "../store.db",
+        "pki/../../x",
+        "/tmp/x",
+        "pki/.x",
+        "pki/a/b",
+        "other",
+    ];
     for (number, name) in hostile.into_iter().enumerate() {
         let to = folder.path().join(format!("hostile{number}"));
         let mut tar = packed(&good);
         // As no honest packer writes it: the first entry's name is overwritten.
-        let at = tar.windows(8).position(|part| part == b"store.db").expect("there");
+        let at = tar
+            .windows(8)
+            .position(|part| part == b"store.db")
+            .expect("there");
         tar[at..at + 100].fill(0);
         tar[at..at + name.len()].copy_from_slice(name.as_bytes());
         let mut sum: u32 = tar[at..at + 512].iter().map(|byte| u32::from(*byte)).sum();
-        let old: u32 = tar[at + 148..at + 156].iter().map(|byte| u32::from(*byte)).sum();
+        let old: u32 = tar[at + 148..at + 156]
+            .iter()
+            .map(|byte| u32::from(*byte))
+            .sum();
         sum = sum - old + 8 * 32;
         tar[at + 148..at + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         let refused = unpack(tar.as_slice(), &to);
         let refused = refused.err().map(|error| error.to_string());
-        assert!(refused.is_some_and(|why| why.contains("no backup holds")), "{name}");
+        assert!(
+            refused.is_some_and(|why| why.contains("no backup holds")),
+            "{name}"
+        );
     }
 }
 
@@ -191,7 +235,9 @@ fn an_archive_is_bounded() {
     let beyond = packed(&[("cardea.toml", &long)]);
     assert!(unpack(beyond.as_slice(), &folder.path().join("longer")).is_err());
 
-    let names: Vec<_> = (0..BACKUP_ENTRIES_MAX).map(|n| format!("pki/{n}")).collect();
+    let names: Vec<_> = (0..BACKUP_ENTRIES_MAX)
+        .map(|n| format!("pki/{n}"))
+        .collect();
     let mut entries: Vec<(&str, &[u8])> = vec![("cardea.toml", b"")];
     entries.extend(names.iter().map(|name| (name.as_str(), &b""[..])));
     let (most, more) = (BACKUP_ENTRIES_MAX - 2, BACKUP_ENTRIES_MAX);
@@ -207,7 +253,10 @@ fn an_archive_is_bounded() {
 fn a_file_that_differs_from_its_checksum_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut tar = packed(&[("cardea.toml", b"site"), ("store.db", b"storestorestore")]);
-    let at = tar.windows(15).position(|part| part == b"storestorestore").expect("there");
+    let at = tar
+        .windows(15)
+        .position(|part| part == b"storestorestore")
+        .expect("there");
     tar[at] ^= 1;
     let refused = unpack(tar.as_slice(), folder.path());
     let Err(BackupError::ChecksumMismatch { name }) = refused else {

@@ -182,12 +182,18 @@ mod tests {
         let (key, list) = list();
         let text = list.to_text(&key);
         assert!(!text.contains("E-1"), "it names nobody");
-        assert_eq!(Withdrawals::parse(&text, &key, "00ff").expect("as written"), list);
+        assert_eq!(
+            Withdrawals::parse(&text, &key, "00ff").expect("as written"),
+            list
+        );
         for at in 0..text.len() {
             let mut changed = text.clone().into_bytes();
             changed[at] ^= 1;
             let changed = String::from_utf8_lossy(&changed).into_owned();
-            assert!(Withdrawals::parse(&changed, &key, "00ff").is_err(), "byte {at}");
+            assert!(
+                Withdrawals::parse(&changed, &key, "00ff").is_err(),
+                "byte {at}"
+            );
         }
         let lines: Vec<_> = text.split_inclusive('\n').collect();
         let fewer = [&lines[..3], &lines[4..]].concat().concat();

@@ -103,13 +103,21 @@ fn clock() -> Check {
         output("timedatectl", &["show", "-p", "NTPSynchronized", "--value"])
             .map(|text| text.trim() == "yes"),
     ];
-    match answers.into_iter().flatten().reduce(|one, other| one || other) {
+    match answers
+        .into_iter()
+        .flatten()
+        .reduce(|one, other| one || other)
+    {
         Some(true) => Check::pass(NAME, "yes"),
         Some(false) => {
             let advice = "devices take their time from here: see `chronyc sources`";
             Check::fail(NAME, "no", advice)
         }
-        None => Check::warn(NAME, "unknown", "neither chronyc nor timedatectl says: install chrony"),
+        None => Check::warn(
+            NAME,
+            "unknown",
+            "neither chronyc nor timedatectl says: install chrony",
+        ),
     }
 }
 
@@ -135,8 +143,12 @@ mod tests {
 
     #[test]
     fn the_leap_status_says_whether_chrony_follows() {
-        assert!(chrony_is_in_sync("A29FC801,x,3,1795.1,0.0,1,1,-5,0,0.1,0.03,0.0002,64.2,Normal\n"));
-        assert!(!chrony_is_in_sync("00000000,,0,0.0,0.0,0,0,0,0,0,1,1,0,Not synchronised\n"));
+        assert!(chrony_is_in_sync(
+            "A29FC801,x,3,1795.1,0.0,1,1,-5,0,0.1,0.03,0.0002,64.2,Normal\n"
+        ));
+        assert!(!chrony_is_in_sync(
+            "00000000,,0,0.0,0.0,0,0,0,0,0,1,1,0,Not synchronised\n"
+        ));
     }
 
     /// Fails if the answer is not waited for, or anything passes for it.

@@ -99,7 +99,9 @@ pub fn measure(folder: &Path) -> Result<Times, Box<dyn std::error::Error>> {
 
 fn search(cores: usize) -> Result<(Duration, u64), Box<dyn std::error::Error>> {
     let people = Synthetic::new(1, Shape::Realistic);
-    let rows: Vec<_> = (0..OVERLAY_ROWS_MAX as u64).map(|person| people.row(person)).collect();
+    let rows: Vec<_> = (0..OVERLAY_ROWS_MAX as u64)
+        .map(|person| people.row(person))
+        .collect();
     let view = View::empty(ModelId([0; 16])).with_enrolled(&rows, 1)?;
     let probes: Vec<_> = (0..PROBES_IN_BATCH_MAX as u64)
         .map(|number| people.stranger(number))

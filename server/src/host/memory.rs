@@ -25,6 +25,10 @@ pub(super) fn check(root: &Root) -> Check {
         let advice = "32 GB is asked for; a gallery takes about 3 GB for a million people";
         Check::warn(NAME, found, advice)
     } else {
-        Check::fail(NAME, found, "too little to serve a site: 32 GB is asked for")
+        Check::fail(
+            NAME,
+            found,
+            "too little to serve a site: 32 GB is asked for",
+        )
     }
 }

@@ -48,7 +48,10 @@ fn wired(root: &Root, interface: Option<&str>) -> Check {
     };
     let folder = format!("/sys/class/net/{name}");
     let wireless = ["wireless", "phy80211"];
-    if wireless.iter().any(|file| root.exists(&format!("{folder}/{file}"))) {
+    if wireless
+        .iter()
+        .any(|file| root.exists(&format!("{folder}/{file}")))
+    {
         let advice = "a radio link drops what must be answered within 2 s: take a cable";
         return Check::fail(NAME, format!("{name} is wireless"), advice);
     }
@@ -110,8 +113,12 @@ fn own_addresses(root: &Root) -> Vec<Ipv4Addr> {
 fn reserved(root: &Root, interface: Option<&str>) -> Check {
     const NAME: &str = "reserved address";
     let number = interface.and_then(|name| root.read(&format!("/sys/class/net/{name}/ifindex")));
-    let networkd = number.is_some_and(|number| root.exists(&format!("/run/systemd/netif/leases/{number}")));
-    let dhclient = root.names("/var/lib/dhcp").iter().any(|name| name.ends_with(".leases"));
+    let networkd =
+        number.is_some_and(|number| root.exists(&format!("/run/systemd/netif/leases/{number}")));
+    let dhclient = root
+        .names("/var/lib/dhcp")
+        .iter()
+        .any(|name| name.ends_with(".leases"));
     if networkd || dhclient {
         let advice = "make sure that the DHCP server reserves it for this machine: devices know \
                       the server by it, and cannot be told of a sudden change";
@@ -129,8 +136,12 @@ fn names(root: &Root) -> Check {
         .iter()
         .filter_map(|file| root.read(file))
         .flat_map(|text| {
-            let servers = text.lines().filter_map(|line| line.strip_prefix("nameserver "));
-            servers.map(|server| server.trim().to_owned()).collect::<Vec<_>>()
+            let servers = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("nameserver "));
+            servers
+                .map(|server| server.trim().to_owned())
+                .collect::<Vec<_>>()
         })
         .take(3)
         .collect();
@@ -145,7 +156,9 @@ fn https_port(root: &Root, data: &Path) -> Check {
     const NAME: &str = "port 443";
     let files = ["/proc/net/tcp", "/proc/net/tcp6"];
     // 0A: listening.
-    let taken = files.iter().any(|file| is_bound(root, file, HTTPS, Some("0A")));
+    let taken = files
+        .iter()
+        .any(|file| is_bound(root, file, HTTPS, Some("0A")));
     if !taken {
         return Check::pass(NAME, "free");
     }

@@ -23,7 +23,9 @@ fn avx2(root: &Root, model: &str, there: bool, virtual_machine: bool) -> Check {
     if there {
         return Check::pass(NAME, model);
     }
-    let vendor = root.read("/sys/class/dmi/id/sys_vendor").unwrap_or_default();
+    let vendor = root
+        .read("/sys/class/dmi/id/sys_vendor")
+        .unwrap_or_default();
     let setting = if !virtual_machine {
         "this processor cannot serve: it takes one with AVX2 (Intel since 2013, AMD since 2015)"
     } else if vendor.contains("Microsoft") {
@@ -55,7 +57,11 @@ fn cores(text: &str) -> Check {
             found,
             "the system requirements ask for 8: see what this host serves, below",
         ),
-        _ => Check::fail(NAME, found, "a search would keep everything else waiting: take 2 or more"),
+        _ => Check::fail(
+            NAME,
+            found,
+            "a search would keep everything else waiting: take 2 or more",
+        ),
     }
 }
 

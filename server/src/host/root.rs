@@ -41,7 +41,9 @@ impl Root {
 pub(super) fn read(path: &Path) -> Option<String> {
     let mut bytes = Vec::new();
     let file = File::open(path).ok()?;
-    file.take(HOST_FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    file.take(HOST_FILE_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .ok()?;
     Some(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 

@@ -52,7 +52,9 @@ pub(super) fn checks(root: &Root, data: &Path) -> Vec<Check> {
 
 fn judge(root: &Root, stack: &Stack) -> Vec<Check> {
     let disks = stack.disks.iter().filter_map(|disk| disk.file_name());
-    let disks: Vec<_> = disks.map(|name| name.to_string_lossy().into_owned()).collect();
+    let disks: Vec<_> = disks
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
     let found = disks.join(", ");
     let cpu = root.read("/proc/cpuinfo").unwrap_or_default();
     let virtual_machine = cpu.split_whitespace().any(|flag| flag == "hypervisor");
@@ -123,7 +125,8 @@ fn descend(node: &Path, stack: &mut Stack, depth: usize) {
         let name = read(&node.join("slaves").join(name).join("dm/name"));
         name.is_some_and(|name| name.contains("_rimage_") || name.contains("_mimage_"))
     };
-    stack.mirrored |= uuid.starts_with("LVM-") && below.iter().filter(|one| images(one)).count() > 1;
+    stack.mirrored |=
+        uuid.starts_with("LVM-") && below.iter().filter(|one| images(one)).count() > 1;
     for name in &below {
         if let Ok(next) = fs::canonicalize(node.join("slaves").join(name)) {
             descend(&next, stack, depth + 1);

@@ -83,7 +83,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         .map(|_| Arc::new(Counters::default()))
         .collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
-    let (observer, observer_thread) = Observer::start(log, levels(&site, &work, &counters, audit.pace()))?;
+    let (observer, observer_thread) =
+        Observer::start(log, levels(&site, &work, &counters, audit.pace()))?;
 
     let console = console::start(data, &site, &writer, &audit, &handle, address)?;
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::data_directory::{create_private, sync_directory};
 use super::connection::open_reader;
+use super::data_directory::{create_private, sync_directory};
 use super::error::StoreError;
 use super::id::number;
 use super::reader::Reader;
@@ -75,7 +75,8 @@ fn copy_slowly(
     // not change, and no step begins anew however busy the site is.
     let _one_moment = db.unchecked_transaction()?;
     db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-    let page_bytes: u64 = db.pragma_query_value(None, "page_size", |row| Ok(number(row.get(0)?)))?;
+    let page_bytes: u64 =
+        db.pragma_query_value(None, "page_size", |row| Ok(number(row.get(0)?)))?;
     {
         let backup = Backup::new(db, &mut copy)?;
         loop {

@@ -82,7 +82,9 @@ impl Store {
                 let command = NewCommand { device, kind, body };
                 match add_command(db, &command, now_unix_s) {
                     Ok(_) => changes.push(Change::Device(device)),
-                    Err(StoreError::Invalid { field: "commands", .. }) => {}
+                    Err(StoreError::Invalid {
+                        field: "commands", ..
+                    }) => {}
                     Err(error) => return Err(error),
                 }
             }

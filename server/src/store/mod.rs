@@ -74,10 +74,8 @@ pub use reserve::Reserve;
 pub use role::{Role, Scope, Scopes};
 pub use settings::SettingKey;
 pub use space::SpaceBatch;
-pub use withdrawn::{
-    Remembered, RememberedKind, StoreOrSecret, WithdrawalKey, WithdrawnAgain,
-};
 pub use team::{ApiToken, Member, NewApiToken, SecretHash, secret_hash};
+pub use withdrawn::{Remembered, RememberedKind, StoreOrSecret, WithdrawalKey, WithdrawnAgain};
 
 use std::time::Duration;
 

@@ -326,9 +326,18 @@ mod tests {
     #[test]
     fn who_came_later_is_another() {
         assert!(is_the_one(5, 100, 5, 200), "withdrawn later");
-        assert!(is_the_one(5, 200, 5, 200), "withdrawn in the second of the enrolment");
-        assert!(!is_the_one(6, 200, 5, 200), "enrolled again within that second");
-        assert!(!is_the_one(3, 300, 5, 200), "enrolled again, after a restore");
+        assert!(
+            is_the_one(5, 200, 5, 200),
+            "withdrawn in the second of the enrolment"
+        );
+        assert!(
+            !is_the_one(6, 200, 5, 200),
+            "enrolled again within that second"
+        );
+        assert!(
+            !is_the_one(3, 300, 5, 200),
+            "enrolled again, after a restore"
+        );
     }
 
     /// Fails without either bound, or if the newest go.
@@ -353,7 +362,11 @@ mod tests {
         }
         assert_eq!(forget(&db, 3, 5), Ok(2 + 3));
         let left: String = db
-            .query_row("SELECT group_concat(at) FROM (SELECT at FROM remembered ORDER BY at)", [], |row| row.get(0))
+            .query_row(
+                "SELECT group_concat(at) FROM (SELECT at FROM remembered ORDER BY at)",
+                [],
+                |row| row.get(0),
+            )
             .expect("rows");
         assert_eq!(left, "6,7,8,9,10");
     }

@@ -169,6 +169,10 @@ impl Writer {
         }
         self.configure_address(moving.to)?;
         self.certify(&[moving.to])?;
+        // From here on the console holds the address against this one.
+        let text = moving.to.to_string();
+        self.store
+            .setting_set(SettingKey::ADDRESS_AT_SETUP, text.as_bytes())?;
         self.store.setting_remove(SettingKey::ADDRESS_CHANGE)?;
         self.follow()?;
         Ok(Response::Done {

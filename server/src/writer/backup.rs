@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
+use super::Writer;
 use super::carry_out::{Refusal, done, unix_s};
 use super::error::WriterError;
-use super::Writer;
 use crate::admin::message::Response;
 use crate::backup::{self, BackupError};
 use crate::limits::REMEMBERED_FACTOR;

@@ -7,8 +7,8 @@ use super::error::WriterError;
 use super::{Session, Writer};
 use crate::admin::message::{Request, Response};
 use crate::audit::{AttemptRecord, Entry, Progress};
-use crate::site::unix_ms;
 pub(super) use crate::site::rfc3339 as date;
+use crate::site::unix_ms;
 use crate::store::{self, PeopleFilter, PersonState};
 
 /// Why a request was not carried out, in words.

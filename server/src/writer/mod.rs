@@ -50,13 +50,13 @@ use crate::site::{Site, moment};
 use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
 
+use address::OwnAddress;
+use backup::Export;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
 pub use error::WriterError;
-use address::OwnAddress;
-use backup::Export;
 use gallery::Snapshots;
 use publish::Published;
 use space::SpaceEventsIn;

@@ -291,6 +291,23 @@ mod tests {
         );
     }
 
+    /// Fails if the command is called done before the server has answered at its new address.
+    #[test]
+    fn another_address_is_tried_first_and_done_later() {
+        let mut device = Device::new([0; 16]);
+        let body = br#"{"server":"192.0.2.9:443"}"#;
+        let reply = heartbeat_with(CommandKind::Address, 5, body);
+        let server = SocketAddr::from(([192, 0, 2, 9], 443));
+        for _ in 0..2 {
+            let follow = Action::Follow { command: 5, server };
+            assert_eq!(device.take(&reply), [follow]);
+            assert_eq!(head_of(&device).command_done, 0);
+        }
+        device.done(5);
+        assert_eq!(head_of(&device).command_done, 5);
+        assert_eq!(device.take(&reply), []);
+    }
+
     #[test]
     fn the_period_of_heartbeats_keeps_its_bounds() {
         let mut device = Device::new([0; 16]);
