@@ -1,5 +1,6 @@
 //! What the threads of a running server share.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -32,6 +33,7 @@ pub struct Site {
     erasure_pending: AtomicBool,
     withdrawals_pending: AtomicBool,
     address_own: AtomicBool,
+    moved_to: ArcSwapOption<IpAddr>,
     backup_unix_s: AtomicI64,
 }
 
@@ -51,6 +53,7 @@ impl Site {
             erasure_pending: AtomicBool::new(false),
             withdrawals_pending: AtomicBool::new(false),
             address_own: AtomicBool::new(true),
+            moved_to: ArcSwapOption::empty(),
             backup_unix_s: AtomicI64::new(0),
         }
     }
@@ -175,6 +178,16 @@ impl Site {
     /// For the writer.
     pub fn set_address_own(&self, own: bool) {
         self.address_own.store(own, Ordering::Release);
+    }
+
+    /// The address that devices are told, if it is another than at the start.
+    pub fn moved_to(&self) -> Option<IpAddr> {
+        self.moved_to.load().as_ref().map(|address| **address)
+    }
+
+    /// For the writer.
+    pub fn set_moved_to(&self, address: IpAddr) {
+        self.moved_to.store(Some(Arc::new(address)));
     }
 
     /// How old the newest backup is, in seconds; none if there never was one.

@@ -12,6 +12,7 @@ use super::take::{folder_of, site_id};
 use super::withdrawals::{self, Withdrawals};
 use super::{BackupError, envelope};
 use crate::config::{self, Config};
+use crate::limits::REMEMBERED_FACTOR;
 use crate::pki::SitePki;
 use crate::secrets::{KEY_FILE, Sealer, write_new};
 use crate::store::{DataDirectory, Store, WithdrawalKey, WithdrawnAgain};
@@ -119,7 +120,7 @@ fn unpack(
     // To the end: only then is it known that nothing was cut off.
     let mut rest = unpacked.rest;
     io::copy(&mut rest.by_ref(), &mut io::sink()).map_err(|error| told(BackupError::Io(error)))?;
-    Config::parse(&unpacked.config)?;
+    let config = Config::parse(&unpacked.config)?;
     let sealer = Sealer::open(data)?;
     SitePki::open(data, &sealer)
         .map_err(|error| BackupError::Refused(format!("certificates of the backup: {error}")))?;
@@ -131,8 +132,15 @@ fn unpack(
         return Err(BackupError::NotABackup);
     }
     let taken_unix_s = unpacked.about.taken_unix_s;
-    let (again, withdrawals_unix_s) =
-        withdraw_again(&mut store, &sealer, &site, file, since, taken_unix_s)?;
+    let (again, withdrawals_unix_s) = match list(&store, &sealer, &site, file, since)? {
+        None => (WithdrawnAgain::default(), taken_unix_s),
+        Some((key, list)) => {
+            covers(&list, taken_unix_s, config.backup.days)?;
+            store.remember_with(key);
+            store.remembered_merge(&list.entries)?;
+            (store.withdraw_again()?, list.written_unix_s)
+        }
+    };
     let counts = store.read().counts()?;
     store.erase_log()?;
     drop(store);
@@ -146,16 +154,16 @@ fn unpack(
     })
 }
 
-fn withdraw_again(
-    store: &mut Store,
+/// The list of withdrawals and its key; none where it is said to be lost.
+fn list(
+    store: &Store,
     sealer: &Sealer,
     site: &str,
     file: &Path,
     since: &Since,
-    taken_unix_s: i64,
-) -> Result<(WithdrawnAgain, i64), BackupError> {
+) -> Result<Option<(WithdrawalKey, Withdrawals)>, BackupError> {
     let path = match since {
-        Since::Unknown => return Ok((WithdrawnAgain::default(), taken_unix_s)),
+        Since::Unknown => return Ok(None),
         Since::Beside => withdrawals::path_in(&folder_of(file), site),
         Since::File(path) => path.clone(),
     };
@@ -169,13 +177,24 @@ fn withdraw_again(
         return Err(BackupError::Refused(why));
     };
     let list = Withdrawals::load(&path, &key, site)?;
+    Ok(Some((key, list)))
+}
+
+/// Refuses a list that does not reach from the backup to its own end.
+fn covers(list: &Withdrawals, taken_unix_s: i64, days: u32) -> Result<(), BackupError> {
     if list.written_unix_s < taken_unix_s {
-        let why = format!("{} is older than the backup", path.display());
+        let why = "the list of withdrawals is older than the backup".to_owned();
         return Err(BackupError::Refused(why));
     }
-    store.remember_with(key);
-    store.remembered_merge(&list.entries)?;
-    Ok((store.withdraw_again()?, list.written_unix_s))
+    let remembered_days = REMEMBERED_FACTOR * i64::from(days);
+    if list.written_unix_s - taken_unix_s > remembered_days * 86_400 {
+        let why = format!(
+            "the backup is more than {remembered_days} days older than the list of withdrawals, \
+             which does not reach back so far; --withdrawals-unknown restores it all the same"
+        );
+        return Err(BackupError::Refused(why));
+    }
+    Ok(())
 }
 
 /// An error that came out of the encrypted bytes, by its own name.
@@ -184,5 +203,25 @@ fn told(error: BackupError) -> BackupError {
         BackupError::Io(io) if io.kind() == io::ErrorKind::InvalidData => BackupError::Damaged,
         BackupError::Io(io) if io.kind() == io::ErrorKind::UnexpectedEof => BackupError::Damaged,
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails if a backup is taken that the list does not reach back to.
+    #[test]
+    fn a_list_covers_from_the_backup_to_its_own_end() {
+        let day = 86_400;
+        let list = Withdrawals {
+            site: String::new(),
+            written_unix_s: 1_000 * day,
+            entries: Vec::new(),
+        };
+        for (taken_days, due) in [(1_001, false), (1_000, true), (940, true), (939, false)] {
+            let covered = covers(&list, taken_days * day, 30).is_ok();
+            assert_eq!(covered, due, "{taken_days}");
+        }
     }
 }

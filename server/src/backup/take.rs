@@ -56,7 +56,7 @@ pub struct Taken {
 pub fn take(order: &Order) -> Result<Taken, BackupError> {
     let data = &order.data;
     let _only = only_one(data)?;
-    sweep(data)?;
+    sweep_held(data)?;
     let reader = Reader::open_beside(data)?;
     let sealer = Sealer::open(data)?;
     let site = site_id(&reader)?;
@@ -72,7 +72,7 @@ pub fn take(order: &Order) -> Result<Taken, BackupError> {
     let folder = folder_of(&path);
     let part = path.with_extension("part");
     let packed = pack(order, &part, &site);
-    let swept = sweep(data);
+    let swept = sweep_held(data);
     let (bytes, generation) = match packed {
         Ok(packed) => packed,
         Err(error) => {
@@ -125,11 +125,20 @@ fn save_withdrawals(
     list.save(&withdrawals::path_in(folder, &list.site), &key)
 }
 
-/// Erases copies that an interrupted backup left in the data directory.
+/// Erases copies that an interrupted backup left in the data directory; not those of one that is
+/// being taken.
 ///
 /// # Errors
-/// Those of files.
+/// Those of files; [`BackupError::Refused`] while a backup is being taken.
 pub fn sweep(data: &Path) -> Result<(), BackupError> {
+    if !data.join(STAGING).exists() {
+        return Ok(());
+    }
+    let _only = only_one(data)?;
+    sweep_held(data)
+}
+
+fn sweep_held(data: &Path) -> Result<(), BackupError> {
     let staging = data.join(STAGING);
     let entries = match fs::read_dir(&staging) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -73,7 +73,8 @@ impl Withdrawals {
     /// # Errors
     /// Those of files.
     pub fn save(&self, path: &Path, key: &WithdrawalKey) -> Result<(), BackupError> {
-        let beside = path.with_extension("part");
+        // The server and a backup may write at the same time.
+        let beside = path.with_extension(format!("{}.part", std::process::id()));
         let mut file = File::create(&beside)?;
         file.write_all(self.to_text(key).as_bytes())?;
         file.sync_all()?;

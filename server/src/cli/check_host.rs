@@ -40,6 +40,7 @@ pub struct CheckHostArgs {
 /// If nobody listens to the output.
 pub fn run(data: &Path, args: &CheckHostArgs) -> io::Result<Verdict> {
     let address = Config::read(data).ok().map(|config| config.address);
+    let data = &std::path::absolute(data)?;
     let root = Root::new(args.root.as_deref().unwrap_or(Path::new("/")));
     let mut checks = host::checks(&root, data, address);
     if !args.offline {

@@ -147,7 +147,9 @@ impl Opened {
         started: Instant,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let directory = DataDirectory::lock(data)?;
-        backup::sweep(data)?;
+        if let Err(error) = backup::sweep(data) {
+            tracing::warn!(%error, "copies of a backup stay in the data directory");
+        }
         let fault = OpenOptions::new()
             .create(true)
             .append(true)

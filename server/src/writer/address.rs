@@ -174,6 +174,9 @@ impl Writer {
         self.store
             .setting_set(SettingKey::ADDRESS_AT_SETUP, text.as_bytes())?;
         self.store.setting_remove(SettingKey::ADDRESS_CHANGE)?;
+        if let Some(online) = &self.online {
+            online.published.site().set_moved_to(moving.to);
+        }
         self.follow()?;
         Ok(Response::Done {
             text: format!("the server's address is {}", moving.to),

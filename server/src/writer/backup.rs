@@ -14,13 +14,26 @@ use crate::secrets::Sealer;
 use crate::store::{SettingKey, Store, StoreOrSecret, WithdrawalKey};
 
 /// The list of withdrawals on its way to the folder of backups.
-#[derive(Default)]
 pub(super) struct Export {
     /// The folder lacks what the store knows.
     due: bool,
     // Its folder may be on another machine that does not answer: nobody waits for it.
     thread: Option<JoinHandle<Result<(), BackupError>>>,
+    // Said once, until it works again.
+    failed: bool,
     forgot_unix_s: i64,
+}
+
+impl Default for Export {
+    fn default() -> Self {
+        Self {
+            // A run before may have ended between a withdrawal and its writing.
+            due: true,
+            thread: None,
+            failed: false,
+            forgot_unix_s: 0,
+        }
+    }
 }
 
 /// Gives the store the site's key for remembering withdrawals; makes one where there is none.
@@ -57,6 +70,8 @@ impl Writer {
         self.store
             .setting_set(SettingKey::BACKUP_LAST, &taken_unix_s.to_le_bytes())?;
         self.follow()?;
+        // The backup may have put an older list in the place of the server's.
+        self.withdrawals_changed();
         if let Some(online) = &self.online {
             online.published.site().set_backup_unix_s(taken_unix_s);
         }
@@ -89,7 +104,7 @@ impl Writer {
         }
         if let Some(thread) = self.export.thread.take() {
             match thread.join() {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => self.export.failed = false,
                 Ok(Err(error)) => self.export_failed(&error.to_string()),
                 Err(_) => self.export_failed("it panicked"),
             }
@@ -113,9 +128,10 @@ impl Writer {
     }
 
     fn export_failed(&mut self, why: &str) {
-        if !self.export.due {
+        if !self.export.failed {
             tracing::warn!(why, "the list of withdrawals is not beside the backups");
         }
+        self.export.failed = true;
         self.export.due = true;
     }
 
