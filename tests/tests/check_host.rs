@@ -65,7 +65,8 @@ impl Machine {
     fn address(&self, address: &str) {
         let text = format!(
             "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.1\n        /32 host LOCAL\n     \
-             |-- {address}\n        /32 host LOCAL\n     |-- 10.1.2.255\n        /32 link BROADCAST\n"
+             |-- {address}\n        /32 host LOCAL\n     |-- 10.1.2.255\n        \
+             /32 link BROADCAST\n"
         );
         self.file("proc/net/fib_trie", &text);
     }

@@ -1,4 +1,4 @@
-//! Envelope, encrypted bytes and archive together, and what an attacker or a bad disk makes of them.
+//! Envelope, encrypted bytes and archive together, and what attackers and bad disks make of them.
 
 use std::fs;
 use std::io::{BufReader, Read as _, Write as _};

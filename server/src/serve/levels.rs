@@ -57,26 +57,7 @@ pub(super) fn levels(
             "Probes that wait for a search",
             waiting() as f64,
         );
-        let pending = f64::from(u8::from(site.is_withdrawals_pending()));
-        levels.gauge(
-            "withdrawals_pending",
-            "The list of withdrawals beside the backups lacks somebody: 1 or 0",
-            pending,
-        );
-        let own = f64::from(u8::from(site.is_address_own()));
-        levels.gauge(
-            "address_own",
-            "The address that devices know is one of this machine's: 1 or 0",
-            own,
-        );
-        if let Some(age) = site.backup_age_s() {
-            levels.gauge("backup_age_seconds", "Age of the newest backup", age as f64);
-        }
-        levels.gauge(
-            "import_pauses",
-            "Times that an import has rested while attempts were recorded",
-            pace.pauses() as f64,
-        );
+        kept(&mut levels, &site, &pace);
         for counter in Counter::ALL {
             let value = counters
                 .iter()
@@ -93,4 +74,27 @@ pub(super) fn levels(
         }
         levels
     }
+}
+
+/// Backups, the address, and imports that make way.
+fn kept(levels: &mut Levels, site: &Site, pace: &Pace) {
+    let one_if = |holds: bool| f64::from(u8::from(holds));
+    levels.gauge(
+        "withdrawals_pending",
+        "The list of withdrawals beside the backups lacks somebody: 1 or 0",
+        one_if(site.is_withdrawals_pending()),
+    );
+    levels.gauge(
+        "address_own",
+        "The address that devices know is one of this machine's: 1 or 0",
+        one_if(site.is_address_own()),
+    );
+    if let Some(age) = site.backup_age_s() {
+        levels.gauge("backup_age_seconds", "Age of the newest backup", age as f64);
+    }
+    levels.gauge(
+        "import_pauses",
+        "Times that an import has rested while attempts were recorded",
+        pace.pauses() as f64,
+    );
 }

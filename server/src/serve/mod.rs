@@ -57,10 +57,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let listeners = listeners(&opened.config)?;
     let address = listening(&opened.config, &listeners)?;
     opened.writer.set_listen(address);
-    let reload = Arc::new(TlsReload::new(data, &opened.writer, SESSIONS_MAX)?);
-    let again = Arc::clone(&reload);
-    let again = move || again.reload().map_err(|error| error.to_string());
-    opened.writer.set_reload_tls(Box::new(again));
+    let reload = TlsReload::shared(data, &mut opened.writer, SESSIONS_MAX)?;
     tls::warm_up(&reload.current(), WARM_HANDSHAKES)?;
     let Opened {
         config,

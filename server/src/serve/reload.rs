@@ -34,6 +34,20 @@ impl TlsReload {
         })
     }
 
+    /// As [`Self::new`]; the writer reads anew through it as well.
+    pub(super) fn shared(
+        data: &Path,
+        writer: &mut Writer,
+        sessions: usize,
+    ) -> Result<Arc<Self>, Box<dyn std::error::Error>> {
+        let reload = Arc::new(Self::new(data, writer, sessions)?);
+        let again = Arc::clone(&reload);
+        writer.set_reload_tls(Box::new(move || {
+            again.reload().map_err(|error| error.to_string())
+        }));
+        Ok(reload)
+    }
+
     /// What loops take for each new connection.
     pub(super) fn config(&self) -> Arc<ArcSwap<ServerConfig>> {
         Arc::clone(&self.config)
