@@ -124,6 +124,12 @@ pub enum Request {
         /// Also if devices have not followed.
         leave_behind: bool,
     },
+    /// The site's own certificates.
+    PkiShow,
+    /// Gives the server a new key and certificate.
+    PkiRenewServer,
+    /// Makes a new site CA; the one before is trusted as long as a device needs it.
+    PkiRollCa,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -211,6 +217,8 @@ impl Request {
             Self::BackupEnd { .. } => ("backup.end", String::new()),
             Self::AddressChange { to } => ("address.change", to.to_string()),
             Self::AddressFinish { .. } => ("address.finish", String::new()),
+            Self::PkiRenewServer => ("pki.renew-server", String::new()),
+            Self::PkiRollCa => ("pki.roll-ca", String::new()),
             Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
@@ -235,6 +243,7 @@ impl Request {
             | Self::GalleryShow
             | Self::SpaceKeys
             | Self::SpaceInstallScript
+            | Self::PkiShow
             | Self::TeamList
             | Self::AuditTail { .. } => return None,
         })

@@ -20,6 +20,8 @@ use crate::store::{Reader, SettingKey, WithdrawalKey, copy_beside};
 /// Where the copies lie while a backup is packed.
 const STAGING: &str = "backup.staging";
 const LOCK: &str = "backup.lock";
+/// Pairs of looks at the certificates until both are the same.
+const LOOKS: usize = 8;
 
 /// What is to be backed up, and where to.
 pub struct Order {
@@ -209,13 +211,8 @@ fn pack(order: &Order, part: &Path, site: &str) -> Result<(u64, u64), BackupErro
     let mut packing = Packing::new(Sealing::new(out, &key)?, &about)?;
     packing.file(config::FILE, &data.join(config::FILE))?;
     packing.bytes(KEY_FILE, &Sealer::key_bytes(data)?)?;
-    let mut certificates: Vec<_> = fs::read_dir(data.join(PKI))?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    certificates.sort();
-    for path in certificates.iter().filter(|path| path.is_file()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        packing.file(&format!("{PKI}{name}"), path)?;
+    for (name, bytes) in certificates(data)? {
+        packing.bytes(&format!("{PKI}{name}"), &bytes)?;
     }
     packing.file(STORE, &store)?;
     packing.file(AUDIT, &audit)?;
@@ -223,6 +220,30 @@ fn pack(order: &Order, part: &Path, site: &str) -> Result<(u64, u64), BackupErro
     let paced = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     paced.file.sync_all()?;
     Ok((paced.file.metadata()?.len(), generation))
+}
+
+/// The files of the folder `pki`, as one set: while one is put in the place of another, two looks
+/// differ.
+fn certificates(data: &Path) -> Result<Vec<(String, Vec<u8>)>, BackupError> {
+    let look = || -> io::Result<Vec<(String, Vec<u8>)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(data.join(PKI))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            files.push((name, fs::read(entry.path())?));
+        }
+        files.sort();
+        Ok(files)
+    };
+    for _ in 0..LOOKS {
+        if let (Ok(first), Ok(second)) = (look(), look())
+            && first == second
+        {
+            return Ok(first);
+        }
+    }
+    let why = "the certificates change all the time".to_owned();
+    Err(BackupError::Refused(why))
 }
 
 fn zero(path: &Path) -> Result<(), BackupError> {

@@ -3,7 +3,9 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::{AddressCommand, AuditCommand, DeviceCommand, DoorCommand, RightArgs, RightCommand};
+use super::{
+    AddressCommand, AuditCommand, DeviceCommand, DoorCommand, PkiCommand, RightArgs, RightCommand,
+};
 use crate::admin::client::Desk;
 use crate::admin::message::{NewDevice, Request, Response};
 
@@ -76,6 +78,16 @@ pub fn address(command: AddressCommand) -> Request {
         AddressCommand::Change { to } => Request::AddressChange { to },
         AddressCommand::Status => Request::AddressStatus,
         AddressCommand::Finish { leave_behind } => Request::AddressFinish { leave_behind },
+    }
+}
+
+/// The request of a `pki` command.
+#[must_use]
+pub fn pki(command: PkiCommand) -> Request {
+    match command {
+        PkiCommand::Show => Request::PkiShow,
+        PkiCommand::RenewServer => Request::PkiRenewServer,
+        PkiCommand::RollCa => Request::PkiRollCa,
     }
 }
 

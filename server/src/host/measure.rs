@@ -122,7 +122,7 @@ fn handshake(scratch: &Path) -> Result<Duration, Box<dyn std::error::Error>> {
     let sealer = Sealer::create(scratch)?;
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let now = OffsetDateTime::now_utc();
-    let pki = SitePki::create(scratch, &sealer, "check", address, now)?;
+    let pki = SitePki::create(scratch, &sealer, "check", (address, 3_600), now)?;
     let mut times = Vec::with_capacity(HANDSHAKES);
     for _ in 0..HANDSHAKES {
         // A configuration of its own: nothing to resume.

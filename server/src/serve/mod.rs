@@ -9,7 +9,6 @@
 
 mod console;
 mod levels;
-mod reload;
 mod signals;
 
 use std::fs::OpenOptions;
@@ -35,12 +34,11 @@ use crate::metrics::Observer;
 use crate::net::{self, Bounds, Counters, EventLoop, Waker, listener};
 use crate::site::{Site, moment};
 use crate::store::DataDirectory;
-use crate::tls;
+use crate::tls::{self, LiveTls};
 use crate::work::WorkQueue;
 use crate::writer::{self, Command, Writer, WriterHandle};
 
 use levels::levels;
-use reload::TlsReload;
 
 /// Where the SIGBUS handler writes which block of the gallery could not be read.
 const FAULT_FILE: &str = "gallery.fault";
@@ -57,8 +55,9 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let listeners = listeners(&opened.config)?;
     let address = listening(&opened.config, &listeners)?;
     opened.writer.set_listen(address);
-    let reload = TlsReload::shared(data, &mut opened.writer, SESSIONS_MAX)?;
-    tls::warm_up(&reload.current(), WARM_HANDSHAKES)?;
+    let live = LiveTls::new(opened.writer.pki(), SESSIONS_MAX)?;
+    tls::warm_up(&live.current(), WARM_HANDSHAKES)?;
+    opened.writer.set_tls(live.clone());
     let Opened {
         config,
         audit,
@@ -108,7 +107,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
                 metrics: observer.text(),
             })
         };
-        let (tls, counters) = (reload.config(), Arc::clone(counters));
+        let (tls, counters) = (live.config(), Arc::clone(counters));
         let (event_loop, waker) = EventLoop::new(listener, tls, bounds, counters, service)?;
         loops.push(event_loop);
         wakers.push(waker);
@@ -116,7 +115,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     drop((work, observer, console));
     let writer_thread = writer.start(commands, senders)?;
     socket::listen(data, handle.clone(), audit.pace())?;
-    signals::listen(Arc::clone(&site), wakers, reload, handle.clone())?;
+    signals::listen(Arc::clone(&site), wakers, handle.clone())?;
 
     site.set_ready();
     tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");
@@ -143,7 +142,7 @@ impl Opened {
         kernel: Option<&str>,
         started: Instant,
     ) -> Result<Self, Box<dyn std::error::Error>> {
-        let directory = DataDirectory::lock(data)?;
+        let directory = DataDirectory::of_site(data)?;
         if let Err(error) = backup::sweep(data) {
             tracing::warn!(%error, "copies of a backup stay in the data directory");
         }

@@ -12,7 +12,7 @@ use super::connection::write;
 use super::error::StoreError;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 4] = [V1, V2, V3_CONSOLE, V4_KEEP];
+const MIGRATIONS: [&str; 5] = [V1, V2, V3_CONSOLE, V4_ROLL_OVER, V5_KEEP];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -175,8 +175,16 @@ CREATE TABLE api_tokens(
 ) STRICT;
 ";
 
+/// What hangs on the site CA before while it rolls over: fingerprints of devices' certificates, and
+/// hashes of tokens of commissioning codes.
+const V4_ROLL_OVER: &str = "
+CREATE TABLE roll_over(
+  hash BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+";
+
 // Who must not come back with a backup; by which of the server's addresses a device comes.
-const V4_KEEP: &str = "
+const V5_KEEP: &str = "
 CREATE TABLE remembered(
   hash BLOB PRIMARY KEY,
   kind INTEGER NOT NULL,

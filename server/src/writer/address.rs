@@ -11,16 +11,13 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use cardea_wire::reply::CommandKind;
-use time::OffsetDateTime;
-
 use super::carry_out::{Refusal, date, table, unix_s};
 use super::error::WriterError;
 use super::{Session, Writer};
 use crate::admin::message::Response;
 use crate::config::FILE;
-use crate::pki::SitePki;
 use crate::store::{DeviceId, DeviceState, NewCommand, SettingKey};
+use cardea_wire::reply::CommandKind;
 
 /// How often the server looks whether the address it was set up with is still its own.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -64,6 +61,14 @@ impl Writer {
         }
     }
 
+    /// The addresses that the server's certificate is for.
+    pub(super) fn server_addresses(&self) -> Result<Vec<IpAddr>, WriterError> {
+        Ok(match self.moving()? {
+            Some(moving) => vec![moving.from, moving.to],
+            None => vec![self.config.address],
+        })
+    }
+
     /// Begins to move, or turns back.
     pub(super) fn address_change(&mut self, to: IpAddr) -> Result<Response, Refusal> {
         let configured = self.config.address;
@@ -96,11 +101,11 @@ impl Writer {
                 listen.port()
             )));
         }
-        // Before anybody is told: who comes by the new address must find a certificate for it.
-        self.certify(&[moving.from, moving.to])?;
         let value = format!("{} {}", moving.from, moving.to);
         self.store
             .setting_set(SettingKey::ADDRESS_CHANGE, value.as_bytes())?;
+        // Before anybody is told: who comes by the new address must find a certificate for it.
+        self.renew_server()?;
         let told = self.store.command_add_to_all(
             CommandKind::Address as u8,
             &command_body(SocketAddr::new(to, listen.port())),
@@ -168,7 +173,6 @@ impl Writer {
             )));
         }
         self.configure_address(moving.to)?;
-        self.certify(&[moving.to])?;
         // From here on the console holds the address against this one.
         let text = moving.to.to_string();
         self.store
@@ -177,6 +181,7 @@ impl Writer {
         if let Some(online) = &self.online {
             online.published.site().set_moved_to(moving.to);
         }
+        self.renew_server()?;
         self.follow()?;
         Ok(Response::Done {
             text: format!("the server's address is {}", moving.to),
@@ -222,18 +227,6 @@ impl Writer {
         if let Some(online) = &self.online {
             online.published.site().set_address_own(is_ours);
         }
-    }
-
-    /// A new certificate for these addresses, in force for new connections.
-    fn certify(&mut self, addresses: &[IpAddr]) -> Result<(), Refusal> {
-        let data = self.directory.path();
-        self.pki
-            .reissue_server(data, addresses, OffsetDateTime::now_utc())?;
-        self.pki = SitePki::open(data, &self.sealer)?;
-        if let Some(reload) = &self.reload_tls {
-            reload().map_err(Refusal::Words)?;
-        }
-        Ok(())
     }
 
     /// Changes one line of the configuration; the others stay as they were written.

@@ -86,6 +86,9 @@ impl Writer {
             Request::AddressChange { to } => self.address_change(to),
             Request::AddressStatus => self.address_status(),
             Request::AddressFinish { leave_behind } => self.address_finish(leave_behind),
+            Request::PkiShow => self.pki_show(),
+            Request::PkiRenewServer => self.pki_renew_server(),
+            Request::PkiRollCa => self.pki_roll_ca(),
             Request::AuditTail { count } => self.audit_tail(count),
             // the console's team and settings
             Request::TeamList => self.team_list(),
