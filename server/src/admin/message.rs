@@ -1,5 +1,7 @@
 //! The requests and replies of the administration socket.
 
+use std::net::IpAddr;
+
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +104,28 @@ pub enum Request {
     SpaceKeys,
     /// The script for Space's machine.
     SpaceInstallScript,
+    /// A backup is about to be taken.
+    BackupBegin {
+        /// Where to.
+        target: String,
+    },
+    /// A backup is at its place.
+    BackupEnd {
+        /// When it was taken, Unix seconds.
+        taken_unix_s: i64,
+    },
+    /// The server gets another address.
+    AddressChange {
+        /// Which.
+        to: IpAddr,
+    },
+    /// Which devices have followed.
+    AddressStatus,
+    /// The new address is the only one.
+    AddressFinish {
+        /// Also if devices have not followed.
+        leave_behind: bool,
+    },
     /// The site's own certificates.
     PkiShow,
     /// Gives the server a new key and certificate.
@@ -205,6 +229,10 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
+            Self::BackupBegin { target } => ("backup.begin", target.clone()),
+            Self::BackupEnd { .. } => ("backup.end", String::new()),
+            Self::AddressChange { to } => ("address.change", to.to_string()),
+            Self::AddressFinish { .. } => ("address.finish", String::new()),
             Self::PkiRenewServer => ("pki.renew-server", String::new()),
             Self::PkiRollCa => ("pki.roll-ca", String::new()),
             Self::Enrol { ask } => return ask.change(),
@@ -221,6 +249,7 @@ impl Request {
             Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
             Self::HostEvent { event, detail } => (event.action(), detail.clone()),
             Self::ImportBegin
+            | Self::AddressStatus
             | Self::ImportAdd { .. }
             | Self::PeopleList { .. }
             | Self::PersonShow { .. }

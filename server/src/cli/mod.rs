@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod backup;
+pub mod check_host;
 pub mod enrol;
 pub mod init;
 pub mod install;
@@ -73,6 +75,21 @@ pub enum Command {
     /// Shows the gallery.
     #[command(subcommand)]
     Gallery(GalleryCommand),
+    /// Says whether this machine can serve a site, why not, and what to do. Exit status: 0 all
+    /// pass, 3 something to look at, 4 something fails.
+    CheckHost(check_host::CheckHostArgs),
+    /// Takes an encrypted backup of the whole site, also while it is served.
+    Backup(backup::BackupArgs),
+    /// Makes a key for backups: the secret key goes to a new file, the public key is printed.
+    BackupKey {
+        /// The file; keep it off this machine.
+        file: PathBuf,
+    },
+    /// Makes the site again from a backup, in an empty data directory.
+    Restore(backup::RestoreArgs),
+    /// Gives the server another address, with devices following.
+    #[command(subcommand)]
+    Address(AddressCommand),
     /// Prints percentiles per stage and the worst requests from the latency logs.
     Latency(LatencyArgs),
     /// Sets up what the package installed: site, network, clock, service, firewall.
@@ -274,6 +291,24 @@ pub struct SpaceArgs {
     /// A file with the SHIP key, where it is not to be made here.
     #[arg(long)]
     pub ship_key_file: Option<PathBuf>,
+}
+
+/// `cardea address ..`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum AddressCommand {
+    /// Tells devices in advance, and serves both addresses. The old address again goes back.
+    Change {
+        /// The new address.
+        to: IpAddr,
+    },
+    /// Shows which devices have followed.
+    Status,
+    /// Ends the move: the new address is the only one.
+    Finish {
+        /// Also if devices have not followed; they must be commissioned anew.
+        #[arg(long)]
+        leave_behind: bool,
+    },
 }
 
 /// `cardea pki ..`.

@@ -26,6 +26,7 @@ use crossbeam_channel::Receiver;
 use crate::admin::socket;
 use crate::api::{Api, Completion, Parts};
 use crate::audit::{Audit, AuditHandle};
+use crate::backup;
 use crate::clock;
 use crate::completions::{CompletionSender, Completions};
 use crate::config::Config;
@@ -78,7 +79,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         })?;
     let counters: Vec<Arc<Counters>> = listeners.iter().map(|_| Arc::default()).collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
-    let (observer, observer_thread) = Observer::start(log, levels(&site, &work, &counters))?;
+    let (observer, observer_thread) =
+        Observer::start(log, levels(&site, &work, &counters, audit.pace()))?;
 
     let console = console::start(data, &site, &writer, &audit, &handle, address)?;
 
@@ -115,7 +117,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     };
     drop((work, observer, console));
     let writer_thread = writer.start(commands, senders)?;
-    socket::listen(data, handle.clone())?;
+    socket::listen(data, handle.clone(), audit.pace())?;
     signals::listen(Arc::clone(&site), wakers, handle.clone())?;
 
     clock::watch(
@@ -151,6 +153,9 @@ impl Opened {
         started: Instant,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let directory = DataDirectory::of_site(data)?;
+        if let Err(error) = backup::sweep(data) {
+            tracing::warn!(%error, "copies of a backup stay in the data directory");
+        }
         let fault = OpenOptions::new()
             .create(true)
             .append(true)

@@ -12,7 +12,7 @@ use super::connection::write;
 use super::error::StoreError;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 5] = [V1, V2, V3_CONSOLE, V4_ROLL_OVER, V5_ENROLMENT];
+const MIGRATIONS: [&str; 6] = [V1, V2, V3_CONSOLE, V4_ROLL_OVER, V5_ENROLMENT, V6_KEEP];
 
 /// The oldest schema whose program may use a database of this one: 1 while migrations only add
 /// tables, indexes, and columns that may be left out. Raising it ends the way back to the
@@ -233,6 +233,18 @@ CREATE TABLE roll_over(
 ";
 /// Where [`USABLE_FROM`] stands: a number in the database's head that SQLite leaves to us.
 const COMPATIBILITY: &str = "application_id";
+
+// Who must not come back with a backup; by which of the server's addresses a device comes.
+const V6_KEEP: &str = "
+CREATE TABLE remembered(
+  hash BLOB PRIMARY KEY,
+  kind INTEGER NOT NULL,
+  last_id INTEGER NOT NULL,
+  at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX remembered_by_time ON remembered(at);
+ALTER TABLE devices ADD COLUMN local_address TEXT;
+";
 
 /// Brings the database to the newest schema, one transaction for each step.
 ///

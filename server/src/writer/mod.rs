@@ -13,9 +13,12 @@
 //! - `invite`: what administrators ask of the Enrolment Service; `service`: its mail and its clock
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
+//! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
 //! - `devices`: commissioning, renewal, signs of life
 
+mod address;
+mod backup;
 mod carry_out;
 mod certificates;
 mod check;
@@ -59,6 +62,8 @@ use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
 use crate::tls::LiveTls;
 
+use address::OwnAddress;
+use backup::Export;
 pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 pub use console::{ConsoleAsk, ConsoleChange};
@@ -90,6 +95,8 @@ pub struct Writer {
     /// Certificates are left alone until then, Unix seconds: the last try failed.
     certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
+    export: Export,
+    own_address: OwnAddress,
     online: Option<Online>,
 }
 
@@ -127,8 +134,9 @@ impl Writer {
     pub fn open(directory: DataDirectory, audit: &Audit) -> Result<Self, WriterError> {
         let data = directory.path();
         let config = Config::read(data).map_err(WriterError::Config)?;
-        let store = Store::open(&directory)?;
+        let mut store = Store::open(&directory)?;
         let sealer = Sealer::open(data)?;
+        backup::remember_withdrawals(&mut store, &sealer)?;
         let pki = SitePki::open(data, &sealer)?;
         // Nobody waits for records of changes: the writer's own transaction is the change.
         let records = audit.handle(|_| {}, || {});
@@ -145,6 +153,8 @@ impl Writer {
             tls: None,
             certificates_pause_unix_s: 0,
             import: None,
+            export: Export::default(),
+            own_address: OwnAddress::default(),
             online: None,
         })
     }
@@ -201,6 +211,7 @@ impl Writer {
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
         let site = published.site();
+        site.set_backup_unix_s(self.backup_last()?);
         self.online = Some(Online {
             published,
             snapshots,
@@ -439,6 +450,8 @@ impl Writer {
             tracing::error!(%error, "invitations and captures");
         }
         self.prune_audit();
+        self.address_tick();
+        self.backup_tick();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
