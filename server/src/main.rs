@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use cardea::admin::message::Request;
 use cardea::cli::{self, Cli, Command, GalleryCommand};
 use cardea::config::Config;
-use cardea::serve;
+use cardea::{recent_log, serve};
 use cardea_engine::KernelError;
 use clap::Parser as _;
 
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(|| recent_log::Tee)
         // A log that nobody reads any more must not end the thread that writes to it.
         .log_internal_errors(false)
         .init();
@@ -48,6 +48,9 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Door(command) => cli::site::ask(data, &cli::site::door(command))?,
         Command::Right(command) => cli::site::ask(data, &cli::site::right(command))?,
         Command::Space(command) => cli::space::run(data, command)?,
+        Command::Connect(command) => cli::connect::run(data, command)?,
+        Command::Diagnostics { file } => cli::connect::diagnostics(data, &file)?,
+        Command::Update(command) => cli::connect::update(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
         Command::Gallery(GalleryCommand::Show) => {
             cli::site::ask(data, &Request::GalleryShow)?;

@@ -214,7 +214,9 @@ fn words(response: Response<ureq::Body>) -> String {
     let body = response.into_body().into_reader();
     let _ = body.take(200).read_to_string(&mut text);
     let line = text.lines().next().unwrap_or_default();
-    line.chars().filter(|character| !character.is_control()).collect()
+    line.chars()
+        .filter(|character| !character.is_control())
+        .collect()
 }
 
 /// Host and port of `https://host[:port]`, without a path.
@@ -222,7 +224,9 @@ fn words(response: Response<ureq::Body>) -> String {
 /// # Errors
 /// [`AuthorityError::Address`].
 pub fn host_and_port(url: &str) -> Result<(String, u16), AuthorityError> {
-    let rest = url.strip_prefix("https://").ok_or(AuthorityError::Address)?;
+    let rest = url
+        .strip_prefix("https://")
+        .ok_or(AuthorityError::Address)?;
     let rest = rest.trim_end_matches('/');
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && !port.ends_with(']') => {
@@ -370,7 +374,14 @@ mod tests {
             Some(("127.0.0.1".into(), 8443))
         );
         assert_eq!(split("https://[::1]:9"), Some(("::1".into(), 9)));
-        for bad in ["http://a", "a", "https://", "https://a/b", "https://a:x", "https://u@a"] {
+        for bad in [
+            "http://a",
+            "a",
+            "https://",
+            "https://a/b",
+            "https://a:x",
+            "https://u@a",
+        ] {
             assert_eq!(split(bad), None, "{bad}");
         }
     }

@@ -98,7 +98,8 @@ enum Control {
     Wake,
     Publish(Kind, Vec<u8>),
     Acknowledge(Token),
-    Stop,
+    /// With a farewell, or at once.
+    Stop(bool),
 }
 
 /// A running client.
@@ -137,6 +138,8 @@ impl Client {
                     clear_session: false,
                 };
                 runtime.block_on(talker.run());
+                // A name that is being resolved keeps nobody waiting.
+                runtime.shutdown_background();
             })?;
         Ok(Self {
             controls,
@@ -177,17 +180,18 @@ impl Client {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Says good-bye and waits for the thread.
+    /// Says good-bye, for [`STOP_TIMEOUT`] at most, and waits for the thread. A client that is
+    /// dropped goes without a word: the broker says `offline` for it.
     pub fn stop(mut self) {
-        self.end();
+        self.end(true);
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, farewell: bool) {
         let Some(thread) = self.thread.take() else {
             return;
         };
         // A full queue is drained by a thread that lives; a dead one takes no more.
-        let mut control = Control::Stop;
+        let mut control = Control::Stop(farewell);
         while let Err(mpsc::error::TrySendError::Full(back)) = self.controls.try_send(control) {
             control = back;
             thread::yield_now();
@@ -198,7 +202,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.end();
+        self.end(false);
     }
 }
 
@@ -247,7 +251,7 @@ impl Talker {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return None,
                 control = self.controls.recv() => match control {
-                    None | Some(Control::Stop) => return Some(Stopped),
+                    None | Some(Control::Stop(_)) => return Some(Stopped),
                     // Rows are read, and commands come again, at the next connection.
                     Some(Control::Wake | Control::Publish(..) | Control::Acknowledge(_)) => {}
                 },
@@ -346,14 +350,14 @@ impl Talker {
                 }
                 Ok(())
             }
-            None | Some(Control::Stop) => {
+            Some(Control::Stop(true)) if link.accepted => {
                 link.stop_at = Some(Instant::now() + STOP_TIMEOUT);
-                if !link.accepted {
-                    link.stop_at = Some(Instant::now());
-                    return Ok(());
-                }
                 let stopped = self.config.stopped.clone();
                 link.publish(Kind::Status, stopped, Published::Unkept)
+            }
+            None | Some(Control::Stop(_)) => {
+                link.stop_at = Some(Instant::now());
+                Ok(())
             }
         }
     }
@@ -391,8 +395,7 @@ impl Talker {
                     if link.window.delivered() >= many {
                         self.tell_delivered(link);
                     } else {
-                        link.tell_at
-                            .get_or_insert(Instant::now() + DELIVERED_DELAY);
+                        link.tell_at.get_or_insert(Instant::now() + DELIVERED_DELAY);
                     }
                 }
                 if link.stop_at.is_some() {

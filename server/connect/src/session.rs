@@ -34,7 +34,8 @@ pub(crate) struct Window {
 impl Window {
     /// How many more rows may be published now.
     pub(crate) fn room(&self) -> usize {
-        usize::from(PUBLISHES_IN_FLIGHT_MAX).saturating_sub(self.queued.len() + self.in_flight.len())
+        usize::from(PUBLISHES_IN_FLIGHT_MAX)
+            .saturating_sub(self.queued.len() + self.in_flight.len())
     }
 
     /// The last row that was published; the next ones come after it.

@@ -29,14 +29,12 @@ pub fn client_config(
     crl: &str,
 ) -> Result<Arc<ClientConfig>, String> {
     let provider = provider();
-    let verifier = WebPkiServerVerifier::builder_with_provider(
-        Arc::new(roots(ca)?),
-        Arc::clone(&provider),
-    )
-    .with_crls(revocation_lists(crl)?)
-    .allow_unknown_revocation_status()
-    .build()
-    .map_err(|error| error.to_string())?;
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots(ca)?), Arc::clone(&provider))
+            .with_crls(revocation_lists(crl)?)
+            .allow_unknown_revocation_status()
+            .build()
+            .map_err(|error| error.to_string())?;
     let chain = certificates(certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
         .map_err(|error| format!("the key: {error}"))?;

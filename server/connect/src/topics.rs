@@ -92,7 +92,15 @@ mod tests {
     /// Fails when `is_id` takes `+`, `#` or `/`: a site could then listen to others.
     #[test]
     fn a_site_reaches_no_other_sites_topics() {
-        for id in ["", "+", "#", "a/b", "a b", "ä", &"x".repeat(ID_CHARS_MAX + 1)] {
+        for id in [
+            "",
+            "+",
+            "#",
+            "a/b",
+            "a b",
+            "ä",
+            &"x".repeat(ID_CHARS_MAX + 1),
+        ] {
             assert_eq!(Topics::of(id), None, "{id}");
         }
         let topics = Topics::of("site-7_A").expect("an id");

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::connect::ConnectSetup;
 use crate::space::SpaceSetup;
 
 /// A request: one line. An import is the requests `import_begin`, `import_add`.., `import_commit`
@@ -99,6 +100,24 @@ pub enum Request {
     SpaceKeys,
     /// The script for Space's machine.
     SpaceInstallScript,
+    /// Joins Connect, or changes how it is reached.
+    ConnectSet {
+        /// How.
+        setup: Box<ConnectSetup>,
+    },
+    /// Leaves Connect.
+    ConnectLeave,
+    /// How Connect is.
+    ConnectStatus,
+    /// What waits for the broker.
+    ConnectPending {
+        /// At most this many.
+        limit: u32,
+    },
+    /// What only the server can say, for a bundle of diagnostics.
+    Diagnostics,
+    /// Firmware, and how far devices are with it.
+    UpdateStatus,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -128,6 +147,8 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
+            Self::ConnectSet { setup } => ("connect.join", setup.site.clone()),
+            Self::ConnectLeave => ("connect.leave", String::new()),
             Self::ImportBegin
             | Self::ImportAdd { .. }
             | Self::PeopleList { .. }
@@ -139,6 +160,10 @@ impl Request {
             | Self::SpaceDoors
             | Self::GalleryShow
             | Self::SpaceKeys
+            | Self::ConnectStatus
+            | Self::ConnectPending { .. }
+            | Self::Diagnostics
+            | Self::UpdateStatus
             | Self::SpaceInstallScript
             | Self::AuditTail { .. } => return None,
         })

@@ -23,6 +23,7 @@ use cardea_wire::{Kind, Reason, RequestId};
 
 use crate::audit::{self, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
+use crate::connect::firmware::Firmware;
 use crate::directory::Device;
 use crate::metrics::{Handover, INTERVAL, Interval};
 use crate::net::{ExchangeId, Peer, Replies, Request, Response, Service};
@@ -81,6 +82,8 @@ pub struct Parts {
     pub handover: Handover,
     /// The text of `/metrics`.
     pub metrics: Arc<ArcSwap<String>>,
+    /// Firmware for devices.
+    pub firmware: Firmware,
 }
 
 /// The service of one event loop.
@@ -98,6 +101,7 @@ pub struct Api {
     handover: Handover,
     handover_due: Option<Instant>,
     metrics: Arc<ArcSwap<String>>,
+    firmware: Firmware,
 }
 
 impl Api {
@@ -118,6 +122,7 @@ impl Api {
             handover: parts.handover,
             handover_due: None,
             metrics: parts.metrics,
+            firmware: parts.firmware,
         }
     }
 
@@ -169,6 +174,7 @@ impl Service for Api {
             Ok(Route::Commission) => self.commission(id, &request, replies),
             Ok(Route::Renew) => self.renew(id, peer, &request, replies),
             Ok(Route::Space) => self.space(id, &request, replies),
+            Ok(Route::Firmware) => self.firmware(id, peer, &request, replies),
             Ok(Route::SpaceOpenApi) => replies.push(id, space::openapi()),
             Ok(Route::Health) => replies.push(id, status::health(&self.site)),
             Ok(Route::Ready) => replies.push(id, status::ready(&self.site)),

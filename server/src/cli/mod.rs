@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod connect;
 pub mod init;
 pub mod latency;
 pub mod people;
@@ -54,6 +55,17 @@ pub enum Command {
     /// Connects Salto Space.
     #[command(subcommand)]
     Space(SpaceCommand),
+    /// Joins Connect, so that the site is seen and kept from afar.
+    #[command(subcommand)]
+    Connect(ConnectCommand),
+    /// Gathers what helps to find a fault into a new tar file: no person, no key.
+    Diagnostics {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Updates of devices and server that came by Connect.
+    #[command(subcommand)]
+    Update(UpdateCommand),
     /// Shows access attempts.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -249,6 +261,51 @@ pub struct SpaceArgs {
     /// A file with the SHIP key, where it is not to be made here.
     #[arg(long)]
     pub ship_key_file: Option<PathBuf>,
+}
+
+/// `cardea connect ..`.
+#[derive(Debug, Subcommand)]
+pub enum ConnectCommand {
+    /// Joins with a code from the operator: makes a key here and has it certified.
+    Join {
+        /// The code.
+        code: String,
+    },
+    /// How the broker is, since when and why; the newest commands.
+    Status,
+    /// What waits for the broker.
+    Pending {
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Leaves: key, certificate and what waits are removed.
+    Leave,
+}
+
+/// `cardea update ..`.
+#[derive(Debug, Subcommand)]
+pub enum UpdateCommand {
+    /// The devices' firmware, and how far each is with a new one.
+    Status,
+    /// Checks an update in a folder, as the unit does that applies it.
+    Verify(VerifyArgs),
+}
+
+/// `cardea update verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The folder with manifest, signature and files.
+    pub folder: PathBuf,
+    /// A file of public keys as minisign writes them.
+    #[arg(long)]
+    pub keys: PathBuf,
+    /// The version that is installed.
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    pub installed: String,
+    /// Also an older version.
+    #[arg(long)]
+    pub allow_older: bool,
 }
 
 /// `cardea audit ..`.

@@ -60,17 +60,20 @@ pub enum Field {
     Origin,
     /// `Accept-Language`
     AcceptLanguage,
+    /// `Range`
+    Range,
 }
 
 impl Field {
     /// The field of this header name, in any case.
     pub(super) fn from_name(name: &str) -> Option<Field> {
-        const NAMES: [(&str, Field); 5] = [
+        const NAMES: [(&str, Field); 6] = [
             ("content-type", Field::ContentType),
             ("authorization", Field::Authorization),
             ("cookie", Field::Cookie),
             ("origin", Field::Origin),
             ("accept-language", Field::AcceptLanguage),
+            ("range", Field::Range),
         ];
         NAMES
             .iter()

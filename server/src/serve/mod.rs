@@ -27,6 +27,8 @@ use crate::api::{Api, Completion, Parts};
 use crate::audit::{Audit, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
 use crate::config::Config;
+use crate::connect::Minutes;
+use crate::connect::firmware::Firmware;
 use crate::histograms::log::LatencyLog;
 use crate::limits::SESSIONS_MAX;
 use crate::metrics::Observer;
@@ -60,7 +62,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let Opened {
         config,
         audit,
-        writer,
+        mut writer,
         handle,
         commands,
         searcher,
@@ -78,7 +80,12 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         .map(|_| Arc::new(Counters::default()))
         .collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
-    let (observer, observer_thread) = Observer::start(log, levels(&site, &work, &counters))?;
+    let mut minutes = Minutes::new(handle.clone());
+    let levels = levels(&site, &work, &counters);
+    let (observer, observer_thread) =
+        Observer::start(log, levels, move |interval| minutes.add(interval))?;
+    let firmware = Firmware::start(data)?;
+    writer.set_connect(firmware.clone(), observer.text());
 
     let mut senders = Vec::new();
     let mut loops = Vec::new();
@@ -100,6 +107,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
                 completions,
                 handover: observer.handover(),
                 metrics: observer.text(),
+                firmware: firmware.clone(),
             })
         };
         let (tls, counters) = (reload.config(), Arc::clone(counters));

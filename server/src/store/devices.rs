@@ -1,5 +1,6 @@
 //! Devices: added with a one-time token, commissioned, renewed, seen, sent away.
 
+use cardea_connect::message::Event;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::Store;
@@ -8,6 +9,7 @@ use super::commands::{NewCommand, add_command};
 use super::doors::{found, require_door};
 use super::error::{Entity, StoreError};
 use super::id::{CommandId, DeviceId, DoorId, key, number};
+use super::outbox::note;
 use super::reader::Reader;
 use super::text::checked;
 use crate::limits::{DEVICE_ADDRESS_BYTES_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_SEEN_MAX};
@@ -138,6 +140,7 @@ impl Store {
                 ))?;
             let id = DeviceId(number(id));
             set_token(db, id, token, expires_unix_s)?;
+            note(db, &Event::DeviceAdded { device: id.0 })?;
             publish(db, &[Change::Device(id)])?;
             Ok(id)
         })
@@ -199,6 +202,7 @@ impl Store {
             // What waited for the device's former life is void.
             db.prepare_cached("DELETE FROM commands WHERE device = ?1 AND done IS NULL")?
                 .execute([key(device.0)])?;
+            note(db, &Event::DeviceCommissioned { device: device.0 })?;
             let generation = publish(db, &[Change::Device(device)])?;
             Ok(Commissioned { device, generation })
         })
@@ -267,6 +271,7 @@ impl Store {
                 .prepare_cached("DELETE FROM devices WHERE id = ?1")?
                 .execute([key(device.0)])?;
             found(removed, Entity::Device)?;
+            note(db, &Event::DeviceRemoved { device: device.0 })?;
             publish(db, &[Change::DeviceRemoved(device)])
         })
     }

@@ -15,6 +15,7 @@
 //! changes         the feed, by generation        settings of the site
 //! reader          what is visible, in bulk       backup   online copy
 //! space           who Space names, and who is gone from it
+//! outbox          what waits for Connect's broker      firmware  what devices may fetch
 //! reserve         disk space kept for withdrawals
 //! ```
 
@@ -28,8 +29,10 @@ mod devices;
 mod doors;
 mod embeddings;
 mod error;
+mod firmware;
 mod id;
 mod import;
+mod outbox;
 mod people;
 mod person;
 mod reader;
@@ -57,8 +60,10 @@ pub use devices::{
 };
 pub use doors::{Door, RightScope};
 pub use error::{Entity, StoreError};
+pub use firmware::Firmware;
 pub use id::{CommandId, DeviceId, DoorId, ImportId, PersonId, ReferenceId};
 pub use import::{ImportCommitted, ImportRefusal};
+pub use outbox::{Message, SeenCommand, Taken};
 pub use people::{Enrolled, NewInvitation, NewPerson, NewReference, Withdrawn};
 pub use person::{
     Consent, ConsentHow, PeopleFilter, PeoplePage, Person, PersonEntry, PersonRow, PersonState,

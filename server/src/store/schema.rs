@@ -12,7 +12,7 @@ use super::connection::write;
 use super::error::StoreError;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -140,6 +140,40 @@ CREATE TABLE space_people(
   held INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX space_people_gone ON space_people(gone_since) WHERE gone_since IS NOT NULL;
+";
+
+// Connect.
+const V3: &str = "
+CREATE TABLE outbox(
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  body BLOB NOT NULL
+) STRICT;
+CREATE INDEX outbox_telemetry ON outbox(number) WHERE kind = 2;
+CREATE TABLE outbox_counts(
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  kept INTEGER NOT NULL,
+  telemetry INTEGER NOT NULL,
+  dropped INTEGER NOT NULL
+) STRICT;
+INSERT INTO outbox_counts VALUES (1, 0, 0, 0);
+CREATE TABLE connect_commands(
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  taken INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
+  state INTEGER NOT NULL,
+  reason TEXT
+) STRICT;
+CREATE INDEX connect_commands_by_end ON connect_commands(expires);
+CREATE INDEX connect_commands_waiting ON connect_commands(state) WHERE state = 0;
+CREATE TABLE firmware(
+  blake3 TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  kept INTEGER NOT NULL
+) STRICT;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.

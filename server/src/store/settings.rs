@@ -1,10 +1,12 @@
 //! The site's settings: small values by name, some of them sealed before they come here.
 
-use rusqlite::OptionalExtension as _;
+use cardea_connect::message::Event;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Store;
 use super::changes::{Change, publish};
 use super::error::StoreError;
+use super::outbox::note;
 use super::reader::Reader;
 use crate::limits::{SETTING_KEY_BYTES_MAX, SETTING_VALUE_BYTES_MAX};
 
@@ -26,6 +28,8 @@ impl SettingKey {
     pub const DECISION_THRESHOLD: Self = Self("decision.threshold");
     /// How Space is reached, with both keys: JSON, sealed.
     pub const SPACE_SEALED: Self = Self("space.sealed");
+    /// How Connect's broker is reached, with the site's key: JSON, sealed.
+    pub const CONNECT_SEALED: Self = Self("connect.sealed");
 }
 
 impl Store {
@@ -52,6 +56,7 @@ impl Store {
             )?;
             for (key, value) in settings {
                 insert.execute((key.0, value))?;
+                tell(db, *key)?;
             }
             publish(db, &[Change::Settings])
         })
@@ -65,6 +70,7 @@ impl Store {
         self.change(1, |db| {
             db.prepare_cached("DELETE FROM settings WHERE key = ?1")?
                 .execute([key.0])?;
+            tell(db, key)?;
             publish(db, &[Change::Settings])
         })
     }
@@ -83,6 +89,15 @@ impl Reader {
             .optional()?;
         Ok(value)
     }
+}
+
+/// An integration that is set up, changed or taken away is told of.
+fn tell(db: &Connection, key: SettingKey) -> Result<(), StoreError> {
+    if key == SettingKey::SPACE_SEALED {
+        let integration = "space".to_owned();
+        note(db, &Event::IntegrationChanged { integration })?;
+    }
+    Ok(())
 }
 
 fn checked_setting(key: SettingKey, value: &[u8]) -> Result<(), StoreError> {

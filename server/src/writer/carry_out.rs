@@ -29,12 +29,22 @@ impl<E: Into<WriterError>> From<E> for Refusal {
 impl Writer {
     /// Carries a request out.
     pub fn carry_out(&mut self, session: Session, request: Request) -> Response {
+        self.carry_out_as(session, request, None)
+    }
+
+    /// Carries a request out; the audit names `actor`, or else whoever the session is.
+    pub(super) fn carry_out_as(
+        &mut self,
+        session: Session,
+        request: Request,
+        actor: Option<&str>,
+    ) -> Response {
         let change = request.change();
         let response = self.dispatch(session, request);
         if let Some(change) = change
             && !matches!(response, Response::Error { .. })
         {
-            self.note_change(session, change, None);
+            self.note_change(session, change, actor);
         }
         response
     }
@@ -72,6 +82,12 @@ impl Writer {
             Request::GalleryShow => self.gallery_show(),
             Request::SpaceKeys => self.space_keys(),
             Request::SpaceInstallScript => self.space_install_script(),
+            Request::ConnectSet { setup } => self.connect_set(&setup),
+            Request::ConnectLeave => self.connect_leave(),
+            Request::ConnectStatus => self.connect_status(),
+            Request::ConnectPending { limit } => self.connect_pending(limit),
+            Request::Diagnostics => self.diagnostics(),
+            Request::UpdateStatus => self.update_status(),
             Request::AuditTail { count } => self.audit_tail(count),
         };
         match done {

@@ -12,6 +12,7 @@ use super::{DeviceSign, Enrolment, WriterError};
 use crate::admin::message::{Request, Response};
 use crate::api::Completion;
 use crate::completions::CompletionSender;
+use crate::connect::News;
 use crate::limits::WRITER_QUEUED_MAX;
 use crate::net::ExchangeId;
 
@@ -22,6 +23,8 @@ pub struct Session(pub u64);
 impl Session {
     /// A command that holds the data directory itself.
     pub const COMMAND_LINE: Self = Self(0);
+    /// Connect's broker.
+    pub const CONNECT: Self = Self(u64::MAX);
 }
 
 /// Where the answer to a device goes.
@@ -81,6 +84,8 @@ pub enum Command {
     SpaceSynced(Arc<SpaceSnapshot>),
     /// A retired snapshot has been erased, or not.
     Erased(Result<(), EraseError>),
+    /// Connect's threads tell something.
+    Connect(Box<News>),
     /// Finish and end.
     Stop,
 }

@@ -10,9 +10,12 @@
 //! - `enrolment`: what Space asks for people
 //! - `records`: what goes into the audit
 //! - `devices`: commissioning, renewal, signs of life
+//! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
 mod carry_out;
 mod command;
+mod connect;
+mod connect_commands;
 mod devices;
 mod doors;
 mod enrolment;
@@ -24,6 +27,7 @@ mod records;
 mod space;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,6 +35,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use cardea_engine::{Gallery, ModelId, Threshold};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -39,6 +44,7 @@ use crate::api::Completion;
 use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
+use crate::connect::firmware::Firmware;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
@@ -46,6 +52,7 @@ use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, SettingKey, Store};
 
 pub use command::{Asker, Command, Session, WriterHandle, queue};
+use connect::ConnectSide;
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
 pub use error::WriterError;
@@ -79,6 +86,7 @@ struct Online {
     space: Option<SpaceLink>,
     journal: Journal,
     events: Option<SpaceEventsIn>,
+    connect: ConnectSide,
     since: Instant,
     /// A sync of this run is in the store.
     space_stored: bool,
@@ -135,6 +143,14 @@ impl Writer {
         self.config.listen = listen;
     }
 
+    /// What Connect works with beside the store: parts of firmware, and the text of `/metrics`.
+    pub fn set_connect(&mut self, firmware: Firmware, metrics: Arc<ArcSwap<String>>) {
+        if let Some(online) = &mut self.online {
+            online.connect.firmware = Some(firmware);
+            online.connect.metrics = Some(metrics);
+        }
+    }
+
     /// The site's certificates.
     #[must_use]
     pub fn pki(&self) -> &SitePki {
@@ -170,6 +186,7 @@ impl Writer {
             space: None,
             journal: Journal::new(self.records.clone()),
             events: None,
+            connect: ConnectSide::default(),
             since: Instant::now(),
             space_stored: false,
             waiting: Vec::new(),
@@ -192,6 +209,7 @@ impl Writer {
         }
         self.space_restart().map_err(std::io::Error::other)?;
         self.space_events_restart();
+        self.connect_started().map_err(std::io::Error::other)?;
         thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || self.run(&commands))
@@ -243,6 +261,7 @@ impl Writer {
                     tracing::error!(%error, "a sync with Space could not be stored");
                 }
             }
+            Command::Connect(news) => self.connect_news(*news),
             Command::Erased(erased) => {
                 if let Some(online) = &mut self.online {
                     online.snapshots.erased(erased);
@@ -255,6 +274,7 @@ impl Writer {
     /// Carries a request out and answers, at once or when a snapshot brings it into force.
     fn administer(&mut self, session: Session, request: Request, reply: Sender<Response>) {
         let response = self.carry_out(session, request);
+        self.connect_wake();
         let Some(online) = &mut self.online else {
             let _ = reply.send(response);
             return;
@@ -359,6 +379,7 @@ impl Writer {
             tracing::error!(%error, "withdrawing people who are gone from Space");
         }
         self.prune_audit();
+        self.connect_tick();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
@@ -374,6 +395,7 @@ impl Writer {
         if let Some((session, _)) = self.import {
             self.session_ended(session);
         }
+        self.connect_stop();
         if let Some(online) = &mut self.online
             && let Some(link) = online.space.take()
         {

@@ -222,9 +222,7 @@ impl Manifest {
         Ok(Self {
             version: version(&wire.version)?,
             minimum: version(&wire.minimum)?,
-            expires_unix_s: expires
-                .map_err(|_| bad("no end"))?
-                .unix_timestamp(),
+            expires_unix_s: expires.map_err(|_| bad("no end"))?.unix_timestamp(),
             files: wire.files,
         })
     }
@@ -340,11 +338,18 @@ mod tests {
         let bytes = include_bytes!("testdata/manifest.json");
         let signature = include_bytes!("testdata/manifest.json.minisig");
         let key = include_str!("testdata/update.pub");
-        let key = key.lines().nth(1).expect("the key is the second line").to_owned();
+        let key = key
+            .lines()
+            .nth(1)
+            .expect("the key is the second line")
+            .to_owned();
         let keys = [key];
         assert!(Manifest::open(bytes, signature, &keys).is_ok());
         let mut changed = bytes.to_vec();
-        let at = changed.iter().position(|byte| *byte == b'7').expect("a size");
+        let at = changed
+            .iter()
+            .position(|byte| *byte == b'7')
+            .expect("a size");
         changed[at] = b'8';
         let refused = Manifest::open(&changed, signature, &keys);
         assert_eq!(refused, Err(UpdateError::BadSignature));
@@ -357,7 +362,11 @@ mod tests {
             Err(UpdateError::NoKey)
         );
         let other = include_str!("testdata/other.pub");
-        let other = other.lines().nth(1).expect("the key is the second line").to_owned();
+        let other = other
+            .lines()
+            .nth(1)
+            .expect("the key is the second line")
+            .to_owned();
         assert_eq!(
             Manifest::open(bytes, signature, &[other]),
             Err(UpdateError::BadSignature)
