@@ -9,10 +9,12 @@
 //! - `face`: embeddings of people who do not exist
 //! - `files`: files to import
 //! - `space`: the simulator of Space, and a site whose doors it opens
+//! - `broker`: an MQTT broker with client certificates, and the test authority
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
 
 pub mod admin;
+pub mod broker;
 pub mod device;
 pub mod face;
 pub mod files;
