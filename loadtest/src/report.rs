@@ -170,6 +170,8 @@ fn push_times(out: &mut String, summary: &Summary) {
     }
     if summary.heartbeats.requests > 0 {
         push_row(out, "heartbeats", &summary.heartbeats.response);
+        // A device has one connection: its heartbeat is sent after its own request's answer.
+        push_row(out, "  once sent", &summary.heartbeats.service);
         let (refused, errors) = (summary.heartbeats.refused, summary.heartbeats.errors);
         line(
             out,

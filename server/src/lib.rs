@@ -12,6 +12,7 @@ pub mod cli;
 pub mod completions;
 pub mod config;
 pub mod connect;
+pub mod console;
 pub mod directory;
 pub mod error;
 pub mod histograms;

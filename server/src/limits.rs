@@ -12,6 +12,13 @@ pub const HEADERS_MAX: usize = 48;
 pub const TARGET_BYTES_MAX: usize = 2_048;
 /// The longest body of a request.
 pub const BODY_BYTES_MAX: usize = 16_384;
+/// The longest body of a request to the console, its API and the Enrolment Service: a photo, or a
+/// file of people.
+pub const LARGE_BODY_BYTES_MAX: usize = 8 << 20;
+/// Bytes that a loop holds of bodies longer than [`BODY_BYTES_MAX`], apart from all others.
+pub const LARGE_BYTES_IN_FLIGHT_MAX: usize = 24 << 20;
+/// From the last byte of a head to the last of such a body.
+pub const LARGE_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest body of a response; longer is a fault of ours and answered 500.
 pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
 
@@ -251,6 +258,67 @@ pub const WORST_KEPT: usize = 10;
 
 /// Signs of life that a loop holds for the writer.
 pub const SIGNS_HELD_MAX: usize = 10_000;
+
+// -- console: threads, sessions, sign-in, forms (console, store/team) --
+
+/// Threads that serve the console, its API and the Enrolment Service.
+pub const CONSOLE_THREADS: usize = 3;
+/// Requests that wait for them; past it 503.
+pub const CONSOLE_QUEUED_MAX: usize = 64;
+/// Bytes of bodies that wait for them or are with them.
+pub const CONSOLE_BYTES_MAX: usize = 32 << 20;
+/// From a whole request to its answer: within [`ANSWER_TIMEOUT`].
+pub const CONSOLE_ANSWER: Duration = Duration::from_secs(9);
+/// How much less of the CPU these threads get than others, as nice counts it.
+pub const CONSOLE_NICENESS: i32 = 10;
+/// Fields of a form or a query.
+pub const FORM_FIELDS_MAX: usize = 1_024;
+/// Members of the team.
+pub const TEAM_MAX: usize = 256;
+/// The longest name of a member or a token.
+pub const TEAM_NAME_BYTES_MAX: usize = 64;
+/// The shortest password.
+pub const PASSWORD_BYTES_MIN: usize = 12;
+/// The longest password.
+pub const PASSWORD_BYTES_MAX: usize = 256;
+/// Memory of hashing a password, KiB; with one pass fewer it would be too quick to guess.
+pub const PASSWORD_MEMORY_KIB: u32 = 19_456;
+/// Passes of hashing a password.
+pub const PASSWORD_PASSES: u32 = 2;
+/// A session ends after so long without a request, seconds.
+pub const SESSION_IDLE_S: i64 = 30 * 60;
+/// A session ends after so long in any case, seconds.
+pub const SESSION_LIFE_S: i64 = 12 * 3_600;
+/// The use of a session or a token is written down at most this often, seconds.
+pub const SESSION_SEEN_S: i64 = 60;
+/// Sessions of one member; past it the oldest ends.
+pub const SESSIONS_PER_MEMBER_MAX: usize = 16;
+/// Browsers from which one member has signed in; past it the oldest is forgotten.
+pub const BROWSERS_PER_MEMBER_MAX: usize = 16;
+/// A browser is known for so long, seconds.
+pub const BROWSER_LIFE_S: i64 = 180 * 86_400;
+/// Tokens of the API.
+pub const API_TOKENS_MAX: usize = 256;
+/// Wrong passwords of one address, or one known browser, before it has to wait.
+pub const SIGN_IN_FREE: u32 = 5;
+/// The longest that an address has to wait after a wrong password, seconds.
+pub const SIGN_IN_WAIT_S_MAX: i64 = 300;
+/// Wrong passwords are forgotten after so long without another, seconds.
+pub const SIGN_IN_MEMORY_S: i64 = 900;
+/// Wrong passwords for one name, from wherever, before addresses that erred have to wait.
+pub const SIGN_IN_NAME_FREE: u32 = 20;
+/// Addresses, names and browsers whose wrong passwords are remembered; past it the oldest go.
+pub const SIGN_IN_REMEMBERED_MAX: usize = 4_096;
+/// Passwords of unknown browsers that are looked at in one second, and at once.
+pub const SIGN_IN_PER_SECOND: u32 = 4;
+/// Notices that wait for the page after a change.
+pub const NOTICES_MAX: usize = 256;
+
+const _: () = assert!(CONSOLE_ANSWER.as_secs() < ANSWER_TIMEOUT.as_secs());
+const _: () = assert!(CONSOLE_BYTES_MAX >= LARGE_BODY_BYTES_MAX);
+const _: () = assert!(LARGE_BYTES_IN_FLIGHT_MAX >= LARGE_BODY_BYTES_MAX);
+const _: () = assert!(LARGE_BODY_BYTES_MAX > BODY_BYTES_MAX);
+const _: () = assert!(SESSION_IDLE_S < SESSION_LIFE_S && SESSION_SEEN_S < SESSION_IDLE_S);
 
 const _: () = assert!(EMBEDDING_BYTES == cardea_wire::limits::EMBEDDING_F32_BYTES);
 const _: () = assert!(

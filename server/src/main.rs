@@ -51,6 +51,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Connect(command) => cli::connect::run(data, command)?,
         Command::Diagnostics { file } => cli::connect::diagnostics(data, &file)?,
         Command::Update(command) => cli::connect::update(data, command)?,
+        Command::Team(command) => cli::team::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
         Command::Gallery(GalleryCommand::Show) => {
             cli::site::ask(data, &Request::GalleryShow)?;

@@ -4,6 +4,7 @@
 //! - `process`: one of them running; it ends with the value that holds it
 //! - `site`: a data directory, commands on it, a server over it
 //! - `admin`: the administration socket, for tests that change much
+//! - `browser`: the console's pages and its API, as a browser without scripts sees them
 //! - `device`: a commissioned device and its requests
 //! - `raw`: a TLS connection over which anything can be sent
 //! - `face`: embeddings of people who do not exist
@@ -15,6 +16,7 @@
 
 pub mod admin;
 pub mod broker;
+pub mod browser;
 pub mod device;
 pub mod face;
 pub mod files;
@@ -25,6 +27,7 @@ pub mod site;
 pub mod space;
 
 pub use admin::Admin;
+pub use browser::Browser;
 pub use device::Device;
 pub use face::{Face, face};
 pub use process::Process;

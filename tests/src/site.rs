@@ -18,6 +18,8 @@ pub const THRESHOLD: &str = "0.41";
 /// A new site, and what is in its folder. The folder goes with the value.
 pub struct Site {
     folder: tempfile::TempDir,
+    /// The first password of the console's `admin`, as `init` printed it.
+    pub password: String,
 }
 
 impl Site {
@@ -33,11 +35,13 @@ impl Site {
     /// If it cannot be made.
     #[must_use]
     pub fn with(configuration: &[(&str, &str)]) -> Self {
-        let site = Self {
+        let mut site = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
+            password: String::new(),
         };
         let init = ["init", "--ip", "127.0.0.1", "--listen", "127.0.0.1:0"];
-        site.done(&[&init[..], &["--threshold", THRESHOLD]].concat());
+        let told = site.done(&[&init[..], &["--threshold", THRESHOLD]].concat());
+        site.password = password_in(&told);
         site.configure(configuration);
         site.done(&["door", "add", "main"]);
         site
@@ -51,6 +55,7 @@ impl Site {
     pub fn twin(&self) -> Self {
         let twin = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
+            password: self.password.clone(),
         };
         let skipped = ["lock", "cardea.sock"];
         copy(&self.data(), &twin.data(), &skipped).expect("a folder can be copied");
@@ -243,6 +248,17 @@ impl Server {
         assert!(status.success(), "{status}\n{log}");
         log
     }
+}
+
+/// The password that `cardea init` and `cardea team` print.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn password_in(told: &str) -> String {
+    let line = told.lines().find(|line| line.starts_with("Console: "));
+    let password = line.and_then(|line| line.split(' ').next_back());
+    password.expect("it is printed").to_owned()
 }
 
 fn copy(from: &Path, to: &Path, skipped: &[&str]) -> std::io::Result<()> {

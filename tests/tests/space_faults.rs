@@ -13,6 +13,9 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 /// From Space's return to the first grant.
 const RECOVERY_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// Of a heartbeat while Space is away.
+const HEARTBEAT_TIME_MAX: Duration = Duration::from_millis(100);
+
 type Verdict = (Decision, Reason);
 
 fn site() -> (SpaceSite, Device) {
@@ -192,13 +195,19 @@ fn space_is_away(how: &str, shown: &str) {
         .into_iter()
         .map(|mut device| thread::spawn(move || (ask(&mut device), device)))
         .collect();
-    let mut heartbeats = 0;
-    while heartbeats == 0 || asking.iter().any(|device| !device.is_finished()) {
+    let mut heartbeats = Vec::new();
+    while heartbeats.is_empty() || asking.iter().any(|device| !device.is_finished()) {
         let begun = Instant::now();
         assert_eq!(alive.heartbeat().0, 200);
-        assert!(begun.elapsed() < ANSWER_TIME_MAX);
-        heartbeats += 1;
+        heartbeats.push(begun.elapsed());
     }
+    heartbeats.sort_unstable();
+    // The median: this machine may be busy. The demo shows the worst of a whole run.
+    let median = heartbeats[heartbeats.len() / 2];
+    assert!(
+        median < HEARTBEAT_TIME_MAX,
+        "{how}: heartbeats took {median:?}"
+    );
     let mut devices = Vec::new();
     for device in asking {
         let (verdict, device) = device.join().expect("a device does not panic");

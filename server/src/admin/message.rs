@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connect::ConnectSetup;
 use crate::space::SpaceSetup;
+use crate::store::Role;
 
 /// A request: one line. An import is the requests `import_begin`, `import_add`.., `import_commit`
 /// on one connection; a connection that ends before the commit takes it all back.
@@ -123,6 +124,60 @@ pub enum Request {
         /// At most this many.
         count: u32,
     },
+    /// The console's team.
+    TeamList,
+    /// Adds a member; the password must be changed at the first sign-in.
+    TeamAdd {
+        /// The name to sign in with.
+        name: String,
+        /// What they may do.
+        role: Role,
+        /// The password's hash, PHC form: a password never comes here.
+        password_hash: String,
+    },
+    /// Another password for a member; it must be changed at the next sign-in.
+    TeamPassword {
+        /// The name.
+        name: String,
+        /// The password's hash, PHC form.
+        password_hash: String,
+    },
+    /// Another role for a member.
+    TeamRole {
+        /// The name.
+        name: String,
+        /// What they may do.
+        role: Role,
+    },
+    /// Removes a member.
+    TeamRemove {
+        /// The name.
+        name: String,
+    },
+    /// Adds a token of the API.
+    TokenAdd {
+        /// The token.
+        token: NewToken,
+    },
+    /// Removes a token of the API.
+    TokenRemove {
+        /// Its name.
+        name: String,
+    },
+    /// Sets the Enrolment Service up.
+    EnrolmentServiceSet {
+        /// The company in charge of the site.
+        company: String,
+        /// The address of its privacy policy.
+        policy_address: String,
+        /// What came of looking at it, JSON.
+        check: String,
+    },
+    /// Which integrations were added in the console.
+    IntegrationsAdded {
+        /// All of them.
+        names: Vec<String>,
+    },
 }
 
 impl Request {
@@ -149,6 +204,17 @@ impl Request {
             Self::SpaceRelease => ("space.release", String::new()),
             Self::ConnectSet { setup } => ("connect.join", setup.site.clone()),
             Self::ConnectLeave => ("connect.leave", String::new()),
+            Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
+            Self::TeamPassword { name, .. } => ("team.password", name.clone()),
+            Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
+            Self::TeamRemove { name } => ("team.remove", name.clone()),
+            Self::TokenAdd { token } => (
+                "token.add",
+                format!("{}: {}", token.name, token.scopes.join(", ")),
+            ),
+            Self::TokenRemove { name } => ("token.remove", name.clone()),
+            Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
+            Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
             Self::ImportBegin
             | Self::ImportAdd { .. }
             | Self::PeopleList { .. }
@@ -165,6 +231,7 @@ impl Request {
             | Self::Diagnostics
             | Self::UpdateStatus
             | Self::SpaceInstallScript
+            | Self::TeamList
             | Self::AuditTail { .. } => return None,
         })
     }
@@ -205,6 +272,19 @@ pub struct NewDevice {
     pub name: String,
     /// Its door's name.
     pub door: String,
+}
+
+/// A token of the API to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewToken {
+    /// What it is called.
+    pub name: String,
+    /// What it may do, by the names of scopes.
+    pub scopes: Vec<String>,
+    /// The hash of its secret, 32 bytes.
+    pub hash: Vec<u8>,
+    /// For how long it holds, days; for ever if none.
+    pub days: Option<u16>,
 }
 
 /// A reply: one line.

@@ -4,10 +4,12 @@
 //! - `access`: an access request through its state machine, [`crate::access`]
 //! - `device`: heartbeats, commissioning and renewal
 //! - `space`: what Space asks of this server
+//! - `console`: what browsers ask, passed on to the console's threads
 //! - `status`: `/health`, `/ready`, `/metrics`
 //! - `refusal`: the HTTP status of each reason
 
 mod access;
+mod console;
 mod device;
 mod refusal;
 mod route;
@@ -24,6 +26,7 @@ use cardea_wire::{Kind, Reason, RequestId};
 use crate::audit::{self, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
 use crate::connect::firmware::Firmware;
+use crate::console::ConsoleHandle;
 use crate::directory::Device;
 use crate::metrics::{Handover, INTERVAL, Interval};
 use crate::net::{ExchangeId, Peer, Replies, Request, Response, Service};
@@ -45,7 +48,7 @@ pub enum Completion {
     Searched(SearchDone),
     /// An attempt is in the audit, or cannot be.
     Recorded(audit::Completion),
-    /// The writer has answered for an exchange.
+    /// The writer, or a console thread, has answered for an exchange.
     Served {
         /// The exchange.
         exchange: ExchangeId,
@@ -76,6 +79,8 @@ pub struct Parts {
     pub audit: AuditHandle,
     /// Changes.
     pub writer: WriterHandle,
+    /// Browsers' requests.
+    pub console: ConsoleHandle,
     /// Results of other threads.
     pub completions: Completions<Completion>,
     /// Where latency goes.
@@ -92,6 +97,7 @@ pub struct Api {
     work: WorkQueue<Completion>,
     audit: AuditHandle,
     writer: WriterHandle,
+    console: ConsoleHandle,
     completions: Completions<Completion>,
     done: CompletionSender<Completion>,
     attempts: Attempts,
@@ -114,6 +120,7 @@ impl Api {
             work: parts.work,
             audit: parts.audit,
             writer: parts.writer,
+            console: parts.console,
             completions: parts.completions,
             attempts: Attempts::new(parts.loop_number),
             exchanges: HashMap::new(),
@@ -176,6 +183,7 @@ impl Service for Api {
             Ok(Route::Space) => self.space(id, &request, replies),
             Ok(Route::Firmware) => self.firmware(id, peer, &request, replies),
             Ok(Route::SpaceOpenApi) => replies.push(id, space::openapi()),
+            Ok(Route::Console) => self.console(id, peer, request, replies),
             Ok(Route::Health) => replies.push(id, status::health(&self.site)),
             Ok(Route::Ready) => replies.push(id, status::ready(&self.site)),
             Ok(Route::Metrics) => replies.push(id, status::metrics(peer, &self.metrics)),

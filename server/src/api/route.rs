@@ -4,6 +4,7 @@ use cardea_space::enrolment::PATH_PREFIX;
 use cardea_wire::path;
 
 use crate::connect::firmware;
+use crate::console;
 use crate::net::{Method, Response};
 
 /// The description of what Space may ask.
@@ -19,6 +20,7 @@ pub(super) enum Route {
     Space,
     SpaceOpenApi,
     Firmware,
+    Console,
     Health,
     Ready,
     Metrics,
@@ -51,6 +53,7 @@ pub(super) fn find(method: Method, path: &str) -> Result<Route, Response> {
         "/health" => (Route::Health, Method::Get),
         "/ready" => (Route::Ready, Method::Get),
         "/metrics" => (Route::Metrics, Method::Get),
+        _ if console::is_path(path) => return Ok(Route::Console),
         _ => return Err(Response::empty(404)),
     };
     if method == allowed || (allowed == Method::Get && method == Method::Head) {

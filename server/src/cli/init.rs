@@ -8,10 +8,15 @@ use std::path::Path;
 use time::OffsetDateTime;
 
 use super::InitArgs;
+use super::team::print_password;
 use crate::config::{Config, FILE};
+use crate::console::password;
 use crate::pki::SitePki;
 use crate::secrets::{Sealer, random, write_new};
-use crate::store::{DataDirectory, SettingKey, Store};
+use crate::store::{DataDirectory, Role, SettingKey, Store};
+
+/// Who signs in first.
+const FIRST_MEMBER: &str = "admin";
 
 /// Makes the site.
 ///
@@ -44,7 +49,18 @@ pub fn run(data: &Path, args: &InitArgs) -> io::Result<()> {
             (SettingKey::SITE_ID, site_id.as_slice()),
             (SettingKey::MODEL_ID, &model),
             (SettingKey::DECISION_THRESHOLD, &threshold),
+            (SettingKey::ADDRESS_AT_SETUP, args.ip.to_string().as_bytes()),
         ])
+        .map_err(io::Error::other)?;
+    let password = password::generate().map_err(io::Error::other)?;
+    let hash = password::hash(&password).map_err(io::Error::other)?;
+    store
+        .team_add(
+            FIRST_MEMBER,
+            Role::Administrator,
+            &hash,
+            now.unix_timestamp(),
+        )
         .map_err(io::Error::other)?;
     // Last, so that an interrupted init leaves no configuration: then it is no site yet.
     write_new(&data.join(FILE), config.to_text().as_bytes(), 0o640).map_err(io::Error::other)?;
@@ -52,6 +68,7 @@ pub fn run(data: &Path, args: &InitArgs) -> io::Result<()> {
         "A new site in {}. Next: cardea --data {0} serve",
         data.display()
     );
+    print_password(FIRST_MEMBER, &password);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ pub mod people;
 pub mod people_file;
 pub mod site;
 pub mod space;
+pub mod team;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -66,6 +67,9 @@ pub enum Command {
     /// Updates of devices and server that came by Connect.
     #[command(subcommand)]
     Update(UpdateCommand),
+    /// Adds, lists and removes who works with the console.
+    #[command(subcommand)]
+    Team(team::TeamCommand),
     /// Shows access attempts.
     #[command(subcommand)]
     Audit(AuditCommand),

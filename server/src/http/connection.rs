@@ -19,6 +19,7 @@ use super::head::{Head, Scan};
 use super::refusal::Refusal;
 use super::request::{Method, Request, RequestTimes};
 use super::response::Response;
+use crate::limits::BODY_BYTES_MAX;
 
 /// Where a connection is; each phase has a deadline of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,6 +105,26 @@ impl Connection {
             State::Body(unfinished) => unfinished.request.body.capacity(),
             State::Idle | State::Answering(_) | State::Closed => 0,
         }
+    }
+
+    /// Bytes held of a body longer than any that a device sends; 0 for every other. They are part
+    /// of [`Connection::buffered`].
+    pub fn large_body(&self) -> usize {
+        match &self.state {
+            State::Body(unfinished) if unfinished.length > BODY_BYTES_MAX => {
+                unfinished.request.body.capacity()
+            }
+            State::Body(_)
+            | State::Idle
+            | State::Head { .. }
+            | State::Answering(_)
+            | State::Closed => 0,
+        }
+    }
+
+    /// Whether the body that arrives is longer than any that a device sends.
+    pub fn is_large(&self) -> bool {
+        matches!(&self.state, State::Body(unfinished) if unfinished.length > BODY_BYTES_MAX)
     }
 
     /// Whether more bytes can have a meaning; if not, leave them in the kernel.
@@ -199,8 +220,13 @@ impl Connection {
     ) -> Option<Request> {
         let missing = unfinished.length - unfinished.request.body.len();
         let (body, after) = bytes.split_at(missing.min(bytes.len()));
-        // Grows with what arrives, not with what was promised.
-        unfinished.request.body.extend_from_slice(body);
+        // Grows with what arrives, not with what was promised, and never past that.
+        let kept = &mut unfinished.request.body;
+        if kept.capacity() - kept.len() < body.len() {
+            let more = body.len().max(kept.len()).min(missing);
+            kept.reserve_exact(more);
+        }
+        kept.extend_from_slice(body);
         if body.len() < missing {
             self.state = State::Body(unfinished);
             return None;

@@ -2,7 +2,9 @@
 
 use super::refusal::Refusal;
 use super::request::{Field, Fields, Method};
-use crate::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, LARGE_BODY_BYTES_MAX, TARGET_BYTES_MAX,
+};
 
 /// What a head says.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,7 +12,7 @@ pub(super) struct Head {
     pub(super) method: Method,
     pub(super) target: Box<str>,
     pub(super) fields: Fields,
-    /// Length of the body that follows, at most `BODY_BYTES_MAX`.
+    /// Length of the body that follows, at most what [`body_bytes_max`] says.
     pub(super) length: usize,
     /// The peer asks to close after the answer.
     pub(super) close: bool,
@@ -89,7 +91,7 @@ impl Head {
         let method = parsed.method.and_then(Method::from_name);
         let method = method.ok_or(Refusal::UnknownMethod)?;
         let lines = Lines::read(parsed.headers)?;
-        let length = lines.body_length(method)?;
+        let length = lines.body_length(method, body_bytes_max(target))?;
         Ok(Head {
             method,
             target: target.into(),
@@ -97,6 +99,16 @@ impl Head {
             length,
             close: lines.close,
         })
+    }
+}
+
+/// How long the body of a request for this target may be: what browsers and scripts send to the
+/// console may be a file. Every other path keeps the bound that devices need.
+fn body_bytes_max(target: &str) -> usize {
+    const LARGE: [&str; 3] = ["/console/", "/api/v1/", "/enrol/"];
+    match LARGE.iter().any(|prefix| target.starts_with(prefix)) {
+        true => LARGE_BODY_BYTES_MAX,
+        false => BODY_BYTES_MAX,
     }
 }
 
@@ -164,7 +176,7 @@ impl Lines {
         Ok(())
     }
 
-    fn body_length(&self, method: Method) -> Result<usize, Refusal> {
+    fn body_length(&self, method: Method, most: usize) -> Result<usize, Refusal> {
         let length = match (self.length, self.coding) {
             (Some(_), true) => return Err(Refusal::LengthAndCoding),
             (None, true) => return Err(Refusal::Coding),
@@ -175,7 +187,7 @@ impl Lines {
             return Err(Refusal::BodyUnexpected);
         }
         match usize::try_from(length) {
-            Ok(length) if length <= BODY_BYTES_MAX => Ok(length),
+            Ok(length) if length <= most => Ok(length),
             _ => Err(Refusal::BodyTooLong),
         }
     }

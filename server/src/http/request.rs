@@ -62,18 +62,21 @@ pub enum Field {
     AcceptLanguage,
     /// `Range`
     Range,
+    /// `Sec-Fetch-Site`: from where a browser's request comes.
+    FetchSite,
 }
 
 impl Field {
     /// The field of this header name, in any case.
     pub(super) fn from_name(name: &str) -> Option<Field> {
-        const NAMES: [(&str, Field); 6] = [
+        const NAMES: [(&str, Field); 7] = [
             ("content-type", Field::ContentType),
             ("authorization", Field::Authorization),
             ("cookie", Field::Cookie),
             ("origin", Field::Origin),
             ("accept-language", Field::AcceptLanguage),
             ("range", Field::Range),
+            ("sec-fetch-site", Field::FetchSite),
         ];
         NAMES
             .iter()
@@ -126,7 +129,8 @@ pub struct Request {
     pub target: Box<str>,
     /// The headers that are kept.
     pub fields: Fields,
-    /// Exactly as long as the request said, at most `limits::BODY_BYTES_MAX`.
+    /// Exactly as long as the request said, at most `limits::BODY_BYTES_MAX`, or
+    /// `limits::LARGE_BODY_BYTES_MAX` for the console's paths.
     pub body: Vec<u8>,
     /// When it arrived.
     pub times: RequestTimes,

@@ -25,6 +25,8 @@ pub struct Bounds {
     pub requests: usize,
     /// Bytes held for peers.
     pub bytes: usize,
+    /// Bytes held of long bodies, apart from the others.
+    pub large_bytes: usize,
     /// How long each phase of a connection may take.
     pub timeouts: Timeouts,
 }
@@ -38,6 +40,8 @@ pub struct Timeouts {
     pub head: Duration,
     /// From the last byte of a head to the last of its body.
     pub body: Duration,
+    /// The same for a body longer than any that a device sends.
+    pub large_body: Duration,
     /// From a whole request to its answer.
     pub answer: Duration,
     /// From an answer to the moment its last byte went to the kernel.
@@ -91,6 +95,7 @@ impl Default for Bounds {
             device_connections: limits::DEVICE_CONNECTIONS_MAX,
             requests: limits::REQUESTS_IN_FLIGHT_MAX,
             bytes: limits::BYTES_IN_FLIGHT_MAX,
+            large_bytes: limits::LARGE_BYTES_IN_FLIGHT_MAX,
             timeouts: Timeouts::default(),
         }
     }
@@ -102,6 +107,7 @@ impl Default for Timeouts {
             handshake: limits::HANDSHAKE_TIMEOUT,
             head: limits::HEAD_TIMEOUT,
             body: limits::BODY_TIMEOUT,
+            large_body: limits::LARGE_BODY_TIMEOUT,
             answer: limits::ANSWER_TIMEOUT,
             write: limits::WRITE_TIMEOUT,
             idle_device: limits::IDLE_DEVICE_TIMEOUT,

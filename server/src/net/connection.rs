@@ -116,6 +116,8 @@ pub(super) struct Connection {
     pub(super) timer: Timer,
     /// The bytes that the loop has counted for this connection.
     pub(super) counted: usize,
+    /// Of a long body; counted apart.
+    pub(super) counted_large: usize,
     /// Events that are not used up.
     pub(super) readable: bool,
     pub(super) writable: bool,
@@ -148,6 +150,7 @@ impl Connection {
             outbox_since: now,
             timer: Timer::new(now),
             counted: 0,
+            counted_large: 0,
             readable: false,
             writable: false,
             read_closed: false,
@@ -211,6 +214,9 @@ impl Connection {
             (Stage::Closing, _) => self.since + timeouts.write,
             (Stage::Open, Phase::Idle) => self.http.since() + idle,
             (Stage::Open, Phase::Head) => self.http.since() + timeouts.head,
+            (Stage::Open, Phase::Body) if self.http.is_large() => {
+                self.http.since() + timeouts.large_body
+            }
             (Stage::Open, Phase::Body) => self.http.since() + timeouts.body,
             (Stage::Open, Phase::Answering) => self.http.since() + timeouts.answer,
             (Stage::Open, Phase::Closed) => self.http.since() + timeouts.write,

@@ -70,6 +70,7 @@ pub struct EventLoop<S> {
     pub(super) handshakes: usize,
     pub(super) requests: usize,
     pub(super) bytes: usize,
+    pub(super) large_bytes: usize,
     pub(super) tally: Tally,
     counters: Arc<Counters>,
     waker: Arc<Waker>,
@@ -137,6 +138,7 @@ impl<S: Service> EventLoop<S> {
             handshakes: 0,
             requests: 0,
             bytes: 0,
+            large_bytes: 0,
             tally: Tally::new(),
             counters,
             waker: waker.clone(),
@@ -278,7 +280,8 @@ impl<S: Service> EventLoop<S> {
         self.tally.set(Counter::Connections, self.connections.len());
         self.tally.set(Counter::Handshakes, self.handshakes);
         self.tally.set(Counter::RequestsInFlight, self.requests);
-        self.tally.set(Counter::BytesInFlight, self.bytes);
+        let bytes = self.bytes + self.large_bytes;
+        self.tally.set(Counter::BytesInFlight, bytes);
         self.tally.publish(&self.counters);
     }
 }

@@ -25,10 +25,13 @@ impl<S: Service> EventLoop<S> {
         if let Err(end) = connection.finish_closing(now) {
             return self.end(key, end);
         }
-        let held = connection.buffered();
+        let large = connection.http.large_body();
+        let held = connection.buffered() - large;
         self.bytes = self.bytes + held - connection.counted;
-        connection.counted = held;
-        if held > 0 && self.bytes > self.bounds.bytes {
+        self.large_bytes = self.large_bytes + large - connection.counted_large;
+        (connection.counted, connection.counted_large) = (held, large);
+        let crowded = held > 0 && self.bytes > self.bounds.bytes;
+        if crowded || (large > 0 && self.large_bytes > self.bounds.large_bytes) {
             return self.relieve(key, now);
         }
         let due = connection.due(&self.bounds.timeouts);
@@ -137,6 +140,7 @@ impl<S: Service> EventLoop<S> {
             self.devices.leave(&certificate.fingerprint, key);
         }
         self.bytes -= connection.counted;
+        self.large_bytes -= connection.counted_large;
     }
 
     /// Takes no more connections and closes those that owe and are owed nothing.

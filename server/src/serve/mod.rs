@@ -7,6 +7,7 @@
 //!              --interval->  observer --> latency log, /metrics
 //! ```
 
+mod console;
 mod levels;
 mod reload;
 mod signals;
@@ -87,6 +88,8 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let firmware = Firmware::start(data)?;
     writer.set_connect(firmware.clone(), observer.text());
 
+    let console = console::start(data, &site, &writer, &audit, &handle, address)?;
+
     let mut senders = Vec::new();
     let mut loops = Vec::new();
     let mut wakers = Vec::new();
@@ -104,6 +107,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
                 work: work.clone(),
                 audit: audit_handle(&audit, completions.sender()),
                 writer: handle.clone(),
+                console: console.clone(),
                 completions,
                 handover: observer.handover(),
                 metrics: observer.text(),
@@ -115,7 +119,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         loops.push(event_loop);
         wakers.push(waker);
     }
-    drop((work, observer));
+    drop((work, observer, console));
     let writer_thread = writer.start(commands, senders)?;
     socket::listen(data, handle.clone())?;
     signals::listen(Arc::clone(&site), wakers, reload, handle.clone())?;

@@ -22,6 +22,10 @@ pub enum Entity {
     Import,
     /// An audit record.
     Record,
+    /// A member of the console's team.
+    Member,
+    /// A token of the API.
+    Token,
 }
 
 /// Why an operation of the store or the audit failed. Nothing was changed then, unless said.
@@ -91,6 +95,8 @@ pub enum StoreError {
         /// The import's id.
         import: u64,
     },
+    /// Nobody would be administrator any more.
+    LastAdministrator,
     /// The commissioning token is unknown, used or past its end.
     TokenRefused,
     /// The feed no longer reaches back to this generation: start from the store.
@@ -159,6 +165,8 @@ impl fmt::Display for Entity {
             Self::Command => "command",
             Self::Import => "import",
             Self::Record => "audit record",
+            Self::Member => "member of the team",
+            Self::Token => "token",
         })
     }
 }
@@ -190,6 +198,7 @@ impl fmt::Display for StoreError {
             Self::Invalid { field, max: 0 } => write!(f, "{field}: not acceptable"),
             Self::Invalid { field, max } => write!(f, "{field}: empty or more than {max}"),
             Self::ImportOpen { import } => write!(f, "import {import} is open"),
+            Self::LastAdministrator => f.write_str("somebody must stay administrator"),
             Self::TokenRefused => f.write_str("commissioning token refused"),
             Self::FeedTrimmed { oldest } => {
                 write!(f, "changes are kept from generation {oldest} on")

@@ -16,6 +16,7 @@
 //! reader          what is visible, in bulk       backup   online copy
 //! space           who Space names, and who is gone from it
 //! outbox          what waits for Connect's broker      firmware  what devices may fetch
+//! team            who works with the console, sessions, tokens of the API
 //! reserve         disk space kept for withdrawals
 //! ```
 
@@ -37,11 +38,13 @@ mod people;
 mod person;
 mod reader;
 mod reserve;
+mod role;
 mod schema;
 mod settings;
 #[cfg(test)]
 pub(crate) mod small_disk;
 mod space;
+mod team;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -71,8 +74,10 @@ pub use person::{
 };
 pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
+pub use role::{Role, Scope, Scopes};
 pub use settings::SettingKey;
 pub use space::SpaceBatch;
+pub use team::{ApiToken, Member, NewApiToken, SecretHash, secret_hash};
 
 use std::time::Duration;
 

@@ -21,6 +21,40 @@ use crate::limits::{
     CONNECT_COMMANDS_MAX, CONNECT_SWEEP_MAX, OUTBOX_KEPT_MAX, OUTBOX_TELEMETRY_MAX, PAGE_ROWS_MAX,
 };
 
+/// The tables of Connect: a migration of the store's.
+pub(super) const SCHEMA: &str = "
+CREATE TABLE outbox(
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  body BLOB NOT NULL
+) STRICT;
+CREATE INDEX outbox_telemetry ON outbox(number) WHERE kind = 2;
+CREATE TABLE outbox_counts(
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  kept INTEGER NOT NULL,
+  telemetry INTEGER NOT NULL,
+  dropped INTEGER NOT NULL
+) STRICT;
+INSERT INTO outbox_counts VALUES (1, 0, 0, 0);
+CREATE TABLE connect_commands(
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  taken INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
+  state INTEGER NOT NULL,
+  reason TEXT
+) STRICT;
+CREATE INDEX connect_commands_by_end ON connect_commands(expires);
+CREATE INDEX connect_commands_waiting ON connect_commands(state) WHERE state = 0;
+CREATE TABLE firmware(
+  blake3 TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  kept INTEGER NOT NULL
+) STRICT;
+";
+
 /// A message that waits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {

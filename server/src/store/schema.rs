@@ -10,9 +10,10 @@ use rusqlite::Connection;
 
 use super::connection::write;
 use super::error::StoreError;
+use super::outbox;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3_CONSOLE, outbox::SCHEMA];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -142,37 +143,36 @@ CREATE TABLE space_people(
 CREATE INDEX space_people_gone ON space_people(gone_since) WHERE gone_since IS NOT NULL;
 ";
 
-// Connect.
-const V3: &str = "
-CREATE TABLE outbox(
-  number INTEGER PRIMARY KEY AUTOINCREMENT,
-  kind INTEGER NOT NULL,
-  at INTEGER NOT NULL,
-  body BLOB NOT NULL
+const V3_CONSOLE: &str = "
+CREATE TABLE team(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  role INTEGER NOT NULL,
+  password TEXT NOT NULL,
+  must_change INTEGER NOT NULL,
+  created INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX outbox_telemetry ON outbox(number) WHERE kind = 2;
-CREATE TABLE outbox_counts(
-  one INTEGER PRIMARY KEY CHECK (one = 1),
-  kept INTEGER NOT NULL,
-  telemetry INTEGER NOT NULL,
-  dropped INTEGER NOT NULL
+CREATE TABLE sessions(
+  hash BLOB NOT NULL UNIQUE,
+  member INTEGER NOT NULL REFERENCES team(id) ON DELETE CASCADE,
+  begun INTEGER NOT NULL,
+  seen INTEGER NOT NULL
 ) STRICT;
-INSERT INTO outbox_counts VALUES (1, 0, 0, 0);
-CREATE TABLE connect_commands(
-  id TEXT PRIMARY KEY,
-  name TEXT NOT NULL,
-  taken INTEGER NOT NULL,
-  expires INTEGER NOT NULL,
-  state INTEGER NOT NULL,
-  reason TEXT
+CREATE INDEX sessions_by_member ON sessions(member);
+CREATE TABLE browsers(
+  hash BLOB NOT NULL UNIQUE,
+  member INTEGER NOT NULL REFERENCES team(id) ON DELETE CASCADE,
+  since INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX connect_commands_by_end ON connect_commands(expires);
-CREATE INDEX connect_commands_waiting ON connect_commands(state) WHERE state = 0;
-CREATE TABLE firmware(
-  blake3 TEXT PRIMARY KEY,
-  version INTEGER NOT NULL,
-  size INTEGER NOT NULL,
-  kept INTEGER NOT NULL
+CREATE INDEX browsers_by_member ON browsers(member);
+CREATE TABLE api_tokens(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  hash BLOB NOT NULL UNIQUE,
+  scopes INTEGER NOT NULL,
+  created INTEGER NOT NULL,
+  expires INTEGER,
+  used INTEGER
 ) STRICT;
 ";
 

@@ -30,6 +30,14 @@ impl SettingKey {
     pub const SPACE_SEALED: Self = Self("space.sealed");
     /// How Connect's broker is reached, with the site's key: JSON, sealed.
     pub const CONNECT_SEALED: Self = Self("connect.sealed");
+    /// Where the privacy policy is: an address beginning with `https://`.
+    pub const POLICY_ADDRESS: Self = Self("site.policy_address");
+    /// What came of looking at the privacy policy: JSON.
+    pub const POLICY_CHECK: Self = Self("site.policy_check");
+    /// Integrations that were added in the console: names with blanks between them.
+    pub const INTEGRATIONS_ADDED: Self = Self("console.integrations");
+    /// The server's address when the site was made, as text.
+    pub const ADDRESS_AT_SETUP: Self = Self("site.address");
 }
 
 impl Store {

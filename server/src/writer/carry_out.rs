@@ -29,15 +29,15 @@ impl<E: Into<WriterError>> From<E> for Refusal {
 impl Writer {
     /// Carries a request out.
     pub fn carry_out(&mut self, session: Session, request: Request) -> Response {
-        self.carry_out_as(session, request, None)
+        self.carry_out_as(session, None, request)
     }
 
-    /// Carries a request out; the audit names `actor`, or else whoever the session is.
+    /// Carries a request out for `actor`, or else for whoever the session is.
     pub(super) fn carry_out_as(
         &mut self,
         session: Session,
-        request: Request,
         actor: Option<&str>,
+        request: Request,
     ) -> Response {
         let change = request.change();
         let response = self.dispatch(session, request);
@@ -89,6 +89,27 @@ impl Writer {
             Request::Diagnostics => self.diagnostics(),
             Request::UpdateStatus => self.update_status(),
             Request::AuditTail { count } => self.audit_tail(count),
+            // the console's team and settings
+            Request::TeamList => self.team_list(),
+            Request::TeamAdd {
+                name,
+                role,
+                password_hash,
+            } => self.team_add(&name, role, &password_hash),
+            Request::TeamPassword {
+                name,
+                password_hash,
+            } => self.team_password(&name, &password_hash),
+            Request::TeamRole { name, role } => self.team_role(&name, role),
+            Request::TeamRemove { name } => self.team_remove(&name),
+            Request::TokenAdd { token } => self.token_add(&token),
+            Request::TokenRemove { name } => self.token_remove(&name),
+            Request::EnrolmentServiceSet {
+                company,
+                policy_address,
+                check,
+            } => self.enrolment_service_set(&company, &policy_address, &check),
+            Request::IntegrationsAdded { names } => self.integrations_added(&names),
         };
         match done {
             Ok(response) => response,

@@ -8,7 +8,7 @@ use cardea_space::sync::Snapshot as SpaceSnapshot;
 use cardea_wire::RequestId;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::{DeviceSign, Enrolment, WriterError};
+use super::{ConsoleAsk, DeviceSign, Enrolment, WriterError};
 use crate::admin::message::{Request, Response};
 use crate::api::Completion;
 use crate::completions::CompletionSender;
@@ -48,6 +48,19 @@ pub enum Command {
         /// Where the answer goes, once it is durable and in force.
         reply: Sender<Response>,
     },
+    /// The same, asked by somebody whom the audit is to name.
+    AdministerAs {
+        /// Who asks, for the audit.
+        actor: String,
+        /// Under which an import is staged.
+        session: Session,
+        /// What.
+        request: Box<Request>,
+        /// Where the answer goes, once it is durable and in force.
+        reply: Sender<Response>,
+    },
+    /// A change of the console's own.
+    Console(ConsoleAsk),
     /// A connection of the administration socket has ended; its import is taken back.
     SessionEnded(Session),
     /// A new device wants a certificate for its token.

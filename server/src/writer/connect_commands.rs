@@ -189,7 +189,7 @@ impl Writer {
     /// Carries a request out in the name of Connect. What it answers stays here: keys do not
     /// leave through a broker.
     fn connect_ask(&mut self, request: Request) -> End {
-        match self.carry_out_as(Session::CONNECT, request, Some(ACTOR)) {
+        match self.carry_out_as(Session::CONNECT, Some(ACTOR), request) {
             Response::Error { text } => End::Failed(text),
             Response::Done { .. } | Response::Table { .. } | Response::Staged { .. } => {
                 End::Done(None)
@@ -204,7 +204,7 @@ impl Writer {
                 door,
             }],
         };
-        let code = match self.carry_out_as(Session::CONNECT, request, Some(ACTOR)) {
+        let code = match self.carry_out_as(Session::CONNECT, Some(ACTOR), request) {
             Response::Table { rows, .. } => rows.into_iter().next().and_then(|mut row| row.pop()),
             Response::Error { text } => return End::Failed(text),
             Response::Done { .. } | Response::Staged { .. } => None,

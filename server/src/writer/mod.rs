@@ -6,6 +6,7 @@
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
 //! - `carry_out`: what administrators ask for; `doors`: of doors, devices and rights
 //! - `people`: imports and withdrawals
+//! - `console`: the console's team, sessions and settings
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
 //! - `records`: what goes into the audit
@@ -16,6 +17,7 @@ mod carry_out;
 mod command;
 mod connect;
 mod connect_commands;
+mod console;
 mod devices;
 mod doors;
 mod enrolment;
@@ -49,10 +51,11 @@ use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
 use crate::space::{Journal, SpaceLink};
-use crate::store::{DataDirectory, ImportId, SettingKey, Store};
+use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
 
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 use connect::ConnectSide;
+pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
 pub use error::WriterError;
@@ -151,6 +154,14 @@ impl Writer {
         }
     }
 
+    /// A reader of the store, for another thread.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open_reader(&self) -> Result<Reader, WriterError> {
+        Ok(self.store.open_reader()?)
+    }
+
     /// The site's certificates.
     #[must_use]
     pub fn pki(&self) -> &SitePki {
@@ -241,8 +252,15 @@ impl Writer {
                 request,
                 reply,
             } => {
-                self.administer(session, request, reply);
+                self.administer(session, None, request, reply);
             }
+            Command::AdministerAs {
+                actor,
+                session,
+                request,
+                reply,
+            } => self.administer(session, Some(&actor), *request, reply),
+            Command::Console(ask) => self.console(ask),
             Command::SessionEnded(session) => self.session_ended(session),
             Command::Commission { token, csr, asker } => self.commission(&token, &csr, &asker),
             Command::Renew {
@@ -272,8 +290,14 @@ impl Writer {
     }
 
     /// Carries a request out and answers, at once or when a snapshot brings it into force.
-    fn administer(&mut self, session: Session, request: Request, reply: Sender<Response>) {
-        let response = self.carry_out(session, request);
+    fn administer(
+        &mut self,
+        session: Session,
+        actor: Option<&str>,
+        request: Request,
+        reply: Sender<Response>,
+    ) {
+        let response = self.carry_out_as(session, actor, request);
         self.connect_wake();
         let Some(online) = &mut self.online else {
             let _ = reply.send(response);

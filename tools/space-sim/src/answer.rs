@@ -66,7 +66,8 @@ pub(crate) fn answer(world: &World, connection: u64, key: Option<&str>, body: &[
     }
     let style = world.site().style();
     let Some(call) = std::str::from_utf8(body).ok().and_then(Call::parse) else {
-        let body = ship::encode(style, &ship::exception("", 500, "malformed XML"));
+        let text = ship::exception("", 500, "malformed XML");
+        let body = ship::encode(ship::document(style, &text));
         return Answer {
             body,
             ..Answer::only(Delivery::Whole)
@@ -83,7 +84,7 @@ pub(crate) fn answer(world: &World, connection: u64, key: Option<&str>, body: &[
         return Answer::only(Delivery::Close);
     }
     let (text, entries) = act(world, connection, &call, fault);
-    let mut body = ship::encode(style, &text);
+    let mut body = ship::encode(world.rewritten(ship::document(style, &text)));
     let delivery = match fault {
         None => Delivery::Whole,
         Some(Fault::Unauthorized) => Delivery::Status(401),

@@ -32,6 +32,8 @@ Commands (on standard input, as the body of a POST to the control port, or sched
       chunked        answer in HTTP chunks, the door opens (no fault)
   clear              no fault any more
   certificate        a new CA and certificate; connections close
+  rewrite [\"FROM\", \"TO\"]
+                     write TO wherever FROM would stand in an answer; `rewrite` alone ends it
   key KEY            another SHIP key is taken from now on
   latency MEAN,SD,TAIL_PERCENT,TAIL_MS
   ban ID | unban ID | remove ID | remove-first N | restore
@@ -97,6 +99,7 @@ pub(crate) fn execute(world: &World, command: &str) -> Result<Value, String> {
             world.site().restore();
             done()
         }
+        "rewrite" => rewrite(world, command).and_then(|()| done()),
         "ledger-clear" => {
             world.ledger().clear();
             done()
@@ -153,6 +156,21 @@ fn look(world: &World, verb: &str, rest: &[&str]) -> Result<Value, String> {
         "help" => Ok(json!(HELP)),
         _ => Err(format!("{verb:?} is no command; try help")),
     }
+}
+
+fn rewrite(world: &World, command: &str) -> Result<(), String> {
+    let pair = command.trim().trim_start_matches("rewrite");
+    if pair.is_empty() {
+        world.write_plainly();
+        return Ok(());
+    }
+    let pair: Result<(String, String), _> = serde_json::from_str(pair);
+    let (from, to) = pair.map_err(|_| "rewrite takes two texts in JSON".to_owned())?;
+    if from.is_empty() {
+        return Err("nothing cannot be rewritten".into());
+    }
+    world.rewrite(from, to);
+    Ok(())
 }
 
 fn fault(world: &World, words: &[&str]) -> Result<(), String> {

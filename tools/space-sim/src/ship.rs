@@ -75,20 +75,26 @@ pub(crate) fn exception(name: &str, code: i32, message: &str) -> String {
     xml
 }
 
-/// The whole document in bytes, as the site writes them.
-pub(crate) fn encode(style: Style, root: &str) -> Vec<u8> {
+/// The whole document, as the site writes it.
+pub(crate) fn document(style: Style, root: &str) -> String {
     match style {
-        Style::Plain => {
-            format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n{root}").into_bytes()
-        }
+        Style::Plain => format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n{root}"),
         Style::Odd => {
             // Padding goes between a tag and the text that follows it.
             let padded = root.replace("><", ">\r\n  <").replace("</", "\n </");
-            let text = format!("<?xml version='1.0' encoding='ISO-8859-1'?>\r\n{padded}\r\n");
-            let latin1 = |character: char| u8::try_from(u32::from(character)).unwrap_or(b'?');
-            text.chars().map(latin1).collect()
+            format!("<?xml version='1.0' encoding='ISO-8859-1'?>\r\n{padded}\r\n")
         }
     }
+}
+
+/// A document in the encoding that it declares.
+pub(crate) fn encode(document: String) -> Vec<u8> {
+    let declaration = document.split('>').next().unwrap_or_default();
+    if !declaration.contains("ISO-8859-1") {
+        return document.into_bytes();
+    }
+    let latin1 = |character: char| u8::try_from(u32::from(character)).unwrap_or(b'?');
+    document.chars().map(latin1).collect()
 }
 
 fn response(name: &str, params: &str) -> String {

@@ -21,6 +21,8 @@ pub(crate) struct World {
     sampler: Mutex<Sampler>,
     identity: Mutex<Arc<Identity>>,
     key: Mutex<String>,
+    /// What stands in answers, and what is written instead.
+    rewrites: Mutex<Vec<(String, String)>>,
     names: Vec<String>,
     tls12_only: bool,
     stopping: AtomicBool,
@@ -44,6 +46,7 @@ impl World {
             sampler: Mutex::new(Sampler::new(config.latency, config.site.seed)),
             identity: Mutex::new(Arc::new(Identity::new(&config.names, config.tls12_only)?)),
             key: Mutex::new(config.key.clone()),
+            rewrites: Mutex::default(),
             names: config.names.clone(),
             tls12_only: config.tls12_only,
             stopping: AtomicBool::new(false),
@@ -87,6 +90,22 @@ impl World {
 
     pub(crate) fn set_key(&self, key: &str) {
         key.clone_into(&mut lock(&self.key));
+    }
+
+    /// From now on every answer has `to` where it would have `from`.
+    pub(crate) fn rewrite(&self, from: String, to: String) {
+        lock(&self.rewrites).push((from, to));
+    }
+
+    pub(crate) fn write_plainly(&self) {
+        lock(&self.rewrites).clear();
+    }
+
+    /// A document with everything replaced that is to be.
+    pub(crate) fn rewritten(&self, document: String) -> String {
+        let rewrites = lock(&self.rewrites);
+        let replace = |text: String, (from, to): &(String, String)| text.replace(from, to);
+        rewrites.iter().fold(document, replace)
     }
 
     pub(crate) fn elapsed(&self) -> Duration {

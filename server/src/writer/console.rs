@@ -1,0 +1,191 @@
+//! What the console and its API ask beside what administrators ask for: sessions; and the
+//! requests about the team, tokens and the integrations' settings.
+
+use crossbeam_channel::Sender;
+
+use super::Writer;
+use super::carry_out::{Refusal, date, done, table, unix_s, words};
+use crate::admin::message::{NewToken, Response};
+use crate::limits::PASSWORD_BYTES_MAX;
+use crate::store::{NewApiToken, Role, Scope, Scopes, SecretHash, SettingKey, StoreError};
+
+/// The longest company name.
+const COMPANY_BYTES_MAX: usize = 200;
+
+/// A change of the console's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsoleChange {
+    /// A member has signed in.
+    SessionOpen {
+        /// The session's secret, hashed.
+        session: SecretHash,
+        /// Whose.
+        member: u64,
+        /// The name, for the audit.
+        name: String,
+        /// The browser, if it was not known before.
+        browser: Option<SecretHash>,
+    },
+    /// A session is in use.
+    SessionSeen(SecretHash),
+    /// A member has signed out.
+    SessionEnd(SecretHash),
+    /// A token of the API is in use.
+    TokenSeen(u64),
+    /// A member has changed the own password.
+    Password {
+        /// Who.
+        name: String,
+        /// Its hash, PHC form.
+        hash: String,
+    },
+}
+
+/// A change of the console's own, and where the answer goes if anybody waits for it.
+#[derive(Debug)]
+pub struct ConsoleAsk {
+    /// What.
+    pub change: ConsoleChange,
+    /// Where the answer goes.
+    pub reply: Option<Sender<Result<(), StoreError>>>,
+}
+
+impl Writer {
+    pub(super) fn console(&mut self, ask: ConsoleAsk) {
+        let outcome = self.console_change(ask.change);
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, "a change of the console's");
+        }
+        if let Some(reply) = ask.reply {
+            // Who does not wait any more has lost only the answer.
+            let _ = reply.send(outcome);
+        }
+    }
+
+    fn console_change(&mut self, change: ConsoleChange) -> Result<(), StoreError> {
+        let now = unix_s();
+        match change {
+            ConsoleChange::SessionOpen {
+                session,
+                member,
+                name,
+                browser,
+            } => {
+                self.store.session_open(session, member, now)?;
+                if let Some(browser) = browser {
+                    self.store.browser_add(browser, member, now)?;
+                }
+                self.note(&name, "team.sign-in", name.clone());
+                Ok(())
+            }
+            ConsoleChange::SessionSeen(session) => self.store.session_seen(session, now),
+            ConsoleChange::SessionEnd(session) => self.store.session_end(session),
+            ConsoleChange::TokenSeen(token) => self.store.api_token_seen(token, now),
+            ConsoleChange::Password { name, hash } => {
+                self.store.team_password(&name, &hash, false)?;
+                self.note(&name, "team.password", name.clone());
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn team_list(&self) -> Result<Response, Refusal> {
+        let members = self.store.read().team()?;
+        let rows = members.into_iter().map(|member| {
+            vec![
+                member.name,
+                member.role.name().to_owned(),
+                date(member.created_unix_s),
+            ]
+        });
+        Ok(table(&["name", "role", "since"], rows.collect()))
+    }
+
+    pub(super) fn team_add(
+        &mut self,
+        name: &str,
+        role: Role,
+        password_hash: &str,
+    ) -> Result<Response, Refusal> {
+        checked_hash(password_hash)?;
+        self.store.team_add(name, role, password_hash, unix_s())?;
+        Ok(done("added"))
+    }
+
+    pub(super) fn team_password(
+        &mut self,
+        name: &str,
+        password_hash: &str,
+    ) -> Result<Response, Refusal> {
+        checked_hash(password_hash)?;
+        self.store.team_password(name, password_hash, true)?;
+        Ok(done(
+            "the password is another one now; all sessions of the name have ended",
+        ))
+    }
+
+    pub(super) fn team_role(&mut self, name: &str, role: Role) -> Result<Response, Refusal> {
+        self.store.team_role(name, role)?;
+        Ok(done("the role is another one now"))
+    }
+
+    pub(super) fn team_remove(&mut self, name: &str) -> Result<Response, Refusal> {
+        self.store.team_remove(name)?;
+        Ok(done("removed, and signed out"))
+    }
+
+    pub(super) fn token_add(&mut self, token: &NewToken) -> Result<Response, Refusal> {
+        let hash: [u8; 32] = <[u8; 32]>::try_from(token.hash.as_slice())
+            .map_err(|_| words("the hash is not 32 bytes"))?;
+        let scopes: Option<Vec<Scope>> =
+            token.scopes.iter().map(|name| Scope::named(name)).collect();
+        let scopes = scopes.filter(|scopes| !scopes.is_empty());
+        let scopes = scopes.ok_or_else(|| words("no such scope"))?;
+        let expires = token.days.map(|days| unix_s() + i64::from(days) * 86_400);
+        let new = NewApiToken {
+            name: token.name.clone(),
+            scopes: Scopes::of(&scopes),
+            hash: SecretHash(hash),
+            expires_unix_s: expires,
+        };
+        self.store.api_token_add(&new, unix_s())?;
+        Ok(done("added"))
+    }
+
+    pub(super) fn token_remove(&mut self, name: &str) -> Result<Response, Refusal> {
+        self.store.api_token_remove(name)?;
+        Ok(done("removed: it is refused from now on"))
+    }
+
+    pub(super) fn enrolment_service_set(
+        &mut self,
+        company: &str,
+        policy_address: &str,
+        check: &str,
+    ) -> Result<Response, Refusal> {
+        if company.trim().is_empty() || company.len() > COMPANY_BYTES_MAX {
+            return Err(words("the company's name is missing or too long"));
+        }
+        self.store.settings_set(&[
+            (SettingKey::COMPANY, company.trim().as_bytes()),
+            (SettingKey::POLICY_ADDRESS, policy_address.as_bytes()),
+            (SettingKey::POLICY_CHECK, check.as_bytes()),
+        ])?;
+        Ok(done("stored"))
+    }
+
+    pub(super) fn integrations_added(&mut self, names: &[String]) -> Result<Response, Refusal> {
+        let text = names.join(" ");
+        self.store
+            .setting_set(SettingKey::INTEGRATIONS_ADDED, text.as_bytes())?;
+        Ok(done("stored"))
+    }
+}
+
+/// Refuses what cannot be a password's hash: nobody could sign in with it.
+fn checked_hash(text: &str) -> Result<(), Refusal> {
+    match text.starts_with("$argon2id$") && text.len() <= PASSWORD_BYTES_MAX {
+        true => Ok(()),
+        false => Err(words("this is no hash of a password")),
+    }
+}
