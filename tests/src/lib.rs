@@ -14,10 +14,12 @@
 //! - `files`: files to import; `mail`: a mail relay
 //! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd
 //! - `space`: the simulator of Space, and a site whose doors it opens
+//! - `broker`: an MQTT broker with client certificates, and the test authority
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
 
 pub mod admin;
+pub mod broker;
 pub mod browser;
 pub mod device;
 pub mod enrol;
