@@ -43,6 +43,9 @@ pub struct Config {
     /// Life of a device's certificate in seconds; it is renewed from two thirds on.
     #[serde(default = "device_certificate_life_s")]
     pub device_certificate_life_s: u64,
+    /// Life of the server's certificate in seconds; it renews itself in the last third.
+    #[serde(default = "server_certificate_life_s")]
+    pub server_certificate_life_s: u64,
     /// A withdrawn embedding is gone from the data directory after this many seconds.
     #[serde(default = "erasure_period_s")]
     pub erasure_period_s: u64,
@@ -113,6 +116,10 @@ fn device_certificate_life_s() -> u64 {
     90 * 86_400
 }
 
+fn server_certificate_life_s() -> u64 {
+    365 * 86_400
+}
+
 fn erasure_period_s() -> u64 {
     3_600
 }
@@ -138,6 +145,7 @@ impl Config {
             kernel: best(),
             answer_deadline_ms: answer_deadline_ms(),
             device_certificate_life_s: device_certificate_life_s(),
+            server_certificate_life_s: server_certificate_life_s(),
             erasure_period_s: erasure_period_s(),
             audit_days: audit_days(),
             latency_log_mib: latency_log_mib(),
@@ -183,6 +191,11 @@ impl Config {
         within(
             config.device_certificate_life_s >= 1,
             "device_certificate_life_s",
+            "at least 1",
+        )?;
+        within(
+            config.server_certificate_life_s >= 1,
+            "server_certificate_life_s",
             "at least 1",
         )?;
         within(config.audit_days >= 1, "audit_days", "at least 1")?;

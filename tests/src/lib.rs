@@ -9,6 +9,7 @@
 //! - `enrol`: a site whose Enrolment Service is set up
 //! - `raw`: a TLS connection over which anything can be sent
 //! - `face`: embeddings of people who do not exist
+//! - `load`: people, devices and probes for a load test
 //! - `python`: public libraries that read our files
 //! - `files`: files to import; `mail`: a mail relay
 //! - `space`: the simulator of Space, and a site whose doors it opens
@@ -21,6 +22,7 @@ pub mod device;
 pub mod enrol;
 pub mod face;
 pub mod files;
+pub mod load;
 pub mod mail;
 pub mod process;
 pub mod programs;

@@ -2,6 +2,7 @@
 //!
 //! - `route`: which path is whose
 //! - `access`: an access request through its state machine, [`crate::access`]
+//! - `attempts`: those that are taken and not answered
 //! - `device`: heartbeats, commissioning and renewal
 //! - `enrol`: what a device captured of somebody who is to be enrolled
 //! - `space`: what Space asks of this server
@@ -10,6 +11,7 @@
 //! - `refusal`: the HTTP status of each reason
 
 mod access;
+mod attempts;
 mod console;
 mod device;
 mod enrol;
@@ -35,8 +37,8 @@ use crate::site::{Site, unix_ms};
 use crate::work::{SearchDone, WorkQueue};
 use crate::writer::WriterHandle;
 
-use access::Attempts;
-pub(crate) use access::loop_of;
+use attempts::Attempts;
+pub(crate) use attempts::loop_of;
 pub(crate) use refusal::{refuse, response as device_response};
 pub(crate) use space::error as space_error;
 

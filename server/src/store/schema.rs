@@ -12,7 +12,7 @@ use super::connection::write;
 use super::error::StoreError;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 4] = [V1, V2, V3_CONSOLE, V4_ENROLMENT];
+const MIGRATIONS: [&str; 5] = [V1, V2, V3_CONSOLE, V4_ROLL_OVER, V5_ENROLMENT];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -142,7 +142,7 @@ CREATE TABLE space_people(
 CREATE INDEX space_people_gone ON space_people(gone_since) WHERE gone_since IS NOT NULL;
 ";
 
-const V4_ENROLMENT: &str = "
+const V5_ENROLMENT: &str = "
 CREATE TABLE invitations(
   person INTEGER PRIMARY KEY REFERENCES people(id) ON DELETE CASCADE,
   token BLOB NOT NULL UNIQUE,
@@ -217,6 +217,14 @@ CREATE TABLE api_tokens(
   expires INTEGER,
   used INTEGER
 ) STRICT;
+";
+
+/// What hangs on the site CA before while it rolls over: fingerprints of devices' certificates, and
+/// hashes of tokens of commissioning codes.
+const V4_ROLL_OVER: &str = "
+CREATE TABLE roll_over(
+  hash BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.
