@@ -90,6 +90,8 @@ pub struct Writer {
     certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
     online: Option<Online>,
+    /// The audit itself where no server holds it: what was noted is written when it is dropped.
+    _audit_here: Option<Audit>,
 }
 
 /// What a writer has beside the store while a server runs.
@@ -116,7 +118,9 @@ impl Writer {
     pub fn offline(data: &Path) -> Result<Self, WriterError> {
         let directory = DataDirectory::of_site(data)?;
         let audit = Audit::open(&directory, moment(Instant::now()).unix_us)?;
-        Self::open(directory, &audit)
+        let mut writer = Self::open(directory, &audit)?;
+        writer._audit_here = Some(audit);
+        Ok(writer)
     }
 
     /// The writer of a locked data directory.
@@ -145,6 +149,7 @@ impl Writer {
             certificates_pause_unix_s: 0,
             import: None,
             online: None,
+            _audit_here: None,
         })
     }
 
