@@ -55,6 +55,9 @@ pub struct Config {
     /// Disk space for the latency logs, in MiB.
     #[serde(default = "latency_log_mib")]
     pub latency_log_mib: u64,
+    /// Whom the server asks how right its clock is: by default the chrony of this machine.
+    #[serde(default = "time_from")]
+    pub time_from: SocketAddr,
     /// Space's timezone tables by number, each a list of intervals as `mon-fri 08:00-17:30`. A
     /// right that hangs on a table not described here is denied.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -164,6 +167,10 @@ fn latency_log_mib() -> u64 {
     64
 }
 
+fn time_from() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 123))
+}
+
 impl Config {
     /// The configuration of a new site.
     #[must_use]
@@ -181,6 +188,7 @@ impl Config {
             erasure_period_s: erasure_period_s(),
             audit_days: audit_days(),
             latency_log_mib: latency_log_mib(),
+            time_from: time_from(),
             timetables: BTreeMap::new(),
             backup: Backup::default(),
             extractor: None,

@@ -7,7 +7,8 @@ use cardea::admin::message::Request;
 use cardea::cli::{self, Cli, Command, GalleryCommand};
 use cardea::config::Config;
 use cardea::host::Verdict;
-use cardea::serve;
+use cardea::install::setup;
+use cardea::{recent_log, serve};
 use cardea_engine::KernelError;
 use clap::Parser as _;
 
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(|| recent_log::Tee)
         // A log that nobody reads any more must not end the thread that writes to it.
         .log_internal_errors(false)
         .init();
@@ -57,6 +58,9 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Space(command) => cli::space::run(data, command)?,
         Command::Pki(command) => cli::site::ask(data, &cli::site::pki(command))?,
         Command::Enrol(command) => cli::enrol::run(data, command)?,
+        Command::Connect(command) => cli::connect::run(data, command)?,
+        Command::Diagnostics { file } => cli::connect::diagnostics(data, &file)?,
+        Command::Update(command) => cli::connect::update(data, command)?,
         Command::Team(command) => cli::team::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
         Command::Gallery(GalleryCommand::Show) => {
@@ -75,6 +79,10 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Restore(args) => cli::backup::restore_site(data, &args)?,
         Command::Address(command) => cli::site::ask(data, &cli::site::address(command))?,
         Command::Latency(args) => cli::latency::print(data, &args)?,
+        Command::Setup(args) => setup::run(data, &args)?,
+        Command::Firewall(args) => cli::install::firewall(data, args)?,
+        Command::Integrations => cli::site::ask(data, &Request::Integrations)?,
+        Command::HostEvent { what } => cli::install::host_event(data, what)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::access::Moment;
 use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
+use crate::clock::Clock;
 use crate::directory::{Device, Directory};
 use crate::space::FaceKey;
 use crate::work::Searched;
@@ -24,6 +25,8 @@ pub struct Site {
     pub model: ModelId,
     /// View and threshold for searches; the writer publishes.
     pub searched: Arc<ArcSwap<Searched>>,
+    /// How right the server's clock is.
+    pub clock: Clock,
     answer_deadline_ms: AtomicU64,
     directory: RwLock<Directory>,
     authoriser: ArcSwap<Authoriser>,
@@ -44,6 +47,7 @@ impl Site {
         Self {
             model: searched.view.model(),
             searched: Arc::new(ArcSwap::from_pointee(searched)),
+            clock: Clock::default(),
             answer_deadline_ms: AtomicU64::new(millis(answer_deadline)),
             directory: RwLock::new(directory),
             authoriser: ArcSwap::from_pointee(Authoriser::default()),

@@ -6,6 +6,8 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::enrol::EnrolAsk;
+use crate::connect::ConnectSetup;
+use crate::install::event::HostEvent;
 use crate::space::SpaceSetup;
 use crate::store::Role;
 
@@ -136,6 +138,33 @@ pub enum Request {
         /// What.
         ask: EnrolAsk,
     },
+    /// Hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Something happens to the machine.
+    HostEvent {
+        /// What.
+        event: HostEvent,
+        /// More about it, for people.
+        detail: String,
+    },
+    /// Joins Connect, or changes how it is reached.
+    ConnectSet {
+        /// How.
+        setup: Box<ConnectSetup>,
+    },
+    /// Leaves Connect.
+    ConnectLeave,
+    /// How Connect is.
+    ConnectStatus,
+    /// What waits for the broker.
+    ConnectPending {
+        /// At most this many.
+        limit: u32,
+    },
+    /// What only the server can say, for a bundle of diagnostics.
+    Diagnostics,
+    /// Firmware, and how far devices are with it.
+    UpdateStatus,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -226,6 +255,8 @@ impl Request {
             Self::PkiRenewServer => ("pki.renew-server", String::new()),
             Self::PkiRollCa => ("pki.roll-ca", String::new()),
             Self::Enrol { ask } => return ask.change(),
+            Self::ConnectSet { setup } => ("connect.join", setup.site.clone()),
+            Self::ConnectLeave => ("connect.leave", String::new()),
             Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
@@ -237,6 +268,7 @@ impl Request {
             Self::TokenRemove { name } => ("token.remove", name.clone()),
             Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
             Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
+            Self::HostEvent { event, detail } => (event.action(), detail.clone()),
             Self::ImportBegin
             | Self::AddressStatus
             | Self::ImportAdd { .. }
@@ -249,9 +281,14 @@ impl Request {
             | Self::SpaceDoors
             | Self::GalleryShow
             | Self::SpaceKeys
+            | Self::ConnectStatus
+            | Self::ConnectPending { .. }
+            | Self::Diagnostics
+            | Self::UpdateStatus
             | Self::SpaceInstallScript
             | Self::PkiShow
             | Self::TeamList
+            | Self::Integrations
             | Self::AuditTail { .. } => return None,
         })
     }

@@ -180,7 +180,8 @@ fn only_files_of_a_site_are_unpacked() {
         ("store.db", b"store"),
     ];
     let to = folder.path().join("good");
-    let unpacked = unpack(packed(&good).as_slice(), &to).expect("a site");
+    let archive = packed(&good);
+    let unpacked = unpack(archive.as_slice(), &to).expect("a site");
     assert_eq!(
         (unpacked.about, unpacked.config.as_str()),
         (about(), "site")

@@ -2,8 +2,10 @@
 
 pub mod backup;
 pub mod check_host;
+pub mod connect;
 pub mod enrol;
 pub mod init;
+pub mod install;
 pub mod latency;
 pub mod people;
 pub mod people_file;
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::message::SpaceKey;
+use install::{FirewallArgs, HostEventArg, SetupArgs};
 
 /// The server of a face-access system.
 #[derive(Debug, Parser)]
@@ -64,6 +67,17 @@ pub enum Command {
     /// Invites people to enrol, and follows them.
     #[command(subcommand)]
     Enrol(enrol::EnrolCommand),
+    /// Joins Connect, so that the site is seen and kept from afar.
+    #[command(subcommand)]
+    Connect(ConnectCommand),
+    /// Gathers what helps to find a fault into a new tar file: no person, no key.
+    Diagnostics {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Updates of devices and server that came by Connect.
+    #[command(subcommand)]
+    Update(UpdateCommand),
     /// Adds, lists and removes who works with the console.
     #[command(subcommand)]
     Team(team::TeamCommand),
@@ -90,6 +104,18 @@ pub enum Command {
     Address(AddressCommand),
     /// Prints percentiles per stage and the worst requests from the latency logs.
     Latency(LatencyArgs),
+    /// Sets up what the package installed: site, network, clock, service, firewall.
+    Setup(Box<SetupArgs>),
+    /// Shows, checks, loads and confirms the firewall.
+    Firewall(FirewallArgs),
+    /// Lists the hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Tells the server what happens to the machine.
+    #[command(hide = true)]
+    HostEvent {
+        /// What.
+        what: HostEventArg,
+    },
 }
 
 /// `cardea init`.
@@ -308,6 +334,51 @@ pub enum PkiCommand {
     RollCa,
 }
 
+/// `cardea connect ..`.
+#[derive(Debug, Subcommand)]
+pub enum ConnectCommand {
+    /// Joins with a code from the operator: makes a key here and has it certified.
+    Join {
+        /// The code.
+        code: String,
+    },
+    /// How the broker is, since when and why; the newest commands.
+    Status,
+    /// What waits for the broker.
+    Pending {
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Leaves: key, certificate and what waits are removed.
+    Leave,
+}
+
+/// `cardea update ..`.
+#[derive(Debug, Subcommand)]
+pub enum UpdateCommand {
+    /// The devices' firmware, and how far each is with a new one.
+    Status,
+    /// Checks an update in a folder, as the unit does that applies it.
+    Verify(VerifyArgs),
+}
+
+/// `cardea update verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The folder with manifest, signature and files.
+    pub folder: PathBuf,
+    /// A file of public keys as minisign writes them.
+    #[arg(long)]
+    pub keys: PathBuf,
+    /// The version that is installed.
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    pub installed: String,
+    /// Also an older version.
+    #[arg(long)]
+    pub allow_older: bool,
+}
+
 /// `cardea audit ..`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
@@ -335,6 +406,6 @@ pub struct LatencyArgs {
     #[arg(long, default_value_t = 0.0)]
     pub from: f64,
     /// Only intervals that begin before this time, Unix seconds.
-    #[arg(long, default_value_t = f64::MAX)]
+    #[arg(long, default_value_t = f64::MAX, hide_default_value = true)]
     pub to: f64,
 }

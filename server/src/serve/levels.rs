@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::Completion;
+use crate::clock::Reading;
 use crate::http::Refusal;
 use crate::metrics::Levels;
 use crate::net::{Counter, Counters};
@@ -57,6 +58,7 @@ pub(super) fn levels(
             "Probes that wait for a search",
             waiting() as f64,
         );
+        clock(&mut levels, &site.clock.reading());
         kept(&mut levels, &site, &pace);
         for counter in Counter::ALL {
             let value = counters
@@ -74,6 +76,25 @@ pub(super) fn levels(
         }
         levels
     }
+}
+
+fn clock(levels: &mut Levels, reading: &Reading) {
+    let answer = reading.state.answer();
+    levels.gauge(
+        "clock_synchronised",
+        "The server's clock follows a source: 1 or 0",
+        f64::from(u8::from(answer.is_some())),
+    );
+    levels.gauge(
+        "clock_error_seconds",
+        "How far the clock may be off, by its own account; NaN if it follows none",
+        answer.map_or(f64::NAN, |answer| answer.error_ms / 1e3),
+    );
+    levels.gauge(
+        "clock_steps",
+        "Steps of the clock since the start",
+        reading.steps as f64,
+    );
 }
 
 /// Backups, the address, and imports that make way.

@@ -16,6 +16,7 @@
 //! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
 //! - `devices`: commissioning, renewal, signs of life
+//! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
 mod address;
 mod backup;
@@ -23,6 +24,8 @@ mod carry_out;
 mod certificates;
 mod check;
 mod command;
+mod connect;
+mod connect_commands;
 mod console;
 mod devices;
 mod doors;
@@ -30,6 +33,7 @@ mod enrolment;
 mod error;
 mod faces;
 mod gallery;
+mod integrations;
 mod invite;
 mod people;
 mod person;
@@ -39,6 +43,7 @@ mod service;
 mod space;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -46,6 +51,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use cardea_engine::{Gallery, ModelId, Threshold};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -54,6 +60,7 @@ use crate::api::Completion;
 use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
+use crate::connect::firmware::Firmware;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
@@ -65,6 +72,7 @@ use address::OwnAddress;
 use backup::Export;
 pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
+use connect::ConnectSide;
 pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
@@ -108,6 +116,7 @@ struct Online {
     journal: Journal,
     events: Option<SpaceEventsIn>,
     service: Service,
+    connect: ConnectSide,
     since: Instant,
     /// A sync of this run is in the store.
     space_stored: bool,
@@ -174,6 +183,14 @@ impl Writer {
         self.tls = Some(tls);
     }
 
+    /// What Connect works with beside the store: parts of firmware, and the text of `/metrics`.
+    pub fn set_connect(&mut self, firmware: Firmware, metrics: Arc<ArcSwap<String>>) {
+        if let Some(online) = &mut self.online {
+            online.connect.firmware = Some(firmware);
+            online.connect.metrics = Some(metrics);
+        }
+    }
+
     /// A reader of the store, for another thread.
     ///
     /// # Errors
@@ -219,6 +236,7 @@ impl Writer {
             journal: Journal::new(self.records.clone()),
             events: None,
             service: Service::default(),
+            connect: ConnectSide::default(),
             since: Instant::now(),
             space_stored: false,
             waiting: Vec::new(),
@@ -242,6 +260,7 @@ impl Writer {
         }
         self.space_restart().map_err(std::io::Error::other)?;
         self.space_events_restart();
+        self.connect_started().map_err(std::io::Error::other)?;
         thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || self.run(&commands))
@@ -309,11 +328,14 @@ impl Writer {
                     tracing::error!(%error, "a sync with Space could not be stored");
                 }
             }
+            Command::Connect(news) => self.connect_news(*news),
             Command::Erased(erased) => {
                 if let Some(online) = &mut self.online {
                     online.snapshots.erased(erased);
                 }
             }
+            // Who asked has a place for one answer, or has gone.
+            Command::Alive(answer) => drop(answer.try_send(())),
             Command::Stop => unreachable!("taken by the loop"),
         }
     }
@@ -327,6 +349,7 @@ impl Writer {
         reply: Sender<Response>,
     ) {
         let response = self.carry_out_as(session, actor, request);
+        self.connect_wake();
         let Some(online) = &mut self.online else {
             let _ = reply.send(response);
             return;
@@ -449,6 +472,7 @@ impl Writer {
         self.prune_audit();
         self.address_tick();
         self.backup_tick();
+        self.connect_tick();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
@@ -464,6 +488,7 @@ impl Writer {
         if let Some((session, _)) = self.import {
             self.session_ended(session);
         }
+        self.connect_stop();
         if let Some(online) = &mut self.online
             && let Some(link) = online.space.take()
         {

@@ -296,7 +296,7 @@ impl<W: Write> Simulator<W> {
             match action {
                 Action::Show(light) => self.show(light)?,
                 Action::Say(text) => self.say(&text)?,
-                Action::ForgetIdentity | Action::Capture { .. } => {}
+                Action::ForgetIdentity | Action::Capture { .. } | Action::Follow { .. } => {}
             }
         }
         Ok(())
