@@ -28,6 +28,7 @@ mod dispatch;
 mod form;
 mod frame;
 mod integrations;
+mod invitations;
 pub mod language;
 mod multipart;
 mod pages;

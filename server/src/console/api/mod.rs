@@ -2,6 +2,7 @@
 //! the OpenAPI document is made of them, so that neither can be without the other.
 
 mod integrations;
+mod invitations;
 mod openapi;
 pub(super) mod schema;
 mod site;
@@ -80,6 +81,7 @@ impl Operation {
 /// Every operation: to add some, add a file with `OPERATIONS` and its name here.
 const ALL: &[&[Operation]] = &[
     integrations::OPERATIONS,
+    invitations::OPERATIONS,
     openapi::OPERATIONS,
     site::OPERATIONS,
     team::OPERATIONS,

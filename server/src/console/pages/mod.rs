@@ -8,6 +8,7 @@ mod enrol;
 mod enrol_data;
 mod enrolment_service;
 mod integrations;
+mod invitations;
 pub(super) mod problem;
 mod sign_in;
 mod space;
@@ -24,6 +25,7 @@ const ALL: &[&[Route]] = &[
     enrol::ROUTES,
     enrolment_service::ROUTES,
     integrations::ROUTES,
+    invitations::ROUTES,
     sign_in::ROUTES,
     space::ROUTES,
     team::ROUTES,
