@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::devices::DeviceAsk;
 use crate::space::SpaceSetup;
 use crate::store::Role;
 
@@ -159,6 +160,11 @@ pub enum Request {
         /// All of them.
         names: Vec<String>,
     },
+    /// Devices and doors: codes, decommissioning, resets, changes.
+    Devices {
+        /// What.
+        ask: DeviceAsk,
+    },
 }
 
 impl Request {
@@ -194,6 +200,7 @@ impl Request {
             Self::TokenRemove { name } => ("token.remove", name.clone()),
             Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
             Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
+            Self::Devices { ask } => ask.change(),
             Self::ImportBegin
             | Self::ImportAdd { .. }
             | Self::PeopleList { .. }

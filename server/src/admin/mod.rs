@@ -3,5 +3,6 @@
 //! holds the data directory's lock itself.
 
 pub mod client;
+pub mod devices;
 pub mod message;
 pub mod socket;

@@ -31,6 +31,7 @@ mod embeddings;
 mod error;
 mod id;
 mod import;
+mod leaving;
 mod people;
 mod person;
 mod reader;

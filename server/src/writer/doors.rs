@@ -9,7 +9,7 @@ use crate::secrets::random;
 use crate::store::{self, Door, RightScope, token_hash};
 
 /// A commissioning code holds this long.
-const TOKEN_LIFE_S: i64 = 7 * 86_400;
+pub(super) const TOKEN_LIFE_S: i64 = 7 * 86_400;
 
 impl Writer {
     pub(super) fn device_add(&mut self, devices: &[NewDevice]) -> Result<Response, Refusal> {

@@ -10,7 +10,7 @@
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
 //! - `records`: what goes into the audit
-//! - `devices`: commissioning, renewal, signs of life
+//! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
 
 mod carry_out;
 mod command;
@@ -20,6 +20,7 @@ mod doors;
 mod enrolment;
 mod error;
 mod gallery;
+mod leaving;
 mod people;
 mod publish;
 mod records;
@@ -378,6 +379,7 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
+        self.leaving_tick()?;
         // A person who cannot be withdrawn now must not keep others from being erased.
         if let Err(error) = self.space_tick() {
             tracing::error!(%error, "withdrawing people who are gone from Space");

@@ -1,7 +1,10 @@
 //! The JSON API: what the console does, for scripts. An operation is a route and its description;
 //! the OpenAPI document is made of them, so that neither can be without the other.
 
+mod devices;
+mod logs;
 mod openapi;
+mod people;
 pub mod schema;
 mod site;
 mod team;
@@ -77,7 +80,14 @@ impl Operation {
 }
 
 /// Every operation: to add some, add a file with `OPERATIONS` and its name here.
-const ALL: &[&[Operation]] = &[openapi::OPERATIONS, site::OPERATIONS, team::OPERATIONS];
+const ALL: &[&[Operation]] = &[
+    devices::OPERATIONS,
+    logs::OPERATIONS,
+    openapi::OPERATIONS,
+    people::OPERATIONS,
+    site::OPERATIONS,
+    team::OPERATIONS,
+];
 
 pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
     ALL.iter().flat_map(|operations| operations.iter())

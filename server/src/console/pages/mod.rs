@@ -3,6 +3,14 @@
 mod account;
 mod changes;
 mod dashboard;
+mod device_codes;
+mod devices;
+mod doors;
+mod latency;
+mod logs;
+mod people;
+mod people_import;
+mod person;
 pub mod problem;
 mod sign_in;
 mod team;
@@ -14,6 +22,14 @@ const ALL: &[&[Route]] = &[
     account::ROUTES,
     changes::ROUTES,
     dashboard::ROUTES,
+    device_codes::ROUTES,
+    devices::ROUTES,
+    doors::ROUTES,
+    latency::ROUTES,
+    logs::ROUTES,
+    people::ROUTES,
+    people_import::ROUTES,
+    person::ROUTES,
     sign_in::ROUTES,
     team::ROUTES,
     tokens::ROUTES,
