@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,9 @@ pub struct Config {
     /// Life of a device's certificate in seconds; it is renewed from two thirds on.
     #[serde(default = "device_certificate_life_s")]
     pub device_certificate_life_s: u64,
+    /// Life of the server's certificate in seconds; it renews itself in the last third.
+    #[serde(default = "server_certificate_life_s")]
+    pub server_certificate_life_s: u64,
     /// A withdrawn embedding is gone from the data directory after this many seconds.
     #[serde(default = "erasure_period_s")]
     pub erasure_period_s: u64,
@@ -53,9 +56,22 @@ pub struct Config {
     /// right that hangs on a table not described here is denied.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timetables: BTreeMap<String, Vec<String>>,
+    /// A certificate for browsers that ask for one of its names; devices never see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_certificate: Option<CertificateFiles>,
     /// Takes Space's stream of events, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space_events: Option<SpaceEvents>,
+}
+
+/// A certificate and its key, PEM files; their paths are taken from the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// The certificate, then those of its issuers.
+    pub chain: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// Where Space's stream of events comes in. It has neither key nor encryption: what it says is
@@ -85,6 +101,10 @@ fn device_certificate_life_s() -> u64 {
     90 * 86_400
 }
 
+fn server_certificate_life_s() -> u64 {
+    365 * 86_400
+}
+
 fn erasure_period_s() -> u64 {
     3_600
 }
@@ -110,10 +130,12 @@ impl Config {
             kernel: best(),
             answer_deadline_ms: answer_deadline_ms(),
             device_certificate_life_s: device_certificate_life_s(),
+            server_certificate_life_s: server_certificate_life_s(),
             erasure_period_s: erasure_period_s(),
             audit_days: audit_days(),
             latency_log_mib: latency_log_mib(),
             timetables: BTreeMap::new(),
+            console_certificate: None,
             space_events: None,
         }
     }
@@ -154,6 +176,11 @@ impl Config {
         within(
             config.device_certificate_life_s >= 1,
             "device_certificate_life_s",
+            "at least 1",
+        )?;
+        within(
+            config.server_certificate_life_s >= 1,
+            "server_certificate_life_s",
             "at least 1",
         )?;
         within(config.audit_days >= 1, "audit_days", "at least 1")?;

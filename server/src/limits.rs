@@ -143,6 +143,8 @@ pub const IMPORT_SWEEP_MAX: usize = 256;
 pub const PERSON_DOORS_MAX: usize = 1_024;
 /// Rows of one page of people, references, changes or audit records.
 pub const PAGE_ROWS_MAX: usize = 1_000;
+/// Certificates and codes of a site CA's roll-over that are looked at in one turn of the writer.
+pub const ROLL_OVER_SWEEP_MAX: usize = 256;
 /// Devices in one batch of last-seen times.
 pub const DEVICES_SEEN_MAX: usize = 10_000;
 /// Changes kept for those who follow; who is further behind starts from the store.

@@ -9,6 +9,8 @@
 //! - `raw`: a TLS connection over which anything can be sent
 //! - `face`: embeddings of people who do not exist
 //! - `files`: files to import
+//! - `load`: people, devices and probes for a load test
+//! - `python`: public libraries that read our files
 //! - `space`: the simulator of Space, and a site whose doors it opens
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
@@ -18,8 +20,10 @@ pub mod browser;
 pub mod device;
 pub mod face;
 pub mod files;
+pub mod load;
 pub mod process;
 pub mod programs;
+pub mod python;
 pub mod raw;
 pub mod site;
 pub mod space;

@@ -101,6 +101,12 @@ pub enum Request {
     SpaceKeys,
     /// The script for Space's machine.
     SpaceInstallScript,
+    /// The site's own certificates.
+    PkiShow,
+    /// Gives the server a new key and certificate.
+    PkiRenewServer,
+    /// Makes a new site CA; the one before is trusted as long as a device needs it.
+    PkiRollCa,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -189,6 +195,8 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
+            Self::PkiRenewServer => ("pki.renew-server", String::new()),
+            Self::PkiRollCa => ("pki.roll-ca", String::new()),
             Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
@@ -213,6 +221,7 @@ impl Request {
             | Self::GalleryShow
             | Self::SpaceKeys
             | Self::SpaceInstallScript
+            | Self::PkiShow
             | Self::TeamList
             | Self::AuditTail { .. } => return None,
         })

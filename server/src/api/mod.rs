@@ -2,6 +2,7 @@
 //!
 //! - `route`: which path is whose
 //! - `access`: an access request through its state machine, [`crate::access`]
+//! - `attempts`: those that are taken and not answered
 //! - `device`: heartbeats, commissioning and renewal
 //! - `space`: what Space asks of this server
 //! - `console`: what browsers ask, passed on to the console's threads
@@ -9,6 +10,7 @@
 //! - `refusal`: the HTTP status of each reason
 
 mod access;
+mod attempts;
 mod console;
 mod device;
 mod refusal;
@@ -33,8 +35,8 @@ use crate::site::{Site, unix_ms};
 use crate::work::{SearchDone, WorkQueue};
 use crate::writer::WriterHandle;
 
-use access::Attempts;
-pub(crate) use access::loop_of;
+use attempts::Attempts;
+pub(crate) use attempts::loop_of;
 pub(crate) use refusal::refuse;
 pub(crate) use space::error as space_error;
 

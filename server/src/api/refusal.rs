@@ -57,3 +57,34 @@ fn status(reason: Reason) -> u16 {
         | Reason::Interrupted => 200,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cardea_wire::reason::ALL;
+
+    use super::*;
+
+    const PROTOCOL: &str = include_str!("../../../PROTOCOL.md");
+
+    /// Fails if any line of `status`, a number or a sentence of `Reason` differs from the table of
+    /// PROTOCOL.md, section 3, or is not in it.
+    #[test]
+    fn every_reason_has_its_row_in_the_protocol() {
+        let section = PROTOCOL
+            .split("\n## ")
+            .find(|section| section.starts_with("3. "));
+        let rows = section.unwrap_or_default().lines();
+        let rows: Vec<Vec<&str>> = rows
+            .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit())
+            .map(|line| line.split('|').map(str::trim).collect())
+            .collect();
+        assert_eq!(rows.len(), ALL.len(), "rows and reasons");
+        for (reason, row) in ALL.iter().zip(&rows) {
+            assert_eq!(row[1], reason.code().to_string(), "{reason:?}");
+            assert_eq!(row[2], status(*reason).to_string(), "{reason:?}");
+            if *reason != Reason::None {
+                assert_eq!(row[3], reason.text(), "{reason:?}");
+            }
+        }
+    }
+}

@@ -17,6 +17,7 @@
 //! - `devices`, `people`, `log`, `latency`: what pages and API show of them; `imports`: of a file;
 //!   `codes`, `qr`: codes for a camera; `chart`: lines and bars as SVG
 //! - `team`: what pages and API do with the team and tokens
+//! - `integrations`: Space, the Enrolment Service and Connect, for pages and API
 //! - `language`: translations; `frame`: what is around every page; `assets`: styles and scripts
 //! - `pages`: one file a page; `api`: the operations of the JSON API
 
@@ -32,6 +33,7 @@ mod dispatch;
 mod form;
 mod frame;
 mod imports;
+mod integrations;
 pub mod language;
 mod latency;
 mod log;

@@ -36,6 +36,11 @@ pub enum StoreError {
         /// The process as it wrote itself into the lock file, if it could be read.
         process: Option<u32>,
     },
+    /// The directory is no site's: it has no configuration, or does not exist.
+    NoSite {
+        /// The directory.
+        path: std::path::PathBuf,
+    },
     /// The operating system refused a file operation.
     Io {
         /// What was tried.
@@ -180,6 +185,11 @@ impl fmt::Display for StoreError {
             Self::InUse { process: None } => {
                 f.write_str("the data directory is in use by another process")
             }
+            Self::NoSite { path } => write!(
+                f,
+                "{} is no site: it has no cardea.toml (`cardea init` makes a site)",
+                path.display()
+            ),
             Self::Io { doing, kind } => write!(f, "{doing}: {kind}"),
             Self::DiskFull => f.write_str("no space left on the disk"),
             Self::Damaged { what } => write!(f, "the database is damaged: {what}"),

@@ -37,6 +37,7 @@ mod person;
 mod reader;
 mod reserve;
 mod role;
+mod roll_over;
 mod schema;
 mod settings;
 #[cfg(test)]
@@ -71,6 +72,7 @@ pub use person::{
 pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
 pub use role::{Role, Scope, Scopes};
+pub use roll_over::RollOver;
 pub use settings::SettingKey;
 pub use space::SpaceBatch;
 pub use team::{ApiToken, Member, NewApiToken, SecretHash, secret_hash};

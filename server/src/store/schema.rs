@@ -12,7 +12,7 @@ use super::connection::write;
 use super::error::StoreError;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3_CONSOLE];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3_CONSOLE, V4_ROLL_OVER];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -173,6 +173,14 @@ CREATE TABLE api_tokens(
   expires INTEGER,
   used INTEGER
 ) STRICT;
+";
+
+/// What hangs on the site CA before while it rolls over: fingerprints of devices' certificates, and
+/// hashes of tokens of commissioning codes.
+const V4_ROLL_OVER: &str = "
+CREATE TABLE roll_over(
+  hash BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.

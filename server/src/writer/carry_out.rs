@@ -82,6 +82,9 @@ impl Writer {
             Request::GalleryShow => self.gallery_show(),
             Request::SpaceKeys => self.space_keys(),
             Request::SpaceInstallScript => self.space_install_script(),
+            Request::PkiShow => self.pki_show(),
+            Request::PkiRenewServer => self.pki_renew_server(),
+            Request::PkiRollCa => self.pki_roll_ca(),
             Request::AuditTail { count } => self.audit_tail(count),
             // the console's team and settings
             Request::TeamList => self.team_list(),

@@ -1,6 +1,7 @@
 //! The one writer: a thread that owns the store, carries out every change, and publishes it
 //! before it is acknowledged.
 //!
+//! - `check`: what a configuration says beyond its form
 //! - `command`: what the writer is asked, and the queue to ask it
 //! - `publish`: from the store's feed of changes to what is in force
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
@@ -11,8 +12,12 @@
 //! - `enrolment`: what Space asks for people
 //! - `records`: what goes into the audit
 //! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
+//! - `certificates`: the site's own
 
+mod browsers;
 mod carry_out;
+mod certificates;
+mod check;
 mod command;
 mod console;
 mod devices;
@@ -47,7 +52,9 @@ use crate::secrets::Sealer;
 use crate::site::{Site, moment};
 use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
+use crate::tls::LiveTls;
 
+pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
@@ -71,6 +78,9 @@ pub struct Writer {
     config: Config,
     sealer: Sealer,
     pki: SitePki,
+    tls: Option<LiveTls>,
+    /// Certificates are left alone until then, Unix seconds: the last try failed.
+    certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
     online: Option<Online>,
 }
@@ -96,7 +106,7 @@ impl Writer {
     /// # Errors
     /// If the directory is no site's, is in use, or is damaged.
     pub fn offline(data: &Path) -> Result<Self, WriterError> {
-        let directory = DataDirectory::lock(data)?;
+        let directory = DataDirectory::of_site(data)?;
         let audit = Audit::open(&directory, moment(Instant::now()).unix_us)?;
         Self::open(directory, &audit)
     }
@@ -123,6 +133,8 @@ impl Writer {
             config,
             sealer,
             pki,
+            tls: None,
+            certificates_pause_unix_s: 0,
             import: None,
             online: None,
         })
@@ -137,6 +149,11 @@ impl Writer {
     /// Where the server listens in fact: commissioning codes carry its port.
     pub fn set_listen(&mut self, listen: SocketAddr) {
         self.config.listen = listen;
+    }
+
+    /// Where certificates that are new are put into force.
+    pub fn set_tls(&mut self, tls: LiveTls) {
+        self.tls = Some(tls);
     }
 
     /// A reader of the store, for another thread.
@@ -346,8 +363,10 @@ impl Writer {
         }
     }
 
-    /// Takes what the configuration says now, but for what only a start can change.
+    /// Takes certificates and what the configuration says now, but for what only a start can
+    /// change: that stays as it is.
     fn reload(&mut self) {
+        self.pki_reload();
         let read = Config::read(self.directory.path()).map_err(WriterError::Config);
         let restarted = read.and_then(|config| {
             space::timetables(&config.timetables)?;
@@ -357,17 +376,28 @@ impl Writer {
                     config.loops,
                     config.search_threads,
                     config.kernel.clone(),
+                    config.latency_log_mib,
                 )
             };
             if fixed(&config) != fixed(&self.config) {
-                tracing::warn!("address, loops, search_threads and kernel take a restart");
+                tracing::warn!(
+                    "address, loops, search_threads, kernel and latency_log_mib take a restart"
+                );
             }
-            let listen = self.config.listen;
-            self.config = Config { listen, ..config };
+            self.config = Config {
+                address: self.config.address,
+                listen: self.config.listen,
+                loops: self.config.loops,
+                search_threads: self.config.search_threads,
+                kernel: self.config.kernel.clone(),
+                latency_log_mib: self.config.latency_log_mib,
+                ..config
+            };
             if let Some(online) = &self.online {
                 let deadline = Duration::from_millis(self.config.answer_deadline_ms);
                 online.published.site().set_answer_deadline(deadline);
             }
+            self.browsers_reload();
             self.space_events_restart();
             self.space_restart()
         });
@@ -380,6 +410,7 @@ impl Writer {
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
         self.leaving_tick()?;
+        self.pki_tick();
         // A person who cannot be withdrawn now must not keep others from being erased.
         if let Err(error) = self.space_tick() {
             tracing::error!(%error, "withdrawing people who are gone from Space");

@@ -343,6 +343,7 @@ fn patient() -> Bounds {
     let timeouts = Timeouts {
         handshake: PATIENCE,
         head: PATIENCE,
+        large_body: PATIENCE,
         body: PATIENCE,
         answer: PATIENCE,
         write: PATIENCE,
