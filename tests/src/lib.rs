@@ -12,6 +12,7 @@
 //! - `load`: people, devices and probes for a load test
 //! - `python`: public libraries that read our files
 //! - `space`: the simulator of Space, and a site whose doors it opens
+//! - `webdriver`: chromium, headless, for the pages with their scripts
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
 
@@ -27,6 +28,7 @@ pub mod python;
 pub mod raw;
 pub mod site;
 pub mod space;
+pub mod webdriver;
 
 pub use admin::Admin;
 pub use browser::Browser;

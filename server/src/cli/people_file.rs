@@ -108,10 +108,7 @@ struct CsvPerson {
     consented_at: String,
 }
 
-fn csv_with_npy(
-    file: impl Read + 'static,
-    embeddings: impl Read + 'static,
-) -> io::Result<Entries> {
+fn csv_with_npy(file: impl Read + 'static, embeddings: impl Read + 'static) -> io::Result<Entries> {
     let npy = npyz::NpyFile::new(embeddings)?;
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let &[_, dimension] = npy.shape() else {

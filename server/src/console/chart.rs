@@ -156,7 +156,11 @@ fn bars(counts: &[(f64, u64)], low: f64, high: f64) -> Vec<u64> {
 fn moment(at: f64, hours: bool) -> String {
     let moment = super::frame::moment(at as i64);
     let (day, time) = moment.split_once(' ').unwrap_or((&moment, ""));
-    if hours { time.to_owned() } else { day.to_owned() }
+    if hours {
+        time.to_owned()
+    } else {
+        day.to_owned()
+    }
 }
 
 #[cfg(test)]

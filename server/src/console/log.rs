@@ -83,12 +83,19 @@ pub fn attempts(
     };
     let page = desk.read.audit.page(filter, before, limit)?;
     let (doors, devices) = (desk.read.store.doors()?, desk.read.store.devices()?);
-    let rows = page.entries.into_iter().filter_map(|entry| match entry.entry {
-        Entry::Attempt(attempt, progress) => {
-            Some(attempt_row(entry.sequence, attempt, progress, &doors, &devices))
-        }
-        Entry::Change(_) => None,
-    });
+    let rows = page
+        .entries
+        .into_iter()
+        .filter_map(|entry| match entry.entry {
+            Entry::Attempt(attempt, progress) => Some(attempt_row(
+                entry.sequence,
+                attempt,
+                progress,
+                &doors,
+                &devices,
+            )),
+            Entry::Change(_) => None,
+        });
     Ok((rows.collect(), page.next))
 }
 
@@ -145,17 +152,20 @@ pub fn events(
         ..AuditFilter::default()
     };
     let page = desk.read.audit.page(filter, before, limit)?;
-    let rows = page.entries.into_iter().filter_map(|entry| match entry.entry {
-        Entry::Attempt(..) => None,
-        Entry::Change(change) => Some(EventRow {
-            at: change.at_unix_us / 1_000_000,
-            event: words(&change.action),
-            message: match change.subject.is_empty() {
-                true => change.actor,
-                false => format!("{}: {}", change.actor, change.subject),
-            },
-        }),
-    });
+    let rows = page
+        .entries
+        .into_iter()
+        .filter_map(|entry| match entry.entry {
+            Entry::Attempt(..) => None,
+            Entry::Change(change) => Some(EventRow {
+                at: change.at_unix_us / 1_000_000,
+                event: words(&change.action),
+                message: match change.subject.is_empty() {
+                    true => change.actor,
+                    false => format!("{}: {}", change.actor, change.subject),
+                },
+            }),
+        });
     Ok((rows.collect(), page.next))
 }
 

@@ -41,7 +41,10 @@ pub fn page(
     let by_name = PeopleFilter::Name(search.to_owned());
     let by_id = PeopleFilter::ExternalId(search.to_owned());
     if by == "external_id" {
-        return Ok((desk.read.store.people_page(&by_id, after, limit)?, "external_id"));
+        return Ok((
+            desk.read.store.people_page(&by_id, after, limit)?,
+            "external_id",
+        ));
     }
     let page = desk.read.store.people_page(&by_name, after, limit)?;
     if page.people.is_empty() && !search.is_empty() && after.is_none() {
@@ -66,7 +69,9 @@ pub fn person(desk: &Desk, external_id: &str) -> Result<Person, Failure> {
 /// Those of a read.
 pub fn doors(desk: &Desk, person: &Person) -> Result<Vec<String>, Failure> {
     let doors = desk.read.store.doors()?;
-    let held = doors.into_iter().filter(|door| person.doors.contains(&door.id));
+    let held = doors
+        .into_iter()
+        .filter(|door| person.doors.contains(&door.id));
     Ok(held.map(|door| door.name).collect())
 }
 

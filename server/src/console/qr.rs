@@ -12,14 +12,13 @@ use super::reply::Failure;
 pub fn svg(text: &str, name: &str) -> Result<String, Failure> {
     let code = QrCode::with_error_correction_level(text, EcLevel::M)
         .map_err(|error| Failure::Broken(error.to_string()))?;
-    let picture = code
-        .render::<Color<'_>>()
-        .min_dimensions(280, 280)
-        .build();
+    let picture = code.render::<Color<'_>>().min_dimensions(280, 280).build();
     let picture = picture.split_once("<svg").map_or("", |(_, rest)| rest);
     let name = name.replace('&', "&amp;").replace('"', "&quot;");
     let name = name.replace('<', "&lt;");
-    Ok(format!("<svg class=\"qr\" role=\"img\" aria-label=\"{name}\"{picture}"))
+    Ok(format!(
+        "<svg class=\"qr\" role=\"img\" aria-label=\"{name}\"{picture}"
+    ))
 }
 
 #[cfg(test)]

@@ -169,7 +169,9 @@ pub(super) fn interval_of(
         return None;
     };
     let tag = entry.tag()?;
-    let stage = STAGES.into_iter().find(|stage| stage.name() == tag.as_str())?;
+    let stage = STAGES
+        .into_iter()
+        .find(|stage| stage.name() == tag.as_str())?;
     let bytes = STANDARD.decode(entry.encoded_histogram()).ok()?;
     let histogram = deserializer.deserialize(&mut bytes.as_slice()).ok()?;
     Some((stage, histogram))

@@ -135,7 +135,10 @@ fn of_span(folder: &Path, span: Span) -> io::Result<Vec<std::path::PathBuf>> {
         let name = path.file_stem()?.to_str()?.strip_prefix("latency-")?;
         name.parse::<f64>().ok().map(|ms| ms / 1e3)
     };
-    let begins: Vec<_> = files.iter().map(|path| begin(path).unwrap_or(0.0)).collect();
+    let begins: Vec<_> = files
+        .iter()
+        .map(|path| begin(path).unwrap_or(0.0))
+        .collect();
     let wanted = files.into_iter().enumerate().filter(|(number, _)| {
         let end = begins.get(number + 1).copied().unwrap_or(f64::INFINITY);
         begins[*number] < span.to && end >= span.from
@@ -156,7 +159,10 @@ fn start_of(line: &str) -> Option<f64> {
 #[must_use]
 pub fn hgrm(histogram: &Histogram<u64>) -> String {
     use std::fmt::Write as _;
-    let mut text = format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
+    let mut text = format!(
+        "{:>12} {:>14} {:>10} {:>14}\n\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    );
     for value in histogram.iter_quantiles(5) {
         let (ms, quantile) = (value.value_iterated_to() as f64 / 1e3, value.quantile());
         let count = histogram.count_between(0, value.value_iterated_to());
@@ -169,9 +175,19 @@ pub fn hgrm(histogram: &Histogram<u64>) -> String {
     }
     let (mean, deviation) = (histogram.mean() / 1e3, histogram.stdev() / 1e3);
     let (max, count) = (histogram.max() as f64 / 1e3, histogram.len());
-    let _ = writeln!(text, "#[Mean    = {mean:>12.3}, StdDeviation   = {deviation:>12.3}]");
-    let _ = writeln!(text, "#[Max     = {max:>12.3}, Total count    = {count:>12}]");
-    let _ = writeln!(text, "#[Buckets = {:>12}, SubBuckets     = {:>12}]", 16, 2_048);
+    let _ = writeln!(
+        text,
+        "#[Mean    = {mean:>12.3}, StdDeviation   = {deviation:>12.3}]"
+    );
+    let _ = writeln!(
+        text,
+        "#[Max     = {max:>12.3}, Total count    = {count:>12}]"
+    );
+    let _ = writeln!(
+        text,
+        "#[Buckets = {:>12}, SubBuckets     = {:>12}]",
+        16, 2_048
+    );
     text
 }
 
@@ -188,7 +204,10 @@ pub fn csv(series: &Series) -> String {
             let [p50, p90, p99, p999, max] = us;
             let (at, name) = (point.at, stage.name());
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{at:.0},{name},{count},{p50},{p90},{p99},{p999},{max}");
+            let _ = writeln!(
+                text,
+                "{at:.0},{name},{count},{p50},{p90},{p99},{p999},{max}"
+            );
         }
     }
     text
@@ -220,7 +239,8 @@ mod tests {
                 timings,
             });
             let start = Duration::from_secs(u64::from(second));
-            log.append(&interval, start, Duration::from_secs(1)).expect("appended");
+            log.append(&interval, start, Duration::from_secs(1))
+                .expect("appended");
         }
         data
     }
@@ -229,7 +249,10 @@ mod tests {
     #[test]
     fn every_interval_of_the_span_is_in_one_part() {
         let data = log_of(100..400);
-        let span = Span { from: 150.0, to: 350.0 };
+        let span = Span {
+            from: 150.0,
+            to: 350.0,
+        };
         let series = read(&data.path().join(FOLDER), span, 20).expect("read");
         assert_eq!(series.points.len(), 20);
         assert_eq!(series.merged.of(Stage::Total).len(), 200);
@@ -238,7 +261,10 @@ mod tests {
             assert_eq!(total.count, 10);
             assert_eq!(point.stages[Stage::Search as usize], None);
         }
-        assert_eq!(series.merged.worst()[0].timings.of(Stage::Total), Some(1_349));
+        assert_eq!(
+            series.merged.worst()[0].timings.of(Stage::Total),
+            Some(1_349)
+        );
         assert_eq!(csv(&series).lines().count(), 21);
         assert!(!series.left_out);
         // What is downloaded is a log that reads the same.
@@ -251,7 +277,10 @@ mod tests {
 
     #[test]
     fn no_log_and_an_empty_span_are_empty() {
-        let span = Span { from: 0.0, to: 10.0 };
+        let span = Span {
+            from: 0.0,
+            to: 10.0,
+        };
         let none = read(Path::new("/no/such/folder"), span, 10).expect("nothing");
         assert!(none.points.is_empty() && none.merged.is_empty());
         let data = log_of(100..110);
@@ -264,7 +293,10 @@ mod tests {
         let mut histogram = Histogram::<u64>::new(3).expect("bounds");
         (1..=1_000).for_each(|us| histogram.saturating_record(us * 10));
         let text = hgrm(&histogram);
-        let last = text.lines().rfind(|line| line.ends_with("inf")).expect("a last line");
+        let last = text
+            .lines()
+            .rfind(|line| line.ends_with("inf"))
+            .expect("a last line");
         assert!(last.trim_start().starts_with("10.00"), "{last}");
         assert!(text.contains("Total count    =         1000]"), "{text}");
     }

@@ -19,7 +19,9 @@ impl Reader {
         let token = self
             .db
             .prepare_cached("SELECT hash, expires FROM tokens WHERE device = ?1")?
-            .query_row([key(device.0)], |row| Ok((TokenHash(row.get(0)?), row.get(1)?)))
+            .query_row([key(device.0)], |row| {
+                Ok((TokenHash(row.get(0)?), row.get(1)?))
+            })
             .optional()?;
         Ok(token)
     }

@@ -110,7 +110,14 @@ mod tests {
         let code = reset_code(&signature);
         assert_eq!(parse_reset_code(&code), Ok(signature));
         let long = reset_code(&[1; 73]);
-        for text in [RESET_BEGIN, HEALTH_CODE, "", "cardea-reset1.", "cardea1.AAAA", &long] {
+        for text in [
+            RESET_BEGIN,
+            HEALTH_CODE,
+            "",
+            "cardea-reset1.",
+            "cardea1.AAAA",
+            &long,
+        ] {
             assert!(parse_reset_code(text).is_err(), "{text}");
         }
     }

@@ -83,7 +83,10 @@ fn pending_schema() -> Value {
 }
 
 fn paged(name: &str, of: Value) -> Value {
-    schema::object(&[(name, schema::list(of)), ("next", schema::integer_or_null())])
+    schema::object(&[
+        (name, schema::list(of)),
+        ("next", schema::integer_or_null()),
+    ])
 }
 
 fn latency_schema() -> Value {

@@ -20,7 +20,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         list,
     )
     .query(&[
-        ("search", "Only those whose name, or else external id, begins so."),
+        (
+            "search",
+            "Only those whose name, or else external id, begins so.",
+        ),
         ("by", "`external_id` goes on by external ids."),
         ("after", "Go on after this number."),
         ("limit", "At most this many; 100 if it is left out."),
@@ -41,7 +44,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .places(&["external_id"]),
     Operation::new(
         (Method::Delete, "/api/v1/people/{}", Scope::People),
-        ("personWithdraw", "Withdraws a person and erases their data."),
+        (
+            "personWithdraw",
+            "Withdraws a person and erases their data.",
+        ),
         (200, schema::done),
         withdraw,
     )
@@ -56,7 +62,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .body(right_schema),
     Operation::new(
         (Method::Delete, "/api/v1/people/{}/rights/{}", Scope::People),
-        ("rightRevoke", "Takes a right from a person; `*` is every door."),
+        (
+            "rightRevoke",
+            "Takes a right from a person; `*` is every door.",
+        ),
         (200, schema::done),
         revoke,
     )

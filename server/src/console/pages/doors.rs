@@ -66,7 +66,10 @@ fn show(desk: &Desk, call: &Call, wrong: Option<String>) -> Result<Response, Fai
     };
     let (editing, removing) = (named("edit"), named("remove"));
     let after = call.query.text("after");
-    let mut rows: Vec<_> = all.into_iter().filter(|row| row.name.as_str() > after).collect();
+    let mut rows: Vec<_> = all
+        .into_iter()
+        .filter(|row| row.name.as_str() > after)
+        .collect();
     let more = rows.len() > TABLE_ROWS;
     rows.truncate(TABLE_ROWS);
     let next = rows.last().filter(|_| more).map(|row| row.path.clone());

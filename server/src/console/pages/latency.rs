@@ -39,6 +39,13 @@ struct LatencyPage {
     downloads: [&'static str; 3],
 }
 
+impl LatencyPage {
+    /// Spans and stages have no name in common.
+    fn is_chosen(&self, name: &str) -> bool {
+        self.span == name || self.stage == name
+    }
+}
+
 struct Row {
     name: &'static str,
     count: u64,
@@ -169,5 +176,9 @@ fn download(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     if bytes.len() > RESPONSE_BYTES_MAX {
         return Err(Failure::Refused(call.t("latency.too-large").to_owned()));
     }
-    Ok(reply::file(&format!("latency.{}", call.place()), kind, bytes))
+    Ok(reply::file(
+        &format!("latency.{}", call.place()),
+        kind,
+        bytes,
+    ))
 }

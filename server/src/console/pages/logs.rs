@@ -34,6 +34,12 @@ struct LogsPage {
     next: Option<u64>,
 }
 
+impl LogsPage {
+    fn is_tab(&self, name: &str) -> bool {
+        self.tab == name
+    }
+}
+
 fn first(_: &mut Desk, _: &Call) -> Result<Response, Failure> {
     Ok(redirect("/console/logs/attempts"))
 }

@@ -77,7 +77,11 @@ fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
         state: people::state(person.state),
         since: person.created_unix_s,
         consent,
-        references: person.references.iter().map(|one| one.created_unix_s).collect(),
+        references: person
+            .references
+            .iter()
+            .map(|one| one.created_unix_s)
+            .collect(),
         every_door: person.every_door,
         doors,
         others,
