@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
-use crate::limits::{ANSWER_DEADLINE_MS_MAX, LOOPS_MAX, SEARCH_THREADS_MAX};
+use crate::limits::{
+    ANSWER_DEADLINE_MS_MAX, EXTRACTOR_MEMORY_MIB_MAX, EXTRACTOR_TIMEOUT_S_MAX, LOOPS_MAX,
+    SEARCH_THREADS_MAX,
+};
 
 /// The file's name in the data directory.
 pub const FILE: &str = "cardea.toml";
@@ -59,6 +62,9 @@ pub struct Config {
     /// A certificate for browsers that ask for one of its names; devices never see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console_certificate: Option<CertificateFiles>,
+    /// What makes embeddings of photos that people send; without it they enrol at a device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extractor: Option<Extractor>,
     /// Takes Space's stream of events, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space_events: Option<SpaceEvents>,
@@ -72,6 +78,28 @@ pub struct CertificateFiles {
     pub chain: PathBuf,
     /// Its key.
     pub key: PathBuf,
+}
+
+/// A process that makes embeddings of a photo; `console/EXTRACTOR.md` describes its protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extractor {
+    /// The program and its arguments; no shell reads them.
+    pub command: Vec<String>,
+    /// Killed after so many seconds.
+    #[serde(default = "extractor_timeout_s")]
+    pub timeout_s: u64,
+    /// Address space that it may have, MiB.
+    #[serde(default = "extractor_memory_mib")]
+    pub memory_mib: u64,
+}
+
+fn extractor_timeout_s() -> u64 {
+    20
+}
+
+fn extractor_memory_mib() -> u64 {
+    4_096
 }
 
 /// Where Space's stream of events comes in. It has neither key nor encryption: what it says is
@@ -136,6 +164,7 @@ impl Config {
             latency_log_mib: latency_log_mib(),
             timetables: BTreeMap::new(),
             console_certificate: None,
+            extractor: None,
             space_events: None,
         }
     }
@@ -189,6 +218,17 @@ impl Config {
             "erasure_period_s",
             "1 to 86400",
         )?;
+        if let Some(extractor) = &config.extractor {
+            let timeouts = 1..=EXTRACTOR_TIMEOUT_S_MAX;
+            let sound = extractor
+                .command
+                .first()
+                .is_some_and(|program| !program.is_empty())
+                && timeouts.contains(&extractor.timeout_s)
+                && (16..=EXTRACTOR_MEMORY_MIB_MAX).contains(&extractor.memory_mib);
+            let allowed = "a command, timeout_s 1 to 120, memory_mib 16 to 65536";
+            within(sound, "extractor", allowed)?;
+        }
         within(config.latency_log_mib >= 1, "latency_log_mib", "at least 1")?;
         Ok(config)
     }

@@ -51,6 +51,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Right(command) => cli::site::ask(data, &cli::site::right(command))?,
         Command::Space(command) => cli::space::run(data, command)?,
         Command::Pki(command) => cli::site::ask(data, &cli::site::pki(command))?,
+        Command::Enrol(command) => cli::enrol::run(data, command)?,
         Command::Team(command) => cli::team::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
         Command::Gallery(GalleryCommand::Show) => {

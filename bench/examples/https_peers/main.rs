@@ -230,7 +230,8 @@ fn report(
         }));
     }
     println!(
-        "a request: kept alive, {AT_A_TIME} at a time; a handshake: full, with client certificate and one request"
+        "a request: kept alive, {AT_A_TIME} at a time; \
+         a handshake: full, with client certificate and one request"
     );
     println!(
         "nginx answers without looking at the body; servers {}",

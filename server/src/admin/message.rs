@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::devices::DeviceAsk;
+use super::enrol::EnrolAsk;
 use crate::space::SpaceSetup;
 use crate::store::Role;
 
@@ -107,6 +108,11 @@ pub enum Request {
     PkiRenewServer,
     /// Makes a new site CA; the one before is trusted as long as a device needs it.
     PkiRollCa,
+    /// Enrolment: set up, invite, follow.
+    Enrol {
+        /// What.
+        ask: EnrolAsk,
+    },
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -197,6 +203,7 @@ impl Request {
             Self::SpaceRelease => ("space.release", String::new()),
             Self::PkiRenewServer => ("pki.renew-server", String::new()),
             Self::PkiRollCa => ("pki.roll-ca", String::new()),
+            Self::Enrol { ask } => return ask.change(),
             Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),

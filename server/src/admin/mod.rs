@@ -4,5 +4,6 @@
 
 pub mod client;
 pub mod devices;
+pub mod enrol;
 pub mod message;
 pub mod socket;

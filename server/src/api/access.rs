@@ -305,7 +305,8 @@ impl Api {
     }
 }
 
-fn parse_embedding(encoded: EncodedEmbedding<'_>) -> Result<Embedding, Reason> {
+/// An embedding as a device sent it, checked.
+pub(super) fn parse_embedding(encoded: EncodedEmbedding<'_>) -> Result<Embedding, Reason> {
     let parsed = match encoded {
         EncodedEmbedding::F32(bytes) => Embedding::from_le_bytes(bytes),
         EncodedEmbedding::Int8 { scale, codes } => {

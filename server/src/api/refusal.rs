@@ -5,7 +5,7 @@ use cardea_wire::{CONTENT_TYPE, Decision, Kind, Reason, Reply, RequestId};
 use crate::net::Response;
 
 /// A reply as a response: 200 for whatever was served, else the reason's status.
-pub(super) fn response(reply: &Reply) -> Response {
+pub(crate) fn response(reply: &Reply) -> Response {
     let status = match reply.decision {
         Decision::Denied | Decision::Granted | Decision::Served => 200,
         Decision::Refused => status(reply.reason),
@@ -28,7 +28,7 @@ fn status(reason: Reason) -> u16 {
         | Reason::UnknownEncoding => 400,
         Reason::NoCertificate => 401,
         Reason::UnknownDevice | Reason::TokenRefused => 403,
-        Reason::UnknownModel => 409,
+        Reason::UnknownModel | Reason::CaptureRefused => 409,
         Reason::NotFinite | Reason::NotUnit | Reason::BadCertificateRequest => 422,
         Reason::DeviceBudget => 429,
         Reason::Overloaded
@@ -54,6 +54,9 @@ fn status(reason: Reason) -> u16 {
         | Reason::SpaceRefused
         | Reason::OutcomeUnknown
         | Reason::NoConsent
+        | Reason::EnrolmentHeld
+        | Reason::WrongCode
+        | Reason::CapturesDiffer
         | Reason::Interrupted => 200,
     }
 }

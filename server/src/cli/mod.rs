@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod enrol;
 pub mod init;
 pub mod latency;
 pub mod people;
@@ -58,6 +59,9 @@ pub enum Command {
     /// Shows, renews and rolls over the site's own certificates.
     #[command(subcommand)]
     Pki(PkiCommand),
+    /// Invites people to enrol, and follows them.
+    #[command(subcommand)]
+    Enrol(enrol::EnrolCommand),
     /// Adds, lists and removes who works with the console.
     #[command(subcommand)]
     Team(team::TeamCommand),

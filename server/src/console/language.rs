@@ -32,6 +32,7 @@ macro_rules! files {
                 $code,
                 "/devices.toml"
             )),
+            include_str!(concat!("../../console/translations/", $code, "/enrol.toml")),
             include_str!(concat!("../../console/translations/", $code, "/frame.toml")),
             include_str!(concat!(
                 "../../console/translations/",

@@ -204,8 +204,8 @@ mod tests {
         }
     }
 
-    /// The statuses of PROTOCOL.md's framing table, row by row. Each row falls with the number of its
-    /// `Refusal` in `Refusal::parts`, or with the table's.
+    /// The statuses of PROTOCOL.md's framing table, row by row. Each row falls with the number of
+    /// its `Refusal` in `Refusal::parts`, or with the table's.
     #[test]
     fn every_status_is_the_protocols() {
         use Refusal::*;

@@ -74,10 +74,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
             // A full queue already holds work that looks at the gallery again.
             let _ = damaged.try_send(Command::GalleryDamaged);
         })?;
-    let counters: Vec<_> = listeners
-        .iter()
-        .map(|_| Arc::new(Counters::default()))
-        .collect();
+    let counters: Vec<Arc<Counters>> = listeners.iter().map(|_| Arc::default()).collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
     let (observer, observer_thread) = Observer::start(log, levels(&site, &work, &counters))?;
 
@@ -86,9 +83,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let mut senders = Vec::new();
     let mut loops = Vec::new();
     let mut wakers = Vec::new();
-    let bounds = net::descriptors().map_or_else(Bounds::default, |descriptors| {
-        Bounds::within(descriptors, listeners.len())
-    });
+    let bounds = bounds(listeners.len());
     for ((listener, counters), loop_number) in listeners.into_iter().zip(&counters).zip(0..) {
         let service = |waker: &Arc<Waker>| {
             let waker = Arc::clone(waker);
@@ -164,6 +159,13 @@ impl Opened {
             site,
         })
     }
+}
+
+/// What so many loops may hold with the open files that the process may have.
+fn bounds(loops: usize) -> Bounds {
+    net::descriptors().map_or_else(Bounds::default, |descriptors| {
+        Bounds::within(descriptors, loops)
+    })
 }
 
 /// The sockets that systemd handed over, else our own.

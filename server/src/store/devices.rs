@@ -15,7 +15,8 @@ use crate::limits::{DEVICE_ADDRESS_BYTES_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_SEE
 /// SHA-256 of a device's certificate (DER).
 type Fingerprint = [u8; 32];
 
-/// What the store keeps of a commissioning token: [`token_hash`].
+/// What the store keeps of a commissioning token ([`token_hash`]) or an invitation's
+/// ([`super::invitation_hash`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
 

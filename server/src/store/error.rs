@@ -22,6 +22,8 @@ pub enum Entity {
     Import,
     /// An audit record.
     Record,
+    /// An invitation to enrol.
+    Invitation,
     /// A member of the console's team.
     Member,
     /// A token of the API.
@@ -170,6 +172,7 @@ impl fmt::Display for Entity {
             Self::Command => "command",
             Self::Import => "import",
             Self::Record => "audit record",
+            Self::Invitation => "invitation",
             Self::Member => "member of the team",
             Self::Token => "token",
         })

@@ -10,6 +10,8 @@
 //! - `console`: the console's team, sessions and settings
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
+//! - `invite`: what administrators ask of the Enrolment Service; `service`: its mail and its clock
+//! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
 //! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
 //! - `certificates`: the site's own
@@ -24,11 +26,15 @@ mod devices;
 mod doors;
 mod enrolment;
 mod error;
+mod faces;
 mod gallery;
+mod invite;
 mod leaving;
 mod people;
+mod person;
 mod publish;
 mod records;
+mod service;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -60,8 +66,11 @@ pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
 pub use error::WriterError;
+pub use faces::DeviceCapture;
 use gallery::Snapshots;
+pub use person::{PersonAnswer, PersonAsk, PersonCall};
 use publish::Published;
+use service::Service;
 use space::SpaceEventsIn;
 
 /// How often the writer looks after erasure, expired certificates and the feed.
@@ -93,6 +102,7 @@ struct Online {
     space: Option<SpaceLink>,
     journal: Journal,
     events: Option<SpaceEventsIn>,
+    service: Service,
     since: Instant,
     /// A sync of this run is in the store.
     space_stored: bool,
@@ -199,10 +209,12 @@ impl Writer {
             space: None,
             journal: Journal::new(self.records.clone()),
             events: None,
+            service: Service::default(),
             since: Instant::now(),
             space_stored: false,
             waiting: Vec::new(),
         });
+        self.service_start()?;
         self.follow()?;
         Ok(site)
     }
@@ -274,6 +286,15 @@ impl Writer {
             Command::SnapshotWritten(written) => self.snapshot_written(written),
             Command::Reload => self.reload(),
             Command::Enrolment(enrolment) => self.enrolment(&enrolment),
+            Command::DeviceCaptured(captured) => self.device_captured(*captured),
+            Command::Person(call) => self.person_call(*call),
+            Command::PhotoRead { person, faces } => self.photo_read(person, faces),
+            Command::MailDone {
+                person,
+                token,
+                tries,
+                sent,
+            } => self.mail_done(person, token, tries, sent),
             Command::SpaceSynced(snapshot) => {
                 if let Err(error) = self.space_synced(&snapshot) {
                     tracing::error!(%error, "a sync with Space could not be stored");
@@ -414,6 +435,9 @@ impl Writer {
         // A person who cannot be withdrawn now must not keep others from being erased.
         if let Err(error) = self.space_tick() {
             tracing::error!(%error, "withdrawing people who are gone from Space");
+        }
+        if let Err(error) = self.service_tick() {
+            tracing::error!(%error, "invitations and captures");
         }
         self.prune_audit();
         let Some(online) = &mut self.online else {

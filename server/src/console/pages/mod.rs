@@ -7,6 +7,8 @@ mod dashboard;
 mod device_codes;
 mod devices;
 mod doors;
+mod enrol;
+mod enrol_data;
 mod enrolment_service;
 mod integrations;
 mod latency;
@@ -30,6 +32,7 @@ const ALL: &[&[Route]] = &[
     device_codes::ROUTES,
     devices::ROUTES,
     doors::ROUTES,
+    enrol::ROUTES,
     enrolment_service::ROUTES,
     integrations::ROUTES,
     latency::ROUTES,

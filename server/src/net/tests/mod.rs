@@ -345,6 +345,7 @@ fn patient() -> Bounds {
         head: PATIENCE,
         large_body: PATIENCE,
         body: PATIENCE,
+        large_body: PATIENCE,
         answer: PATIENCE,
         write: PATIENCE,
         idle_device: PATIENCE,
