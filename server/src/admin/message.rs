@@ -1,10 +1,13 @@
 //! The requests and replies of the administration socket.
 
+use std::net::IpAddr;
+
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::devices::DeviceAsk;
 use super::enrol::EnrolAsk;
+use crate::install::event::HostEvent;
 use crate::space::SpaceSetup;
 use crate::store::Role;
 
@@ -102,6 +105,28 @@ pub enum Request {
     SpaceKeys,
     /// The script for Space's machine.
     SpaceInstallScript,
+    /// A backup is about to be taken.
+    BackupBegin {
+        /// Where to.
+        target: String,
+    },
+    /// A backup is at its place.
+    BackupEnd {
+        /// When it was taken, Unix seconds.
+        taken_unix_s: i64,
+    },
+    /// The server gets another address.
+    AddressChange {
+        /// Which.
+        to: IpAddr,
+    },
+    /// Which devices have followed.
+    AddressStatus,
+    /// The new address is the only one.
+    AddressFinish {
+        /// Also if devices have not followed.
+        leave_behind: bool,
+    },
     /// The site's own certificates.
     PkiShow,
     /// Gives the server a new key and certificate.
@@ -112,6 +137,15 @@ pub enum Request {
     Enrol {
         /// What.
         ask: EnrolAsk,
+    },
+    /// Hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Something happens to the machine.
+    HostEvent {
+        /// What.
+        event: HostEvent,
+        /// More about it, for people.
+        detail: String,
     },
     /// The newest access attempts.
     AuditTail {
@@ -201,6 +235,10 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
+            Self::BackupBegin { target } => ("backup.begin", target.clone()),
+            Self::BackupEnd { .. } => ("backup.end", String::new()),
+            Self::AddressChange { to } => ("address.change", to.to_string()),
+            Self::AddressFinish { .. } => ("address.finish", String::new()),
             Self::PkiRenewServer => ("pki.renew-server", String::new()),
             Self::PkiRollCa => ("pki.roll-ca", String::new()),
             Self::Enrol { ask } => return ask.change(),
@@ -216,7 +254,9 @@ impl Request {
             Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
             Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
             Self::Devices { ask } => ask.change(),
+            Self::HostEvent { event, detail } => (event.action(), detail.clone()),
             Self::ImportBegin
+            | Self::AddressStatus
             | Self::ImportAdd { .. }
             | Self::PeopleList { .. }
             | Self::PersonShow { .. }
@@ -230,6 +270,7 @@ impl Request {
             | Self::SpaceInstallScript
             | Self::PkiShow
             | Self::TeamList
+            | Self::Integrations
             | Self::AuditTail { .. } => return None,
         })
     }

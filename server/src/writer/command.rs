@@ -119,6 +119,8 @@ pub enum Command {
     SpaceSynced(Arc<SpaceSnapshot>),
     /// A retired snapshot has been erased, or not.
     Erased(Result<(), EraseError>),
+    /// Is the writer alive?
+    Alive(Sender<()>),
     /// Finish and end.
     Stop,
 }

@@ -14,8 +14,11 @@
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
 //! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
+//! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
 
+mod address;
+mod backup;
 mod browsers;
 mod carry_out;
 mod certificates;
@@ -28,6 +31,7 @@ mod enrolment;
 mod error;
 mod faces;
 mod gallery;
+mod integrations;
 mod invite;
 mod leaving;
 mod people;
@@ -60,6 +64,8 @@ use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
 use crate::tls::LiveTls;
 
+use address::OwnAddress;
+use backup::Export;
 pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 pub use console::{ConsoleAsk, ConsoleChange};
@@ -91,6 +97,8 @@ pub struct Writer {
     /// Certificates are left alone until then, Unix seconds: the last try failed.
     certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
+    export: Export,
+    own_address: OwnAddress,
     online: Option<Online>,
 }
 
@@ -128,8 +136,9 @@ impl Writer {
     pub fn open(directory: DataDirectory, audit: &Audit) -> Result<Self, WriterError> {
         let data = directory.path();
         let config = Config::read(data).map_err(WriterError::Config)?;
-        let store = Store::open(&directory)?;
+        let mut store = Store::open(&directory)?;
         let sealer = Sealer::open(data)?;
+        backup::remember_withdrawals(&mut store, &sealer)?;
         let pki = SitePki::open(data, &sealer)?;
         // Nobody waits for records of changes: the writer's own transaction is the change.
         let records = audit.handle(|_| {}, || {});
@@ -146,6 +155,8 @@ impl Writer {
             tls: None,
             certificates_pause_unix_s: 0,
             import: None,
+            export: Export::default(),
+            own_address: OwnAddress::default(),
             online: None,
         })
     }
@@ -202,6 +213,7 @@ impl Writer {
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
         let site = published.site();
+        site.set_backup_unix_s(self.backup_last()?);
         self.online = Some(Online {
             published,
             snapshots,
@@ -305,6 +317,8 @@ impl Writer {
                     online.snapshots.erased(erased);
                 }
             }
+            // Who asked has a place for one answer, or has gone.
+            Command::Alive(answer) => drop(answer.try_send(())),
             Command::Stop => unreachable!("taken by the loop"),
         }
     }
@@ -440,6 +454,8 @@ impl Writer {
             tracing::error!(%error, "invitations and captures");
         }
         self.prune_audit();
+        self.address_tick();
+        self.backup_tick();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
