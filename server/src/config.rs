@@ -84,6 +84,8 @@ pub struct CertificateFiles {
     pub chain: PathBuf,
     /// Its key.
     pub key: PathBuf,
+}
+
 /// Where backups go, for whom, and how long they are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

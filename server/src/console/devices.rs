@@ -1,5 +1,7 @@
 //! Devices and doors as pages and the API show them, and what both do with them.
 
+use std::net::IpAddr;
+
 use cardea_wire::reply::CommandKind;
 
 use super::call::Call;
@@ -21,7 +23,7 @@ pub enum Standing {
     Ready,
     /// Not heard of for longer.
     NotSeen,
-    /// Not heard of, and the server no longer has the address that devices know.
+    /// It knows the server by another address than the one that the server has or is to have.
     AddressChanged,
     /// An update is before it.
     Updating,
@@ -96,6 +98,8 @@ pub fn all(desk: &Desk, call: &Call, wanted: &str) -> Result<Vec<DeviceView>, Fa
     let update = CommandKind::Update as u8;
     let updating = desk.read.store.devices_with_waiting(update)?;
     let lost = lost_address(desk)?.is_some();
+    let parts = desk.parts();
+    let address = parts.site.moved_to().unwrap_or(parts.address);
     let wanted = wanted.to_lowercase();
     let mut views: Vec<_> = desk
         .read
@@ -104,7 +108,12 @@ pub fn all(desk: &Desk, call: &Call, wanted: &str) -> Result<Vec<DeviceView>, Fa
         .into_iter()
         .map(|device| {
             let updating = updating.binary_search(&device.id).is_ok();
-            let standing = standing(&device, updating, lost, call.now_unix_s);
+            let standing = standing(
+                &device,
+                updating,
+                lost || left(&device, address),
+                call.now_unix_s,
+            );
             view(device, standing, &doors)
         })
         .filter(|view| {
@@ -150,11 +159,17 @@ fn standing(device: &Device, updating: bool, lost: bool, now_unix_s: i64) -> Sta
         .last_seen_unix_s
         .is_some_and(|at| now_unix_s - at <= DEVICE_SILENT_S);
     match (heard, lost, updating) {
-        (false, true, _) => Standing::AddressChanged,
+        (_, true, _) => Standing::AddressChanged,
         (false, false, _) => Standing::NotSeen,
-        (true, _, true) => Standing::Updating,
-        (true, _, false) => Standing::Ready,
+        (true, false, true) => Standing::Updating,
+        (true, false, false) => Standing::Ready,
     }
+}
+
+/// Whether a device last came to another address than the server is to have.
+fn left(device: &Device, address: IpAddr) -> bool {
+    let local = device.local.as_deref().and_then(|local| local.parse().ok());
+    local.is_some_and(|local: IpAddr| local != address)
 }
 
 /// `major << 16 | minor << 8 | patch` as people write it.
@@ -252,14 +267,19 @@ mod tests {
             firmware: Some(0x0001_0203),
             last_seen_unix_s: Some(1_000),
             address: None,
+            local: None,
             created_unix_s: 0,
         };
         let edge = 1_000 + DEVICE_SILENT_S;
         assert_eq!(standing(&device, false, false, edge), Standing::Ready);
-        assert_eq!(standing(&device, true, true, edge), Standing::Updating);
+        assert_eq!(standing(&device, true, false, edge), Standing::Updating);
         assert_eq!(standing(&device, true, false, edge + 1), Standing::NotSeen);
         let lost = standing(&device, true, true, edge + 1);
         assert_eq!(lost, Standing::AddressChanged);
+        let here = IpAddr::from([127, 0, 0, 1]);
+        assert!(!left(&device, here), "it never came");
+        device.local = Some("127.0.0.2".to_owned());
+        assert!(left(&device, here));
         device.last_seen_unix_s = None;
         assert_eq!(standing(&device, false, false, 0), Standing::NotSeen);
         device.state = DeviceState::Leaving;

@@ -194,6 +194,8 @@ fn command(kind: u8) -> &'static str {
         Some(CommandKind::Configure) => "configure",
         Some(CommandKind::Update) => "update",
         Some(CommandKind::SelfTest) => "self-test",
+        Some(CommandKind::Capture) => "capture",
+        Some(CommandKind::Address) => "address",
         None => "other",
     }
 }

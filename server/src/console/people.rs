@@ -1,27 +1,46 @@
 //! People as pages and the API show them. No photo, no embedding: neither is ever read here.
 
+use super::call::Call;
 use super::desk::Desk;
 use super::reply::Failure;
 use crate::store::{PeopleFilter, PeoplePage, Person, PersonId, PersonState, SettingKey};
 
 /// Every state of a person that is shown.
-pub const STATES: [&str; 3] = ["invited", "enrolled", "suspended"];
+pub const STATES: [&str; 6] = [
+    "requested",
+    "invited",
+    "consented",
+    "enrolled",
+    "expired",
+    "suspended",
+];
 
-/// A state's name in texts and the API.
-pub fn state(state: PersonState) -> &'static str {
+/// How far a person is, by name in texts and the API.
+///
+/// # Errors
+/// Those of a read.
+pub fn state(
+    desk: &Desk,
+    call: &Call,
+    external_id: &str,
+    state: PersonState,
+) -> Result<&'static str, Failure> {
     match state {
-        PersonState::Invited => STATES[0],
-        PersonState::Enrolled => STATES[1],
-        PersonState::Suspended => STATES[2],
+        PersonState::Suspended => return Ok("suspended"),
+        PersonState::Enrolled => return Ok("enrolled"),
+        PersonState::Invited => {}
     }
+    let enrolment = desk.read.store.enrolment(external_id, call.now_unix_s)?;
+    Ok(enrolment.map_or("requested", |enrolment| enrolment.stage.word()))
 }
 
 /// A state's pill.
-pub fn kind(state: PersonState) -> &'static str {
+pub fn kind(state: &str) -> &'static str {
     match state {
-        PersonState::Invited => "none",
-        PersonState::Enrolled => "good",
-        PersonState::Suspended => "bad",
+        "enrolled" => "good",
+        "suspended" | "expired" => "bad",
+        "consented" => "warning",
+        _ => "none",
     }
 }
 

@@ -1,19 +1,17 @@
 //! QR codes as SVG: dark on white in every colour scheme, because cameras read them.
 
-use qrcode::render::svg::Color;
-use qrcode::{EcLevel, QrCode};
-
 use super::reply::Failure;
+use crate::enrol::link::qr_svg;
 
 /// The picture of a text; `name` says what it is to who cannot see it.
 ///
 /// # Errors
 /// If the text is too long for a QR code.
 pub fn svg(text: &str, name: &str) -> Result<String, Failure> {
-    let code = QrCode::with_error_correction_level(text, EcLevel::M)
-        .map_err(|error| Failure::Broken(error.to_string()))?;
-    let picture = code.render::<Color<'_>>().min_dimensions(280, 280).build();
-    let picture = picture.split_once("<svg").map_or("", |(_, rest)| rest);
+    let picture = qr_svg(text).unwrap_or_default();
+    let Some((_, picture)) = picture.split_once("<svg") else {
+        return Err(Failure::Broken("a text too long for a QR code".to_owned()));
+    };
     let name = name.replace('&', "&amp;").replace('"', "&quot;");
     let name = name.replace('<', "&lt;");
     Ok(format!(

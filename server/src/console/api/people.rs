@@ -141,18 +141,15 @@ fn list(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     let after = call.query.text("after").parse().ok();
     let limit = call.query.text("limit").parse().unwrap_or(PEOPLE);
     let (page, by) = people::page(desk, search, call.query.text("by"), after, limit)?;
-    let rows: Vec<_> = page
-        .people
-        .iter()
-        .map(|person| {
-            json!({
-                "external_id": person.external_id,
-                "name": person.name,
-                "state": people::state(person.state),
-                "references": person.references,
-            })
-        })
-        .collect();
+    let mut rows = Vec::with_capacity(page.people.len());
+    for person in &page.people {
+        rows.push(json!({
+            "external_id": person.external_id,
+            "name": person.name,
+            "state": people::state(desk, call, &person.external_id, person.state)?,
+            "references": person.references,
+        }));
+    }
     let next = page.next.map(|last| last.0);
     let body = json!({"people": rows, "by": by, "next": next});
     Ok(reply::json(200, &body))
@@ -166,7 +163,7 @@ fn show(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
         "external_id": person.external_id,
         "name": person.name,
         "email": person.email,
-        "state": people::state(person.state),
+        "state": people::state(desk, call, &person.external_id, person.state)?,
         "policy_version": consent.as_ref().map(|consent| consent.policy_version.clone()),
         "consented_unix_s": consent.map(|consent| consent.at_unix_s),
         "since_unix_s": person.created_unix_s,

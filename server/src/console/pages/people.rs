@@ -37,14 +37,18 @@ fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     let search = call.query.text("search");
     let after = call.query.text("after").parse().ok();
     let (found, by) = people::page(desk, search, call.query.text("by"), after, TABLE_ROWS)?;
-    let rows = found.people.into_iter().map(|person| Row {
-        path: encoded(&person.external_id),
-        name: person.name,
-        external_id: person.external_id,
-        kind: people::kind(person.state),
-        state: people::state(person.state),
-        references: person.references,
-    });
+    let mut rows = Vec::with_capacity(found.people.len());
+    for person in found.people {
+        let state = people::state(desk, call, &person.external_id, person.state)?;
+        rows.push(Row {
+            path: encoded(&person.external_id),
+            name: person.name,
+            external_id: person.external_id,
+            kind: people::kind(state),
+            state,
+            references: person.references,
+        });
+    }
     let search_path = encoded(search);
     let next = found.next.map(|last| {
         let last = last.0;
@@ -54,7 +58,7 @@ fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
         f: Frame::new(desk, call, "people"),
         total: desk.read.store.counts()?.people,
         search: search.to_owned(),
-        rows: rows.collect(),
+        rows,
         next,
     })
 }

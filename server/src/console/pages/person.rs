@@ -48,6 +48,7 @@ struct ConsentLine {
 
 fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     let person = people::person(desk, call.place())?;
+    let state = people::state(desk, call, &person.external_id, person.state)?;
     let doors = people::doors(desk, &person)?;
     let mut others: Vec<_> = desk
         .read
@@ -73,8 +74,8 @@ fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
         name: person.name,
         external_id: person.external_id,
         email: person.email.unwrap_or_default(),
-        kind: people::kind(person.state),
-        state: people::state(person.state),
+        kind: people::kind(state),
+        state,
         since: person.created_unix_s,
         consent,
         references: person
