@@ -194,6 +194,32 @@ pub const AUDIT_RETENTION_DAYS: u32 = 90;
 /// The longest actor, action or subject of an administrative change.
 pub const AUDIT_TEXT_BYTES_MAX: usize = 256;
 
+// -- Connect --
+
+/// Events and results that wait for the broker; past it the change that would need one more is
+/// refused.
+pub const OUTBOX_KEPT_MAX: u64 = 500_000;
+/// Minutes of telemetry that wait for the broker; past it the oldest goes: a day.
+pub const OUTBOX_TELEMETRY_MAX: u64 = 1_440;
+/// Commands of the broker's that are remembered.
+pub const CONNECT_COMMANDS_MAX: u64 = 10_000;
+/// Commands forgotten by one that is taken.
+pub const CONNECT_SWEEP_MAX: u32 = 100;
+/// Refused commands that are answered in a minute; past it they are counted only.
+pub const CONNECT_REFUSED_PER_MINUTE_MAX: u32 = 60;
+/// Jobs that wait for the authority: diagnostics, updates.
+pub const CONNECT_JOBS_MAX: usize = 16;
+/// The longest part of firmware in one answer.
+pub const FIRMWARE_PART_BYTES_MAX: u64 = 256 * 1_024;
+/// Requests for firmware that wait.
+pub const FIRMWARE_QUEUED_MAX: usize = 256;
+/// Firmware that is kept: the newest.
+pub const FIRMWARE_KEPT_MAX: usize = 4;
+/// Lines of the log kept in memory, for diagnostics.
+pub const LOG_KEPT_BYTES_MAX: usize = 512 * 1_024;
+/// The longest bundle of diagnostics.
+pub const DIAGNOSTICS_BYTES_MAX: usize = 64 << 20;
+
 // -- access: queue, batch, deadlines of an attempt (work, access, api) --
 
 /// The longest that a site may let a device wait, in ms: the promise of the requirements.
@@ -425,6 +451,7 @@ const _: () = assert!(
 const _: () = assert!(LOG_BYTES_MAX < LOG_BULK_BYTES_MAX);
 const _: () = assert!(IMPORT_BATCH_MAX <= PAGE_ROWS_MAX && CHANGES_TRIM_MAX < CHANGES_KEPT_MAX);
 const _: () = assert!(AUDIT_BATCH_MAX <= AUDIT_QUEUE_MAX);
+const _: () = assert!(FIRMWARE_PART_BYTES_MAX < RESPONSE_BYTES_MAX as u64);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= PROBES_QUEUED_MAX);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= cardea_engine::limits::PROBES_MAX);
 const _: () = assert!(ADMIN_PEOPLE_MAX <= IMPORT_BATCH_MAX && SIGNS_HELD_MAX <= DEVICES_SEEN_MAX);

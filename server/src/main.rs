@@ -8,7 +8,7 @@ use cardea::cli::{self, Cli, Command, GalleryCommand};
 use cardea::config::Config;
 use cardea::host::Verdict;
 use cardea::install::setup;
-use cardea::serve;
+use cardea::{recent_log, serve};
 use cardea_engine::KernelError;
 use clap::Parser as _;
 
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(|| recent_log::Tee)
         // A log that nobody reads any more must not end the thread that writes to it.
         .log_internal_errors(false)
         .init();
@@ -58,6 +58,9 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Space(command) => cli::space::run(data, command)?,
         Command::Pki(command) => cli::site::ask(data, &cli::site::pki(command))?,
         Command::Enrol(command) => cli::enrol::run(data, command)?,
+        Command::Connect(command) => cli::connect::run(data, command)?,
+        Command::Diagnostics { file } => cli::connect::diagnostics(data, &file)?,
+        Command::Update(command) => cli::connect::update(data, command)?,
         Command::Team(command) => cli::team::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
         Command::Gallery(GalleryCommand::Show) => {

@@ -15,10 +15,12 @@
 //! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd
 //! - `space`: the simulator of Space, and a site whose doors it opens
 //! - `webdriver`: chromium, headless, for the pages with their scripts
+//! - `broker`: an MQTT broker with client certificates, and the test authority
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
 
 pub mod admin;
+pub mod broker;
 pub mod browser;
 pub mod device;
 pub mod enrol;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::devices::DeviceAsk;
 use super::enrol::EnrolAsk;
+use crate::connect::ConnectSetup;
 use crate::install::event::HostEvent;
 use crate::space::SpaceSetup;
 use crate::store::Role;
@@ -147,6 +148,24 @@ pub enum Request {
         /// More about it, for people.
         detail: String,
     },
+    /// Joins Connect, or changes how it is reached.
+    ConnectSet {
+        /// How.
+        setup: Box<ConnectSetup>,
+    },
+    /// Leaves Connect.
+    ConnectLeave,
+    /// How Connect is.
+    ConnectStatus,
+    /// What waits for the broker.
+    ConnectPending {
+        /// At most this many.
+        limit: u32,
+    },
+    /// What only the server can say, for a bundle of diagnostics.
+    Diagnostics,
+    /// Firmware, and how far devices are with it.
+    UpdateStatus,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -242,6 +261,8 @@ impl Request {
             Self::PkiRenewServer => ("pki.renew-server", String::new()),
             Self::PkiRollCa => ("pki.roll-ca", String::new()),
             Self::Enrol { ask } => return ask.change(),
+            Self::ConnectSet { setup } => ("connect.join", setup.site.clone()),
+            Self::ConnectLeave => ("connect.leave", String::new()),
             Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
@@ -267,6 +288,10 @@ impl Request {
             | Self::SpaceDoors
             | Self::GalleryShow
             | Self::SpaceKeys
+            | Self::ConnectStatus
+            | Self::ConnectPending { .. }
+            | Self::Diagnostics
+            | Self::UpdateStatus
             | Self::SpaceInstallScript
             | Self::PkiShow
             | Self::TeamList

@@ -30,6 +30,7 @@ use crossbeam_channel::Sender;
 
 use crate::audit::{self, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
+use crate::connect::firmware::Firmware;
 use crate::console::ConsoleHandle;
 use crate::directory::Device;
 use crate::metrics::{Handover, INTERVAL, Interval};
@@ -93,6 +94,8 @@ pub struct Parts {
     pub handover: Handover,
     /// The text of `/metrics`.
     pub metrics: Arc<ArcSwap<String>>,
+    /// Firmware for devices.
+    pub firmware: Firmware,
 }
 
 /// The service of one event loop.
@@ -111,6 +114,7 @@ pub struct Api {
     handover: Handover,
     handover_due: Option<Instant>,
     metrics: Arc<ArcSwap<String>>,
+    firmware: Firmware,
 }
 
 impl Api {
@@ -132,6 +136,7 @@ impl Api {
             handover: parts.handover,
             handover_due: None,
             metrics: parts.metrics,
+            firmware: parts.firmware,
         }
     }
 
@@ -184,6 +189,7 @@ impl Service for Api {
             Ok(Route::Renew) => self.renew(id, peer, &request, replies),
             Ok(Route::Enrol) => self.enrol(id, peer, &request, replies),
             Ok(Route::Space) => self.space(id, &request, replies),
+            Ok(Route::Firmware) => self.firmware(id, peer, &request, replies),
             Ok(Route::SpaceOpenApi) => replies.push(id, space::openapi()),
             Ok(Route::Console) => self.console(id, peer, request, replies),
             Ok(Route::Health) => replies.push(id, status::health(&self.site)),

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod check_host;
+pub mod connect;
 pub mod enrol;
 pub mod init;
 pub mod install;
@@ -66,6 +67,17 @@ pub enum Command {
     /// Invites people to enrol, and follows them.
     #[command(subcommand)]
     Enrol(enrol::EnrolCommand),
+    /// Joins Connect, so that the site is seen and kept from afar.
+    #[command(subcommand)]
+    Connect(ConnectCommand),
+    /// Gathers what helps to find a fault into a new tar file: no person, no key.
+    Diagnostics {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Updates of devices and server that came by Connect.
+    #[command(subcommand)]
+    Update(UpdateCommand),
     /// Adds, lists and removes who works with the console.
     #[command(subcommand)]
     Team(team::TeamCommand),
@@ -320,6 +332,51 @@ pub enum PkiCommand {
     RenewServer,
     /// Makes a new site CA. Devices learn it when they renew; the one before holds until then.
     RollCa,
+}
+
+/// `cardea connect ..`.
+#[derive(Debug, Subcommand)]
+pub enum ConnectCommand {
+    /// Joins with a code from the operator: makes a key here and has it certified.
+    Join {
+        /// The code.
+        code: String,
+    },
+    /// How the broker is, since when and why; the newest commands.
+    Status,
+    /// What waits for the broker.
+    Pending {
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Leaves: key, certificate and what waits are removed.
+    Leave,
+}
+
+/// `cardea update ..`.
+#[derive(Debug, Subcommand)]
+pub enum UpdateCommand {
+    /// The devices' firmware, and how far each is with a new one.
+    Status,
+    /// Checks an update in a folder, as the unit does that applies it.
+    Verify(VerifyArgs),
+}
+
+/// `cardea update verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The folder with manifest, signature and files.
+    pub folder: PathBuf,
+    /// A file of public keys as minisign writes them.
+    #[arg(long)]
+    pub keys: PathBuf,
+    /// The version that is installed.
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    pub installed: String,
+    /// Also an older version.
+    #[arg(long)]
+    pub allow_older: bool,
 }
 
 /// `cardea audit ..`.

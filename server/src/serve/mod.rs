@@ -30,6 +30,8 @@ use crate::backup;
 use crate::clock;
 use crate::completions::{CompletionSender, Completions};
 use crate::config::Config;
+use crate::connect::Minutes;
+use crate::connect::firmware::Firmware;
 use crate::histograms::log::LatencyLog;
 use crate::limits::SESSIONS_MAX;
 use crate::metrics::Observer;
@@ -65,7 +67,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let Opened {
         config,
         audit,
-        writer,
+        mut writer,
         handle,
         commands,
         searcher,
@@ -80,8 +82,12 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         })?;
     let counters: Vec<Arc<Counters>> = listeners.iter().map(|_| Arc::default()).collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
+    let mut minutes = Minutes::new(handle.clone());
+    let levels = levels(&site, &work, &counters, audit.pace());
     let (observer, observer_thread) =
-        Observer::start(log, levels(&site, &work, &counters, audit.pace()))?;
+        Observer::start(log, levels, move |interval| minutes.add(interval))?;
+    let firmware = Firmware::start(data)?;
+    writer.set_connect(firmware.clone(), observer.text());
 
     let console = console::start(data, &site, &writer, &audit, &handle, address)?;
 
@@ -104,6 +110,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
                 completions,
                 handover: observer.handover(),
                 metrics: observer.text(),
+                firmware: firmware.clone(),
             })
         };
         let (tls, counters) = (live.config(), Arc::clone(counters));

@@ -1,5 +1,6 @@
 //! Devices: added with a one-time token, commissioned, renewed, seen, sent away.
 
+use cardea_connect::message::Event;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::Store;
@@ -8,6 +9,7 @@ use super::commands::{NewCommand, add_command};
 use super::doors::{found, require_door};
 use super::error::{Entity, StoreError};
 use super::id::{CommandId, DeviceId, DoorId, key, number};
+use super::outbox::note;
 use super::reader::Reader;
 use super::text::checked;
 use super::withdrawn::{RememberedKind, remember};
@@ -150,6 +152,7 @@ impl Store {
                 index = at;
                 let id = insert_device(db, device, now_unix_s)?;
                 set_token(db, id, *token, expires_unix_s)?;
+                note(db, &Event::DeviceAdded { device: id.0 })?;
                 ids.push(id);
             }
             let changes: Vec<_> = ids.iter().copied().map(Change::Device).collect();
@@ -215,6 +218,7 @@ impl Store {
             // What waited for the device's former life is void.
             db.prepare_cached("DELETE FROM commands WHERE device = ?1 AND done IS NULL")?
                 .execute([key(device.0)])?;
+            note(db, &Event::DeviceCommissioned { device: device.0 })?;
             let generation = publish(db, &[Change::Device(device)])?;
             Ok(Commissioned { device, generation })
         })
@@ -286,6 +290,7 @@ impl Store {
             found(usize::from(name.is_some()), Entity::Device)?;
             let name = name.unwrap_or_default();
             remember(db, names, RememberedKind::Device, (device.0, &name))?;
+            note(db, &Event::DeviceRemoved { device: device.0 })?;
             publish(db, &[Change::DeviceRemoved(device)])
         })
     }

@@ -17,6 +17,7 @@
 //! space           who Space names, and who is gone from it
 //! withdrawn       who must not come back with a backup
 //! enrolment       how far a person's enrolment is; invitations, mails, captures that belong to it
+//! outbox          what waits for Connect's broker      firmware  what devices may fetch
 //! team            who works with the console, sessions, tokens of the API
 //! reserve         disk space kept for withdrawals
 //! ```
@@ -33,11 +34,13 @@ mod doors;
 mod embeddings;
 mod enrolment;
 mod error;
+mod firmware;
 mod id;
 mod import;
 mod invitations;
 mod leaving;
 mod mails;
+mod outbox;
 mod people;
 mod person;
 mod reader;
@@ -74,10 +77,12 @@ pub use enrolment::{
     MailStanding, consent_standing, stage_of,
 };
 pub use error::{Entity, StoreError};
+pub use firmware::Firmware;
 pub use id::{CommandId, DeviceId, DoorId, ImportId, PersonId, ReferenceId};
 pub use import::{ImportCommitted, ImportRefusal};
 pub use invitations::{NewLink, invitation_hash};
 pub use mails::Mail;
+pub use outbox::{Message, SeenCommand, Taken};
 pub use people::{Enrolled, NewInvitation, NewPerson, NewReference, Withdrawn};
 pub use person::{
     Consent, ConsentHow, PeopleFilter, PeoplePage, Person, PersonEntry, PersonRow, PersonState,

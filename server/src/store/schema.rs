@@ -10,9 +10,18 @@ use rusqlite::Connection;
 
 use super::connection::write;
 use super::error::StoreError;
+use super::outbox;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 6] = [V1, V2, V3_CONSOLE, V4_ROLL_OVER, V5_ENROLMENT, V6_KEEP];
+const MIGRATIONS: [&str; 7] = [
+    V1,
+    V2,
+    V3_CONSOLE,
+    V4_ROLL_OVER,
+    V5_ENROLMENT,
+    V6_KEEP,
+    outbox::SCHEMA,
+];
 
 /// The oldest schema whose program may use a database of this one: 1 while migrations only add
 /// tables, indexes, and columns that may be left out. Raising it ends the way back to the

@@ -1,10 +1,12 @@
 //! The site's settings: small values by name, some of them sealed before they come here.
 
-use rusqlite::OptionalExtension as _;
+use cardea_connect::message::Event;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Store;
 use super::changes::{Change, publish};
 use super::error::StoreError;
+use super::outbox::note;
 use super::reader::Reader;
 use crate::limits::{SETTING_KEY_BYTES_MAX, SETTING_VALUE_BYTES_MAX};
 
@@ -40,7 +42,7 @@ impl SettingKey {
     pub const ADDRESS_CHANGE: Self = Self("address.change");
     /// How Space is reached, with both keys: JSON, sealed.
     pub const SPACE_SEALED: Self = Self("space.sealed");
-    /// How Connect is reached: JSON, sealed.
+    /// How Connect's broker is reached, with the site's key: JSON, sealed.
     pub const CONNECT_SEALED: Self = Self("connect.sealed");
     /// Where the privacy policy is: an address beginning with `https://`.
     pub const POLICY_ADDRESS: Self = Self("site.policy_address");
@@ -76,6 +78,7 @@ impl Store {
             )?;
             for (key, value) in settings {
                 insert.execute((key.0, value))?;
+                tell(db, *key)?;
             }
             publish(db, &[Change::Settings])
         })
@@ -89,6 +92,7 @@ impl Store {
         self.change(1, |db| {
             db.prepare_cached("DELETE FROM settings WHERE key = ?1")?
                 .execute([key.0])?;
+            tell(db, key)?;
             publish(db, &[Change::Settings])
         })
     }
@@ -107,6 +111,15 @@ impl Reader {
             .optional()?;
         Ok(value)
     }
+}
+
+/// An integration that is set up, changed or taken away is told of.
+fn tell(db: &Connection, key: SettingKey) -> Result<(), StoreError> {
+    if key == SettingKey::SPACE_SEALED {
+        let integration = "space".to_owned();
+        note(db, &Event::IntegrationChanged { integration })?;
+    }
+    Ok(())
 }
 
 fn checked_setting(key: SettingKey, value: &[u8]) -> Result<(), StoreError> {

@@ -92,6 +92,12 @@ impl Writer {
             Request::Enrol { ask } => self.enrol_ask(ask),
             Request::Integrations => self.integrations(),
             Request::HostEvent { event, .. } => Ok(done(event.action())),
+            Request::ConnectSet { setup } => self.connect_set(&setup),
+            Request::ConnectLeave => self.connect_leave(),
+            Request::ConnectStatus => self.connect_status(),
+            Request::ConnectPending { limit } => self.connect_pending(limit),
+            Request::Diagnostics => self.diagnostics(),
+            Request::UpdateStatus => self.update_status(),
             Request::AuditTail { count } => self.audit_tail(count),
             // the console's team and settings
             Request::TeamList => self.team_list(),

@@ -16,6 +16,7 @@
 //! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
 //! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
+//! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
 mod address;
 mod backup;
@@ -24,6 +25,8 @@ mod carry_out;
 mod certificates;
 mod check;
 mod command;
+mod connect;
+mod connect_commands;
 mod console;
 mod devices;
 mod doors;
@@ -42,6 +45,7 @@ mod service;
 mod space;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -49,6 +53,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use cardea_engine::{Gallery, ModelId, Threshold};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -57,6 +62,7 @@ use crate::api::Completion;
 use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
+use crate::connect::firmware::Firmware;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
@@ -68,6 +74,7 @@ use address::OwnAddress;
 use backup::Export;
 pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
+use connect::ConnectSide;
 pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
@@ -111,6 +118,7 @@ struct Online {
     journal: Journal,
     events: Option<SpaceEventsIn>,
     service: Service,
+    connect: ConnectSide,
     since: Instant,
     /// A sync of this run is in the store.
     space_stored: bool,
@@ -177,6 +185,14 @@ impl Writer {
         self.tls = Some(tls);
     }
 
+    /// What Connect works with beside the store: parts of firmware, and the text of `/metrics`.
+    pub fn set_connect(&mut self, firmware: Firmware, metrics: Arc<ArcSwap<String>>) {
+        if let Some(online) = &mut self.online {
+            online.connect.firmware = Some(firmware);
+            online.connect.metrics = Some(metrics);
+        }
+    }
+
     /// A reader of the store, for another thread.
     ///
     /// # Errors
@@ -222,6 +238,7 @@ impl Writer {
             journal: Journal::new(self.records.clone()),
             events: None,
             service: Service::default(),
+            connect: ConnectSide::default(),
             since: Instant::now(),
             space_stored: false,
             waiting: Vec::new(),
@@ -245,6 +262,7 @@ impl Writer {
         }
         self.space_restart().map_err(std::io::Error::other)?;
         self.space_events_restart();
+        self.connect_started().map_err(std::io::Error::other)?;
         thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || self.run(&commands))
@@ -312,6 +330,7 @@ impl Writer {
                     tracing::error!(%error, "a sync with Space could not be stored");
                 }
             }
+            Command::Connect(news) => self.connect_news(*news),
             Command::Erased(erased) => {
                 if let Some(online) = &mut self.online {
                     online.snapshots.erased(erased);
@@ -332,6 +351,7 @@ impl Writer {
         reply: Sender<Response>,
     ) {
         let response = self.carry_out_as(session, actor, request);
+        self.connect_wake();
         let Some(online) = &mut self.online else {
             let _ = reply.send(response);
             return;
@@ -456,6 +476,7 @@ impl Writer {
         self.prune_audit();
         self.address_tick();
         self.backup_tick();
+        self.connect_tick();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
@@ -471,6 +492,7 @@ impl Writer {
         if let Some((session, _)) = self.import {
             self.session_ended(session);
         }
+        self.connect_stop();
         if let Some(online) = &mut self.online
             && let Some(link) = online.space.take()
         {
