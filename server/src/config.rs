@@ -62,6 +62,9 @@ pub struct Config {
     /// right that hangs on a table not described here is denied.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timetables: BTreeMap<String, Vec<String>>,
+    /// A certificate for browsers that ask for one of its names; devices never see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_certificate: Option<CertificateFiles>,
     /// Backups that are taken by a timer, or without being told where to.
     #[serde(default)]
     pub backup: Backup,
@@ -71,6 +74,16 @@ pub struct Config {
     /// Takes Space's stream of events, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space_events: Option<SpaceEvents>,
+}
+
+/// A certificate and its key, PEM files; their paths are taken from the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// The certificate, then those of its issuers.
+    pub chain: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// Where backups go, for whom, and how long they are kept.
@@ -190,6 +203,7 @@ impl Config {
             latency_log_mib: latency_log_mib(),
             time_from: time_from(),
             timetables: BTreeMap::new(),
+            console_certificate: None,
             backup: Backup::default(),
             extractor: None,
             space_events: None,

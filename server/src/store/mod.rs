@@ -38,6 +38,7 @@ mod firmware;
 mod id;
 mod import;
 mod invitations;
+mod leaving;
 mod mails;
 mod outbox;
 mod people;

@@ -12,7 +12,11 @@ impl Writer {
             rows.push(vec!["space".to_owned(), space.host, space.port.to_string()]);
         }
         if let Some(mail) = self.mail_setup()? {
-            rows.push(vec!["mail".to_owned(), mail.host, mail.port.to_string()]);
+            rows.push(vec![
+                "mail".to_owned(),
+                mail.host.clone(),
+                mail.port.to_string(),
+            ]);
         }
         Ok(table(&["name", "host", "port"], rows))
     }

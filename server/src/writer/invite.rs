@@ -145,7 +145,7 @@ impl Writer {
     fn invite_one(&mut self, invitee: &Invitee, way: Way) -> Result<String, Refusal> {
         let device = match invitee.device.as_str() {
             "" => None,
-            name => Some(self.device_named(name)?),
+            name => Some(self.device_named(name)?.id),
         };
         let rights = self.rights_of(&invitee.doors)?;
         let language = match invitee.language.as_str() {
@@ -382,12 +382,6 @@ impl Writer {
         let value = self.store.read().setting(key)?;
         let text = value.and_then(|bytes| String::from_utf8(bytes).ok());
         Ok(text.filter(|text| !text.is_empty()))
-    }
-
-    pub(super) fn device_named(&self, name: &str) -> Result<DeviceId, Refusal> {
-        let devices = self.store.read().devices()?;
-        let device = devices.into_iter().find(|device| device.name == name);
-        Ok(device.ok_or_else(|| words("no device of this name"))?.id)
     }
 
     fn rights_of(&self, doors: &str) -> Result<Vec<RightScope>, Refusal> {

@@ -13,13 +13,14 @@
 //! - `invite`: what administrators ask of the Enrolment Service; `service`: its mail and its clock
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
+//! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
 //! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
-//! - `devices`: commissioning, renewal, signs of life
 //! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
 mod address;
 mod backup;
+mod browsers;
 mod carry_out;
 mod certificates;
 mod check;
@@ -35,6 +36,7 @@ mod faces;
 mod gallery;
 mod integrations;
 mod invite;
+mod leaving;
 mod people;
 mod person;
 mod publish;
@@ -455,6 +457,7 @@ impl Writer {
                 let deadline = Duration::from_millis(self.config.answer_deadline_ms);
                 online.published.site().set_answer_deadline(deadline);
             }
+            self.browsers_reload();
             self.space_events_restart();
             self.space_restart()
         });
@@ -466,6 +469,7 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
+        self.leaving_tick()?;
         self.pki_tick();
         // A person who cannot be withdrawn now must not keep others from being erased.
         if let Err(error) = self.space_tick() {
