@@ -169,7 +169,8 @@ pub fn events(
     Ok((rows.collect(), page.next))
 }
 
-/// Commands that wait for a device's next contact, newest first.
+/// Commands that wait for a device's next contact, newest first, then what Connect's broker has
+/// not taken yet, oldest first.
 ///
 /// # Errors
 /// Those of a read.
@@ -184,7 +185,15 @@ pub fn pending(desk: &Desk, limit: usize) -> Result<Vec<EventRow>, Failure> {
             message: device.map_or_else(String::new, |device| device.name.clone()),
         }
     });
-    Ok(rows.collect())
+    let mut rows: Vec<_> = rows.collect();
+    let room = limit.saturating_sub(rows.len());
+    let outbox = desk.read.store.outbox(0, room)?;
+    rows.extend(outbox.into_iter().map(|message| EventRow {
+        at: message.at_unix_s,
+        event: "to-connect".to_owned(),
+        message: format!("Connect: {}", format!("{:?}", message.kind).to_lowercase()),
+    }));
+    Ok(rows)
 }
 
 /// A command's name in texts and the API.
