@@ -8,6 +8,7 @@ pub mod admin;
 pub mod api;
 pub mod audit;
 pub mod authorise;
+pub mod calibrate;
 pub mod cli;
 pub mod completions;
 pub mod config;

@@ -53,6 +53,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Gallery(GalleryCommand::Show) => {
             cli::site::ask(data, &Request::GalleryShow)?;
         }
+        Command::Calibrate(args) => cli::calibrate::run(data, &args)?,
         Command::Latency(args) => cli::latency::print(data, &args)?,
     }
     Ok(())

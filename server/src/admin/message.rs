@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::{CalibrationAsk, CalibrationReport};
 use crate::space::SpaceSetup;
 use crate::store::Role;
 
@@ -96,6 +97,20 @@ pub enum Request {
     SpaceRelease,
     /// The gallery in force, and why it is searched as it is.
     GalleryShow,
+    /// Searches the gallery by itself, for the choice of a threshold; answered when done.
+    Calibrate {
+        /// How.
+        ask: CalibrationAsk,
+    },
+    /// Puts a decision threshold into force.
+    ThresholdSet {
+        /// A comparison score.
+        threshold: f32,
+        /// The number of people it is for.
+        people: u64,
+        /// The FPIR it is for.
+        fpir: f32,
+    },
     /// Both keys between this server and Space.
     SpaceKeys,
     /// The script for Space's machine.
@@ -183,6 +198,14 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
+            Self::ThresholdSet {
+                threshold,
+                people,
+                fpir,
+            } => (
+                "threshold.set",
+                format!("{threshold:.3} for {people} people, FPIR {fpir}"),
+            ),
             Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
@@ -204,6 +227,7 @@ impl Request {
             | Self::SpaceSync
             | Self::SpaceDoors
             | Self::GalleryShow
+            | Self::Calibrate { .. }
             | Self::SpaceKeys
             | Self::SpaceInstallScript
             | Self::TeamList
@@ -280,6 +304,11 @@ pub enum Response {
     Staged {
         /// People that were refused.
         refused: Vec<Refused>,
+    },
+    /// What a calibration found.
+    Calibrated {
+        /// For the administrator's eyes.
+        report: CalibrationReport,
     },
     /// Rows to show: a table.
     Table {

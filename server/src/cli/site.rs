@@ -87,6 +87,7 @@ pub fn print(reply: Response) -> io::Result<()> {
         Response::Done { text } => writeln!(out, "{text}"),
         Response::Error { text } => Err(io::Error::other(text)),
         Response::Staged { refused } => writeln!(out, "staged, {} refused", refused.len()),
+        Response::Calibrated { report } => writeln!(out, "{} searches", report.scores.len()),
         Response::Table { columns, rows } => {
             writeln!(out, "{}", columns.join("\t"))?;
             rows.iter()

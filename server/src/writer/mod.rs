@@ -5,6 +5,7 @@
 //! - `publish`: from the store's feed of changes to what is in force
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
 //! - `carry_out`: what administrators ask for; `doors`: of doors, devices and rights
+//! - `calibrate`: the decision threshold
 //! - `people`: imports and withdrawals
 //! - `console`: the console's team, sessions and settings
 //! - `space`: how Space is reached, whom it names, who is gone from it
@@ -12,6 +13,7 @@
 //! - `records`: what goes into the audit
 //! - `devices`: commissioning, renewal, signs of life
 
+mod calibrate;
 mod carry_out;
 mod command;
 mod console;
@@ -47,6 +49,7 @@ use crate::site::{Site, moment};
 use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
 
+pub use calibrate::is_outgrown;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
@@ -71,6 +74,7 @@ pub struct Writer {
     sealer: Sealer,
     pki: SitePki,
     import: Option<(Session, ImportId)>,
+    calibrating: calibrate::Calibrating,
     online: Option<Online>,
 }
 
@@ -123,6 +127,7 @@ impl Writer {
             sealer,
             pki,
             import: None,
+            calibrating: calibrate::Calibrating::default(),
             online: None,
         })
     }
@@ -160,6 +165,8 @@ impl Writer {
         let model = ModelId(self.setting(SettingKey::MODEL_ID)?);
         let threshold: [u8; 16] = self.setting(SettingKey::DECISION_THRESHOLD)?;
         let score = f32::from_le_bytes([threshold[0], threshold[1], threshold[2], threshold[3]]);
+        let set_for = threshold[4..12].iter().rev();
+        let set_for = set_for.fold(0, |people, &byte| people << 8 | u64::from(byte));
         let threshold = Threshold::new(score).map_err(|_| WriterError::BadSetting {
             key: SettingKey::DECISION_THRESHOLD.0,
         })?;
@@ -174,6 +181,7 @@ impl Writer {
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
         let site = published.site();
+        site.set_threshold_people(set_for);
         self.online = Some(Online {
             published,
             snapshots,
@@ -278,6 +286,9 @@ impl Writer {
         request: Request,
         reply: Sender<Response>,
     ) {
+        if let Request::Calibrate { ask } = request {
+            return self.calibrate(ask, reply);
+        }
         let response = self.carry_out_as(session, actor, request);
         let Some(online) = &mut self.online else {
             let _ = reply.send(response);
@@ -383,6 +394,7 @@ impl Writer {
             tracing::error!(%error, "withdrawing people who are gone from Space");
         }
         self.prune_audit();
+        self.calibration_tick();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
