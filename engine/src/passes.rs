@@ -23,6 +23,15 @@ pub(crate) struct Passes {
     whole: OnceLock<Pass>,
 }
 
+/// What one unit cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    /// Bytes of each row that the plane read.
+    pub(crate) row_bytes: usize,
+    /// Rows and probes that int8 looked at.
+    pub(crate) listed: usize,
+}
+
 struct Pass {
     read: Geometry,
     probes: Vec<PlaneProbe>,
@@ -58,8 +67,8 @@ impl Passes {
         Some(Self { leading, ..passes })
     }
 
-    /// Lists the rows that neither the plane nor int8 could discard. False if nothing is done,
-    /// because int8 should look at every row.
+    /// Lists the rows that neither the plane nor int8 could discard, and says what it cost. None if
+    /// nothing is done, because int8 should look at every row.
     pub(crate) fn run(
         &self,
         plane: &Plane,
@@ -67,11 +76,11 @@ impl Passes {
         rows: Range<usize>,
         int8: (Int8Rows<'_>, &[Int8Probe]),
         survivors: &mut Vec<Survivor>,
-    ) -> bool {
+    ) -> Option<Cost> {
         let leading = self.leading.as_ref().filter(|pass| !pass.is_idle());
         let pass = leading.unwrap_or_else(|| self.whole(plane));
         if pass.is_idle() {
-            return false;
+            return None;
         }
         let most = (rows.len() * pass.probes.len()) as f64 * pass.survivors_max;
         let mut listed = 0;
@@ -88,7 +97,10 @@ impl Passes {
         if listed as f64 > most {
             pass.is_idle.store(true, Ordering::Relaxed);
         }
-        true
+        Some(Cost {
+            row_bytes: pass.read.row_bytes(),
+            listed,
+        })
     }
 
     fn whole(&self, plane: &Plane) -> &Pass {
@@ -109,5 +121,78 @@ impl Passes {
 impl Pass {
     fn is_idle(&self) -> bool {
         self.is_idle.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gallery::{Gallery, Writer};
+    use crate::int8::Int8Norm;
+    use crate::search::UNIT_ROWS;
+    use crate::synthetic::{Shape, Synthetic};
+    use crate::{ModelId, Row};
+
+    const ROWS: usize = 24 * 1024;
+    /// Bytes that int8 reads for a row.
+    const INT8: usize = DIM + size_of::<Int8Norm>();
+
+    /// Bytes that a search of one probe reads, and those that int8 alone would.
+    fn bytes(
+        name: &str,
+        threshold: f32,
+        row: impl Fn(u64) -> Row,
+        probe: &Embedding,
+    ) -> [usize; 2] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(name);
+        let mut writer = Writer::create(&path, ModelId([0; 16]), 1, ROWS as u64).expect("room");
+        for number in 0..ROWS as u64 {
+            writer.push(&row(number)).expect("room");
+        }
+        writer.finish().expect("written");
+        let gallery = Gallery::open(&path).expect("just written");
+        let plane = gallery.plane().expect("as many rows have one");
+        let kernel = Kernel::best().expect("avx2");
+        let threshold = Threshold::new(threshold).expect("in range");
+        let int8 = [Int8Probe::new(probe.as_array(), threshold, 0.0)];
+        let passes = Passes::plan(plane, kernel, std::slice::from_ref(probe), threshold);
+        let mut read = 0;
+        for first in (0..ROWS).step_by(UNIT_ROWS) {
+            let rows = first..ROWS.min(first + UNIT_ROWS);
+            let codes = (gallery.int8(rows.clone()), &int8[..]);
+            let cost = passes
+                .as_ref()
+                .and_then(|passes| passes.run(plane, kernel, rows.clone(), codes, &mut Vec::new()));
+            read += match cost {
+                Some(cost) => rows.len() * cost.row_bytes + cost.listed * INT8,
+                None => rows.len() * INT8,
+            };
+        }
+        [read, ROWS * INT8]
+    }
+
+    /// Fails if `is_idle` is never set (duplicates), or if `plan` reads the plane whatever the
+    /// prediction says (low threshold).
+    #[test]
+    fn never_reads_much_more_than_int8_alone() {
+        for shape in [Shape::Realistic, Shape::Isotropic] {
+            let people = Synthetic::new(5, shape);
+            let stranger = people.stranger(1);
+            let plain = bytes("plain", 0.41, |n| people.row(n), &stranger);
+            assert!(plain[0] * 2 < plain[1], "{shape:?}: {plain:?}");
+            let low = bytes("low", 0.02, |n| people.row(n), &stranger);
+            assert!(low[0] <= low[1], "{shape:?}: {low:?}");
+            // Everybody looks like person 0, and so does the probe.
+            let alike = |n: u64| Row {
+                embedding: people.probe_at(0, n, 0.9),
+                ..people.row(n)
+            };
+            let twins = bytes("twins", 0.41, alike, &people.reference(0, 0));
+            assert!(
+                twins[0] as f64 <= 1.1 * twins[1] as f64,
+                "{shape:?}: {twins:?}"
+            );
+        }
     }
 }
