@@ -6,7 +6,7 @@
 //! there to int8 at once.
 
 use crate::gallery::Plane;
-use crate::int8::{Int8Probe, Int8Rows};
+use crate::int8::{Int8Norm, Int8Probe, Int8Rows};
 use crate::kernel::{Int8Next, Kernel, PlaneScan, Survivor, Work};
 use crate::plane::{Geometry, PlaneProbe};
 use crate::planner::{LEADING_SURVIVORS_MAX, SURVIVORS_MAX};
@@ -21,15 +21,6 @@ pub(crate) struct Passes {
     turned: Vec<[f32; DIM]>,
     leading: Option<Pass>,
     whole: OnceLock<Pass>,
-}
-
-/// What one unit cost.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cost {
-    /// Bytes of each row that the plane read.
-    pub(crate) row_bytes: usize,
-    /// Rows and probes that int8 looked at.
-    pub(crate) listed: usize,
 }
 
 struct Pass {
@@ -67,8 +58,8 @@ impl Passes {
         Some(Self { leading, ..passes })
     }
 
-    /// Lists the rows that neither the plane nor int8 could discard, and says what it cost. None if
-    /// nothing is done, because int8 should look at every row.
+    /// Lists the rows that neither the plane nor int8 could discard, and says how many bytes
+    /// of codes it read. None if nothing is done, because int8 should look at every row.
     pub(crate) fn run(
         &self,
         plane: &Plane,
@@ -76,14 +67,14 @@ impl Passes {
         rows: Range<usize>,
         int8: (Int8Rows<'_>, &[Int8Probe]),
         survivors: &mut Vec<Survivor>,
-    ) -> Option<Cost> {
+    ) -> Option<usize> {
         let leading = self.leading.as_ref().filter(|pass| !pass.is_idle());
         let pass = leading.unwrap_or_else(|| self.whole(plane));
         if pass.is_idle() {
             return None;
         }
         let most = (rows.len() * pass.probes.len()) as f64 * pass.survivors_max;
-        let mut listed = 0;
+        let (count, mut listed) = (rows.len(), 0);
         kernel.run(Work::Plane(PlaneScan {
             plane: plane.rows(rows, pass.read),
             probes: &pass.probes,
@@ -97,10 +88,8 @@ impl Passes {
         if listed as f64 > most {
             pass.is_idle.store(true, Ordering::Relaxed);
         }
-        Some(Cost {
-            row_bytes: pass.read.row_bytes(),
-            listed,
-        })
+        let int8 = DIM + size_of::<Int8Norm>();
+        Some(count * pass.read.row_bytes() + listed * int8)
     }
 
     fn whole(&self, plane: &Plane) -> &Pass {
@@ -128,7 +117,6 @@ impl Pass {
 mod tests {
     use super::*;
     use crate::gallery::{Gallery, Writer};
-    use crate::int8::Int8Norm;
     use crate::search::UNIT_ROWS;
     use crate::synthetic::{Shape, Synthetic};
     use crate::{ModelId, Row};

@@ -8,6 +8,7 @@ use cardea_engine::{Candidate, Embedding, Kernel, PersonId, Row, SearchError, Se
 use cardea_engine::{GalleryError, KernelError, Threshold, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use crate::limits::{CALIBRATION_SEARCHES_MAX, NEAR_PAIRS_MAX, PROBES_IN_BATCH_MAX};
@@ -164,12 +165,15 @@ pub fn measure(
 impl Measured {
     fn note(&mut self, person: PersonId, near: &Candidate) {
         let pair = (person.min(near.person), person.max(near.person));
-        match self.near.get_mut(&pair) {
-            Some(score) => *score = score.max(near.score),
-            None if self.near.len() < NEAR_PAIRS_MAX => {
-                self.near.insert(pair, near.score);
+        let has_room = self.near.len() < NEAR_PAIRS_MAX;
+        match self.near.entry(pair) {
+            Entry::Occupied(mut score) => {
+                *score.get_mut() = score.get().max(near.score);
             }
-            None => self.near_left_out += 1,
+            Entry::Vacant(place) if has_room => {
+                place.insert(near.score);
+            }
+            Entry::Vacant(_) => self.near_left_out += 1,
         }
     }
 }
