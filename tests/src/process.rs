@@ -128,6 +128,15 @@ impl Process {
         kill_process(pid.expect("a process has a number"), Signal::TERM).expect("it runs");
     }
 
+    /// Asks it to read its configuration again (SIGHUP).
+    ///
+    /// # Panics
+    /// If there is no such process any more.
+    pub fn hang_up(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process has a number"), Signal::HUP).expect("it runs");
+    }
+
     /// Ends it without warning, as a power failure would (SIGKILL).
     ///
     /// # Panics

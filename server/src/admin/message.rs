@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::enrol::EnrolAsk;
 use crate::calibrate::{CalibrationAsk, CalibrationReport};
 use crate::space::SpaceSetup;
 use crate::store::Role;
@@ -115,6 +116,17 @@ pub enum Request {
     SpaceKeys,
     /// The script for Space's machine.
     SpaceInstallScript,
+    /// The site's own certificates.
+    PkiShow,
+    /// Gives the server a new key and certificate.
+    PkiRenewServer,
+    /// Makes a new site CA; the one before is trusted as long as a device needs it.
+    PkiRollCa,
+    /// Enrolment: set up, invite, follow.
+    Enrol {
+        /// What.
+        ask: EnrolAsk,
+    },
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -206,6 +218,9 @@ impl Request {
                 "threshold.set",
                 format!("{threshold:.3} for {people} people, FPIR {fpir}"),
             ),
+            Self::PkiRenewServer => ("pki.renew-server", String::new()),
+            Self::PkiRollCa => ("pki.roll-ca", String::new()),
+            Self::Enrol { ask } => return ask.change(),
             Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
@@ -230,6 +245,7 @@ impl Request {
             | Self::Calibrate { .. }
             | Self::SpaceKeys
             | Self::SpaceInstallScript
+            | Self::PkiShow
             | Self::TeamList
             | Self::AuditTail { .. } => return None,
         })

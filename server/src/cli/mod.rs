@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod calibrate_chart;
+pub mod enrol;
 pub mod init;
 pub mod latency;
 pub mod people;
@@ -57,6 +58,12 @@ pub enum Command {
     /// Connects Salto Space.
     #[command(subcommand)]
     Space(SpaceCommand),
+    /// Shows, renews and rolls over the site's own certificates.
+    #[command(subcommand)]
+    Pki(PkiCommand),
+    /// Invites people to enrol, and follows them.
+    #[command(subcommand)]
+    Enrol(enrol::EnrolCommand),
     /// Adds, lists and removes who works with the console.
     #[command(subcommand)]
     Team(team::TeamCommand),
@@ -257,6 +264,17 @@ pub struct SpaceArgs {
     /// A file with the SHIP key, where it is not to be made here.
     #[arg(long)]
     pub ship_key_file: Option<PathBuf>,
+}
+
+/// `cardea pki ..`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum PkiCommand {
+    /// The certificates in force; during a roll-over, who still needs the CA before.
+    Show,
+    /// Gives the server a new key and certificate now; it does so itself in time.
+    RenewServer,
+    /// Makes a new site CA. Devices learn it when they renew; the one before holds until then.
+    RollCa,
 }
 
 /// `cardea audit ..`.
