@@ -121,19 +121,18 @@ mod tests {
     use crate::synthetic::{Shape, Synthetic};
     use crate::{ModelId, Row};
 
-    const ROWS: usize = 24 * 1024;
+    const ROWS: usize = 16 * 1024;
     /// Bytes that int8 reads for a row.
     const INT8: usize = DIM + size_of::<Int8Norm>();
 
     /// Bytes that a search of one probe reads, and those that int8 alone would.
-    fn bytes(
-        name: &str,
-        threshold: f32,
+    fn bytes<const N: usize>(
+        thresholds: [f32; N],
         row: impl Fn(u64) -> Row,
         probe: &Embedding,
-    ) -> [usize; 2] {
+    ) -> [[usize; 2]; N] {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join(name);
+        let path = folder.path().join("gallery");
         let mut writer = Writer::create(&path, ModelId([0; 16]), 1, ROWS as u64).expect("room");
         for number in 0..ROWS as u64 {
             writer.push(&row(number)).expect("room");
@@ -142,22 +141,22 @@ mod tests {
         let gallery = Gallery::open(&path).expect("just written");
         let plane = gallery.plane().expect("as many rows have one");
         let kernel = Kernel::best().expect("avx2");
-        let threshold = Threshold::new(threshold).expect("in range");
-        let int8 = [Int8Probe::new(probe.as_array(), threshold, 0.0)];
-        let passes = Passes::plan(plane, kernel, std::slice::from_ref(probe), threshold);
-        let mut read = 0;
-        for first in (0..ROWS).step_by(UNIT_ROWS) {
-            let rows = first..ROWS.min(first + UNIT_ROWS);
-            let codes = (gallery.int8(rows.clone()), &int8[..]);
-            let cost = passes
-                .as_ref()
-                .and_then(|passes| passes.run(plane, kernel, rows.clone(), codes, &mut Vec::new()));
-            read += match cost {
-                Some(cost) => rows.len() * cost.row_bytes + cost.listed * INT8,
-                None => rows.len() * INT8,
+        thresholds.map(|threshold| {
+            let threshold = Threshold::new(threshold).expect("in range");
+            let int8 = [Int8Probe::new(probe.as_array(), threshold, 0.0)];
+            let passes = Passes::plan(plane, kernel, std::slice::from_ref(probe), threshold);
+            let unit = |first: usize| {
+                let rows = first..ROWS.min(first + UNIT_ROWS);
+                let codes = (gallery.int8(rows.clone()), &int8[..]);
+                let run = |passes: &Passes| {
+                    passes.run(plane, kernel, rows.clone(), codes, &mut Vec::new())
+                };
+                let bytes = passes.as_ref().and_then(run);
+                bytes.unwrap_or(rows.len() * INT8)
             };
-        }
-        [read, ROWS * INT8]
+            let read = (0..ROWS).step_by(UNIT_ROWS).map(unit).sum();
+            [read, ROWS * INT8]
+        })
     }
 
     /// Fails if `is_idle` is never set (duplicates), or if `plan` reads the plane whatever the
@@ -167,16 +166,15 @@ mod tests {
         for shape in [Shape::Realistic, Shape::Isotropic] {
             let people = Synthetic::new(5, shape);
             let stranger = people.stranger(1);
-            let plain = bytes("plain", 0.41, |n| people.row(n), &stranger);
+            let [plain, low] = bytes([0.41, 0.02], |n| people.row(n), &stranger);
             assert!(plain[0] * 2 < plain[1], "{shape:?}: {plain:?}");
-            let low = bytes("low", 0.02, |n| people.row(n), &stranger);
             assert!(low[0] <= low[1], "{shape:?}: {low:?}");
             // Everybody looks like person 0, and so does the probe.
             let alike = |n: u64| Row {
                 embedding: people.probe_at(0, n, 0.9),
                 ..people.row(n)
             };
-            let twins = bytes("twins", 0.41, alike, &people.reference(0, 0));
+            let [twins] = bytes([0.41], alike, &people.reference(0, 0));
             assert!(
                 twins[0] as f64 <= 1.1 * twins[1] as f64,
                 "{shape:?}: {twins:?}"
