@@ -26,12 +26,11 @@ const GROWTH: u64 = 10;
 pub fn run(data: &Path, args: &CalibrateArgs) -> io::Result<()> {
     let mut desk = Desk::open(data)?;
     let searches = args.searches;
-    let report = match desk.ask(&Request::Calibrate {
-        ask: CalibrationAsk { searches },
-    })? {
-        Response::Calibrated { report } => report,
+    let ask = CalibrationAsk { searches };
+    let report: CalibrationReport = match desk.ask(&Request::Calibrate { ask })? {
+        Response::Done { text } => serde_json::from_str(&text)?,
         Response::Error { text } => return Err(io::Error::other(text)),
-        Response::Done { .. } | Response::Staged { .. } | Response::Table { .. } => {
+        Response::Staged { .. } | Response::Table { .. } => {
             return Err(io::Error::other("not the answer to a calibration"));
         }
     };

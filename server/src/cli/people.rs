@@ -145,11 +145,8 @@ impl Import {
 fn unexpected(reply: Response) -> io::Result<()> {
     match reply {
         Response::Error { text } => Err(io::Error::other(text)),
-        Response::Done { .. }
-        | Response::Staged { .. }
-        | Response::Table { .. }
-        | Response::Calibrated { .. } => Err(io::Error::other(
-            "the server answered something else than was asked",
-        )),
+        Response::Done { .. } | Response::Staged { .. } | Response::Table { .. } => Err(
+            io::Error::other("the server answered something else than was asked"),
+        ),
     }
 }

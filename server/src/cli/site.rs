@@ -3,7 +3,9 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::{AuditCommand, DeviceCommand, DoorCommand, PkiCommand, RightArgs, RightCommand};
+use super::{
+    AddressCommand, AuditCommand, DeviceCommand, DoorCommand, PkiCommand, RightArgs, RightCommand,
+};
 use crate::admin::client::Desk;
 use crate::admin::message::{NewDevice, Request, Response};
 
@@ -69,6 +71,16 @@ pub fn right(command: RightCommand) -> Request {
     }
 }
 
+/// The request of an `address` command.
+#[must_use]
+pub fn address(command: AddressCommand) -> Request {
+    match command {
+        AddressCommand::Change { to } => Request::AddressChange { to },
+        AddressCommand::Status => Request::AddressStatus,
+        AddressCommand::Finish { leave_behind } => Request::AddressFinish { leave_behind },
+    }
+}
+
 /// The request of a `pki` command.
 #[must_use]
 pub fn pki(command: PkiCommand) -> Request {
@@ -97,7 +109,6 @@ pub fn print(reply: Response) -> io::Result<()> {
         Response::Done { text } => writeln!(out, "{text}"),
         Response::Error { text } => Err(io::Error::other(text)),
         Response::Staged { refused } => writeln!(out, "staged, {} refused", refused.len()),
-        Response::Calibrated { report } => writeln!(out, "{} searches", report.scores.len()),
         Response::Table { columns, rows } => {
             writeln!(out, "{}", columns.join("\t"))?;
             rows.iter()

@@ -51,7 +51,11 @@ impl Writer {
         }
         let ended = Arc::clone(&under_way);
         let answer = reply.clone();
-        let started = self.job(ask).and_then(|job| {
+        let site = self.online.as_ref().map(|online| online.published.site());
+        let job = site
+            .ok_or(WriterError::Ended)
+            .and_then(|site| self.job(site, ask));
+        let started = job.and_then(|job| {
             let builder = thread::Builder::new().name("calibrate".to_owned());
             let spawned = builder.spawn(move || {
                 // On Linux, of this thread alone. Without it, it is only less polite.
@@ -68,21 +72,29 @@ impl Writer {
         }
     }
 
-    /// The same without a server, on this thread.
-    pub(super) fn calibrate_here(&mut self, ask: CalibrationAsk) -> Result<Response, Refusal> {
-        if self.online.is_none() {
-            let (handle, _commands) = queue();
-            self.go_online(&handle)?;
-        }
-        Ok(self.job(ask)?.run())
+    /// The same on this thread, where no server runs.
+    pub(super) fn calibrate_here(&self, ask: CalibrationAsk) -> Result<Response, Refusal> {
+        let site = match &self.online {
+            Some(online) => online.published.site(),
+            None => {
+                // Nothing is written: whatever would be told to the handle is told to nobody.
+                let (handle, _commands) = queue();
+                let (mut published, _snapshots) = self.load(&handle)?;
+                published.follow(self.store.read())?;
+                if published.in_force_with_snapshot().is_some() {
+                    return Err(words(
+                        "an import is not in the gallery yet: start the server once",
+                    ));
+                }
+                published.site()
+            }
+        };
+        Ok(self.job(site, ask)?.run())
     }
 
-    fn job(&self, ask: CalibrationAsk) -> Result<Job, WriterError> {
-        let online = self.online.as_ref().ok_or(WriterError::BadSetting {
-            key: SettingKey::DECISION_THRESHOLD.0,
-        })?;
+    fn job(&self, site: Arc<Site>, ask: CalibrationAsk) -> Result<Job, WriterError> {
         Ok(Job {
-            site: online.published.site(),
+            site,
             reader: self.store.open_reader()?,
             audit: AuditReader::open(&self.directory)?,
             ask,
@@ -148,8 +160,11 @@ pub fn is_outgrown(set_for: u64, people: usize) -> bool {
 
 impl Job {
     fn run(&self) -> Response {
-        match self.report() {
-            Ok(report) => Response::Calibrated { report },
+        let report = self
+            .report()
+            .and_then(|report| Ok(serde_json::to_string(&report)?));
+        match report {
+            Ok(text) => Response::Done { text },
             Err(error) => Response::Error {
                 text: error.to_string(),
             },

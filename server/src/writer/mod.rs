@@ -14,14 +14,20 @@
 //! - `invite`: what administrators ask of the Enrolment Service; `service`: its mail and its clock
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
+//! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
 //! - `devices`: commissioning, renewal, signs of life
+//! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
+mod address;
+mod backup;
 mod calibrate;
 mod carry_out;
 mod certificates;
 mod check;
 mod command;
+mod connect;
+mod connect_commands;
 mod console;
 mod devices;
 mod doors;
@@ -29,7 +35,9 @@ mod enrolment;
 mod error;
 mod faces;
 mod gallery;
+mod integrations;
 mod invite;
+mod load;
 mod people;
 mod person;
 mod publish;
@@ -38,6 +46,7 @@ mod service;
 mod space;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -45,7 +54,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cardea_engine::{Gallery, ModelId, Threshold};
+use arc_swap::ArcSwap;
+use cardea_engine::Gallery;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::admin::message::{Request, Response};
@@ -53,6 +63,7 @@ use crate::api::Completion;
 use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
+use crate::connect::firmware::Firmware;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
@@ -60,9 +71,12 @@ use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
 use crate::tls::LiveTls;
 
+use address::OwnAddress;
+use backup::Export;
 pub use calibrate::is_outgrown;
 pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
+use connect::ConnectSide;
 pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
@@ -93,6 +107,8 @@ pub struct Writer {
     certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
     calibrating: calibrate::Calibrating,
+    export: Export,
+    own_address: OwnAddress,
     online: Option<Online>,
 }
 
@@ -105,6 +121,7 @@ struct Online {
     journal: Journal,
     events: Option<SpaceEventsIn>,
     service: Service,
+    connect: ConnectSide,
     since: Instant,
     /// A sync of this run is in the store.
     space_stored: bool,
@@ -130,8 +147,9 @@ impl Writer {
     pub fn open(directory: DataDirectory, audit: &Audit) -> Result<Self, WriterError> {
         let data = directory.path();
         let config = Config::read(data).map_err(WriterError::Config)?;
-        let store = Store::open(&directory)?;
+        let mut store = Store::open(&directory)?;
         let sealer = Sealer::open(data)?;
+        backup::remember_withdrawals(&mut store, &sealer)?;
         let pki = SitePki::open(data, &sealer)?;
         // Nobody waits for records of changes: the writer's own transaction is the change.
         let records = audit.handle(|_| {}, || {});
@@ -149,6 +167,8 @@ impl Writer {
             certificates_pause_unix_s: 0,
             import: None,
             calibrating: calibrate::Calibrating::default(),
+            export: Export::default(),
+            own_address: OwnAddress::default(),
             online: None,
         })
     }
@@ -167,6 +187,14 @@ impl Writer {
     /// Where certificates that are new are put into force.
     pub fn set_tls(&mut self, tls: LiveTls) {
         self.tls = Some(tls);
+    }
+
+    /// What Connect works with beside the store: parts of firmware, and the text of `/metrics`.
+    pub fn set_connect(&mut self, firmware: Firmware, metrics: Arc<ArcSwap<String>>) {
+        if let Some(online) = &mut self.online {
+            online.connect.firmware = Some(firmware);
+            online.connect.metrics = Some(metrics);
+        }
     }
 
     /// A reader of the store, for another thread.
@@ -188,26 +216,10 @@ impl Writer {
     /// # Errors
     /// If store or gallery cannot be read or written.
     pub fn go_online(&mut self, handle: &WriterHandle) -> Result<Arc<Site>, WriterError> {
-        let model = ModelId(self.setting(SettingKey::MODEL_ID)?);
-        let threshold: [u8; 16] = self.setting(SettingKey::DECISION_THRESHOLD)?;
-        let score = f32::from_le_bytes([threshold[0], threshold[1], threshold[2], threshold[3]]);
-        let set_for = threshold[4..12].iter().rev();
-        let set_for = set_for.fold(0, |people, &byte| people << 8 | u64::from(byte));
-        let threshold = Threshold::new(score).map_err(|_| WriterError::BadSetting {
-            key: SettingKey::DECISION_THRESHOLD.0,
-        })?;
         self.store.reserve_log()?;
-        let mut snapshots = Snapshots::new(
-            &self.store,
-            &self.directory,
-            (model, threshold),
-            handle.clone(),
-        )?;
-        let gallery = snapshots.open_or_rebuild(&self.store)?;
-        let deadline = Duration::from_millis(self.config.answer_deadline_ms);
-        let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
+        let (published, snapshots) = self.load(handle)?;
         let site = published.site();
-        site.set_threshold_people(set_for);
+        site.set_backup_unix_s(self.backup_last()?);
         self.online = Some(Online {
             published,
             snapshots,
@@ -216,6 +228,7 @@ impl Writer {
             journal: Journal::new(self.records.clone()),
             events: None,
             service: Service::default(),
+            connect: ConnectSide::default(),
             since: Instant::now(),
             space_stored: false,
             waiting: Vec::new(),
@@ -239,6 +252,7 @@ impl Writer {
         }
         self.space_restart().map_err(std::io::Error::other)?;
         self.space_events_restart();
+        self.connect_started().map_err(std::io::Error::other)?;
         thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || self.run(&commands))
@@ -306,11 +320,14 @@ impl Writer {
                     tracing::error!(%error, "a sync with Space could not be stored");
                 }
             }
+            Command::Connect(news) => self.connect_news(*news),
             Command::Erased(erased) => {
                 if let Some(online) = &mut self.online {
                     online.snapshots.erased(erased);
                 }
             }
+            // Who asked has a place for one answer, or has gone.
+            Command::Alive(answer) => drop(answer.try_send(())),
             Command::Stop => unreachable!("taken by the loop"),
         }
     }
@@ -327,6 +344,7 @@ impl Writer {
             return self.calibrate(ask, reply);
         }
         let response = self.carry_out_as(session, actor, request);
+        self.connect_wake();
         let Some(online) = &mut self.online else {
             let _ = reply.send(response);
             return;
@@ -448,6 +466,9 @@ impl Writer {
         }
         self.prune_audit();
         self.calibration_tick();
+        self.address_tick();
+        self.backup_tick();
+        self.connect_tick();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
@@ -463,6 +484,7 @@ impl Writer {
         if let Some((session, _)) = self.import {
             self.session_ended(session);
         }
+        self.connect_stop();
         if let Some(online) = &mut self.online
             && let Some(link) = online.space.take()
         {

@@ -40,7 +40,7 @@ impl Fixture {
         let door = store.door_add("Front", None).expect("a door");
         let device = NewDevice {
             name: "Reader".to_owned(),
-            door,
+            door: door.id,
         };
         let device = store
             .device_add(&device, token_hash(&[1; 16]), NOW + 9, NOW)
