@@ -54,7 +54,7 @@ impl Writer {
         let site = self.online.as_ref().map(|online| online.published.site());
         let job = site
             .ok_or(WriterError::Ended)
-            .and_then(|site| self.job(site, ask));
+            .and_then(|site| self.calibration_job(site, ask));
         let started = job.and_then(|job| {
             let builder = thread::Builder::new().name("calibrate".to_owned());
             let spawned = builder.spawn(move || {
@@ -89,10 +89,10 @@ impl Writer {
                 published.site()
             }
         };
-        Ok(self.job(site, ask)?.run())
+        Ok(self.calibration_job(site, ask)?.run())
     }
 
-    fn job(&self, site: Arc<Site>, ask: CalibrationAsk) -> Result<Job, WriterError> {
+    fn calibration_job(&self, site: Arc<Site>, ask: CalibrationAsk) -> Result<Job, WriterError> {
         Ok(Job {
             site,
             reader: self.store.open_reader()?,
