@@ -416,6 +416,14 @@ pub const SIGN_IN_NAME_FREE: u32 = 20;
 pub const SIGN_IN_REMEMBERED_MAX: usize = 4_096;
 /// Passwords of unknown browsers that are looked at in one second, and at once.
 pub const SIGN_IN_PER_SECOND: u32 = 4;
+/// Searches of one calibration: 100 MB of embeddings.
+pub const CALIBRATION_SEARCHES_MAX: usize = 50_000;
+/// One calibration takes no longer.
+pub const CALIBRATION_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+/// Days of the audit that tell how many strangers come.
+pub const CALIBRATION_AUDIT_DAYS: u64 = 30;
+/// Near-duplicates that a calibration lists.
+pub const NEAR_PAIRS_MAX: usize = 1_000;
 /// Notices that wait for the page after a change.
 pub const NOTICES_MAX: usize = 256;
 

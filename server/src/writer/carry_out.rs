@@ -79,6 +79,12 @@ impl Writer {
             Request::SpaceRotateKey { key } => self.space_rotate(key),
             Request::SpaceRelease => self.space_release(),
             Request::GalleryShow => self.gallery_show(),
+            Request::Calibrate { ask } => self.calibrate_here(ask),
+            Request::ThresholdSet {
+                threshold,
+                people,
+                fpir,
+            } => self.threshold_set(threshold, people, fpir),
             Request::SpaceKeys => self.space_keys(),
             Request::SpaceInstallScript => self.space_install_script(),
             Request::BackupBegin { .. } => self.backup_begin(),

@@ -6,6 +6,7 @@
 //! - `publish`: from the store's feed of changes to what is in force
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
 //! - `carry_out`: what administrators ask for; `doors`: of doors, devices and rights
+//! - `calibrate`: the decision threshold
 //! - `people`: imports and withdrawals
 //! - `console`: the console's team, sessions and settings
 //! - `space`: how Space is reached, whom it names, who is gone from it
@@ -21,6 +22,7 @@
 mod address;
 mod backup;
 mod browsers;
+mod calibrate;
 mod carry_out;
 mod certificates;
 mod check;
@@ -37,6 +39,7 @@ mod gallery;
 mod integrations;
 mod invite;
 mod leaving;
+mod load;
 mod people;
 mod person;
 mod publish;
@@ -54,7 +57,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use cardea_engine::{Gallery, ModelId, Threshold};
+use cardea_engine::Gallery;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::admin::message::{Request, Response};
@@ -72,6 +75,7 @@ use crate::tls::LiveTls;
 
 use address::OwnAddress;
 use backup::Export;
+pub use calibrate::is_outgrown;
 pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 use connect::ConnectSide;
@@ -104,6 +108,7 @@ pub struct Writer {
     /// Certificates are left alone until then, Unix seconds: the last try failed.
     certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
+    calibrating: calibrate::Calibrating,
     export: Export,
     own_address: OwnAddress,
     online: Option<Online>,
@@ -167,6 +172,7 @@ impl Writer {
             tls: None,
             certificates_pause_unix_s: 0,
             import: None,
+            calibrating: calibrate::Calibrating::default(),
             export: Export::default(),
             own_address: OwnAddress::default(),
             online: None,
@@ -217,22 +223,8 @@ impl Writer {
     /// # Errors
     /// If store or gallery cannot be read or written.
     pub fn go_online(&mut self, handle: &WriterHandle) -> Result<Arc<Site>, WriterError> {
-        let model = ModelId(self.setting(SettingKey::MODEL_ID)?);
-        let threshold: [u8; 16] = self.setting(SettingKey::DECISION_THRESHOLD)?;
-        let score = f32::from_le_bytes([threshold[0], threshold[1], threshold[2], threshold[3]]);
-        let threshold = Threshold::new(score).map_err(|_| WriterError::BadSetting {
-            key: SettingKey::DECISION_THRESHOLD.0,
-        })?;
         self.store.reserve_log()?;
-        let mut snapshots = Snapshots::new(
-            &self.store,
-            &self.directory,
-            (model, threshold),
-            handle.clone(),
-        )?;
-        let gallery = snapshots.open_or_rebuild(&self.store)?;
-        let deadline = Duration::from_millis(self.config.answer_deadline_ms);
-        let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
+        let (published, snapshots) = self.load(handle)?;
         let site = published.site();
         site.set_backup_unix_s(self.backup_last()?);
         self.online = Some(Online {
@@ -355,6 +347,9 @@ impl Writer {
         request: Request,
         reply: Sender<Response>,
     ) {
+        if let Request::Calibrate { ask } = request {
+            return self.calibrate(ask, reply);
+        }
         let response = self.carry_out_as(session, actor, request);
         self.connect_wake();
         let Some(online) = &mut self.online else {
@@ -479,6 +474,7 @@ impl Writer {
             tracing::error!(%error, "invitations and captures");
         }
         self.prune_audit();
+        self.calibration_tick();
         self.address_tick();
         self.backup_tick();
         self.connect_tick();
