@@ -31,6 +31,7 @@ mod devices;
 mod doors;
 mod embeddings;
 mod enrolment;
+mod enrolments;
 mod error;
 mod id;
 mod import;
