@@ -14,13 +14,19 @@
 //! - `service`: its mail and its clock
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
+//! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
 //! - `devices`: commissioning, renewal, signs of life
+//! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
+mod address;
+mod backup;
 mod carry_out;
 mod certificates;
 mod check;
 mod command;
+mod connect;
+mod connect_commands;
 mod console;
 mod devices;
 mod doors;
@@ -29,6 +35,7 @@ mod enrolment;
 mod error;
 mod faces;
 mod gallery;
+mod integrations;
 mod invite;
 mod people;
 mod person;
@@ -38,6 +45,7 @@ mod service;
 mod space;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -45,6 +53,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use cardea_engine::{Gallery, ModelId, Threshold};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -53,6 +62,7 @@ use crate::api::Completion;
 use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
+use crate::connect::firmware::Firmware;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
@@ -60,8 +70,11 @@ use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
 use crate::tls::LiveTls;
 
+use address::OwnAddress;
+use backup::Export;
 pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
+use connect::ConnectSide;
 pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
@@ -91,7 +104,11 @@ pub struct Writer {
     /// Certificates are left alone until then, Unix seconds: the last try failed.
     certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
+    export: Export,
+    own_address: OwnAddress,
     online: Option<Online>,
+    /// The audit itself where no server holds it: what was noted is written when it is dropped.
+    _audit_here: Option<Audit>,
 }
 
 /// What a writer has beside the store while a server runs.
@@ -103,6 +120,7 @@ struct Online {
     journal: Journal,
     events: Option<SpaceEventsIn>,
     service: Service,
+    connect: ConnectSide,
     since: Instant,
     /// A sync of this run is in the store.
     space_stored: bool,
@@ -118,7 +136,9 @@ impl Writer {
     pub fn offline(data: &Path) -> Result<Self, WriterError> {
         let directory = DataDirectory::of_site(data)?;
         let audit = Audit::open(&directory, moment(Instant::now()).unix_us)?;
-        Self::open(directory, &audit)
+        let mut writer = Self::open(directory, &audit)?;
+        writer._audit_here = Some(audit);
+        Ok(writer)
     }
 
     /// The writer of a locked data directory.
@@ -128,8 +148,9 @@ impl Writer {
     pub fn open(directory: DataDirectory, audit: &Audit) -> Result<Self, WriterError> {
         let data = directory.path();
         let config = Config::read(data).map_err(WriterError::Config)?;
-        let store = Store::open(&directory)?;
+        let mut store = Store::open(&directory)?;
         let sealer = Sealer::open(data)?;
+        backup::remember_withdrawals(&mut store, &sealer)?;
         let pki = SitePki::open(data, &sealer)?;
         // Nobody waits for records of changes: the writer's own transaction is the change.
         let records = audit.handle(|_| {}, || {});
@@ -146,7 +167,10 @@ impl Writer {
             tls: None,
             certificates_pause_unix_s: 0,
             import: None,
+            export: Export::default(),
+            own_address: OwnAddress::default(),
             online: None,
+            _audit_here: None,
         })
     }
 
@@ -164,6 +188,14 @@ impl Writer {
     /// Where certificates that are new are put into force.
     pub fn set_tls(&mut self, tls: LiveTls) {
         self.tls = Some(tls);
+    }
+
+    /// What Connect works with beside the store: parts of firmware, and the text of `/metrics`.
+    pub fn set_connect(&mut self, firmware: Firmware, metrics: Arc<ArcSwap<String>>) {
+        if let Some(online) = &mut self.online {
+            online.connect.firmware = Some(firmware);
+            online.connect.metrics = Some(metrics);
+        }
     }
 
     /// A reader of the store, for another thread.
@@ -202,6 +234,7 @@ impl Writer {
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
         let site = published.site();
+        site.set_backup_unix_s(self.backup_last()?);
         self.online = Some(Online {
             published,
             snapshots,
@@ -210,6 +243,7 @@ impl Writer {
             journal: Journal::new(self.records.clone()),
             events: None,
             service: Service::default(),
+            connect: ConnectSide::default(),
             since: Instant::now(),
             space_stored: false,
             waiting: Vec::new(),
@@ -233,6 +267,7 @@ impl Writer {
         }
         self.space_restart().map_err(std::io::Error::other)?;
         self.space_events_restart();
+        self.connect_started().map_err(std::io::Error::other)?;
         thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || self.run(&commands))
@@ -300,11 +335,14 @@ impl Writer {
                     tracing::error!(%error, "a sync with Space could not be stored");
                 }
             }
+            Command::Connect(news) => self.connect_news(*news),
             Command::Erased(erased) => {
                 if let Some(online) = &mut self.online {
                     online.snapshots.erased(erased);
                 }
             }
+            // Who asked has a place for one answer, or has gone.
+            Command::Alive(answer) => drop(answer.try_send(())),
             Command::Stop => unreachable!("taken by the loop"),
         }
     }
@@ -318,6 +356,7 @@ impl Writer {
         reply: Sender<Response>,
     ) {
         let response = self.carry_out_as(session, actor, request);
+        self.connect_wake();
         let Some(online) = &mut self.online else {
             let _ = reply.send(response);
             return;
@@ -438,6 +477,9 @@ impl Writer {
             tracing::error!(%error, "invitations and captures");
         }
         self.prune_audit();
+        self.address_tick();
+        self.backup_tick();
+        self.connect_tick();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
@@ -453,6 +495,7 @@ impl Writer {
         if let Some((session, _)) = self.import {
             self.session_ended(session);
         }
+        self.connect_stop();
         if let Some(online) = &mut self.online
             && let Some(link) = online.space.take()
         {
