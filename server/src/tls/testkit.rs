@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
-pub(crate) use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls::crypto::CryptoProvider;
+pub(crate) use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls::{RootCertStore, SupportedCipherSuite, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 
