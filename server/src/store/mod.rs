@@ -33,6 +33,7 @@ mod devices;
 mod doors;
 mod embeddings;
 mod enrolment;
+mod enrolments;
 mod error;
 mod firmware;
 mod id;

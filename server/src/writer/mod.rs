@@ -11,7 +11,8 @@
 //! - `console`: the console's team, sessions and settings
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
-//! - `invite`: what administrators ask of the Enrolment Service; `service`: its mail and its clock
+//! - `enrol_setup`, `invite`: what administrators ask of the Enrolment Service
+//! - `service`: its mail and its clock
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
 //! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
@@ -32,6 +33,7 @@ mod connect_commands;
 mod console;
 mod devices;
 mod doors;
+mod enrol_setup;
 mod enrolment;
 mod error;
 mod faces;
