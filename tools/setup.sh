@@ -10,7 +10,10 @@ say() { printf '%s\n' "$*" >&2; }
 
 # need COMMAND PACKAGE: the command is there afterwards, or the script ends.
 need() {
-    command -v "$1" >/dev/null 2>&1 && return 0
+    command -v "$1" >/dev/null 2>&1 || install_package "$1" "$2"
+}
+
+install_package() {
     local sudo=
     if [ "$(id -u)" != 0 ]; then
         if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
@@ -28,10 +31,26 @@ need() {
     fi
 }
 
+# Python with what makes environments of its own: tests read our files with public libraries.
+need_venv() {
+    need python3 python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null ||
+        install_package 'python3 -m venv' python3-venv
+}
+
 need_rust() {
     if ! command -v cargo >/dev/null 2>&1; then
         say "This needs the Rust toolchain, 1.95 or newer: https://rustup.rs"
         exit 2
     fi
     need cc gcc
+}
+
+# need_cargo_tool NAME VERSION: a command of cargo of this version is in $TARGET/tools/bin.
+need_cargo_tool() {
+    [[ "$("$TARGET/tools/bin/$1" --version 2>/dev/null)" != *"$2" ]] || return 0
+    say "Building $1 $2, once."
+    cargo install "$1" --version "$2" --locked --quiet --debug \
+        --root "$TARGET/tools" --target-dir "$TARGET/tools/build"
+    rm -rf "$TARGET/tools/build"
 }

@@ -6,6 +6,9 @@
 //! Name one of `handshakes`, `kept-alive`, `burst` and `idle` to measure only that. Both processes
 //! run wherever the kernel puts them; pin them with `taskset` to compare runs.
 
+#[path = "https_peers/instantly.rs"]
+mod instantly;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -13,18 +16,17 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use cardea::net::{
-    Bounds, Counters, EventLoop, ExchangeId, Peer, Replies, Request, Response, Service, listener,
-};
+use cardea::net::{Bounds, Counters, EventLoop, listener};
 use cardea::tls::{Sessions, provider, server_config, warm_up};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 
-/// The length of an access request with an f32 embedding, and of its answer.
+use instantly::{Instantly, REPLY_BYTES};
+
+/// The length of an access request with an f32 embedding.
 const REQUEST_BYTES: usize = 64 + 2_048;
-const REPLY_BYTES: usize = 64;
 const IDLE_CONNECTIONS: usize = 5_000;
 const EXCHANGES: usize = 100_000;
 const HANDSHAKES: usize = 1_000;
@@ -38,36 +40,6 @@ fn main() -> Result<(), Failure> {
         Some("serve") => serve(),
         what => measure(what),
     }
-}
-
-/// Answers every request at once with as many bytes as a reply has.
-struct Instantly;
-
-impl Service for Instantly {
-    fn request(
-        &mut self,
-        id: ExchangeId,
-        _peer: &Peer,
-        request: Request,
-        _now: Instant,
-        replies: &mut Replies,
-    ) {
-        let mut body = request.body;
-        body.truncate(REPLY_BYTES);
-        replies.push(id, Response::new(200, "application/octet-stream", body));
-    }
-
-    fn wake(&mut self, _now: Instant, _replies: &mut Replies) {}
-
-    fn next_deadline(&self) -> Option<Instant> {
-        None
-    }
-
-    fn expire(&mut self, _now: Instant, _replies: &mut Replies) {}
-
-    fn sent(&mut self, _id: ExchangeId, _now: Instant) {}
-
-    fn gone(&mut self, _id: ExchangeId) {}
 }
 
 /// The server's process: prints its port and the authority's key, serves until it is killed.

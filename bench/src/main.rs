@@ -36,6 +36,9 @@ enum Command {
         /// Galleries.
         #[arg(long, value_delimiter = ',', default_value = "realistic,isotropic")]
         gallery: Vec<GalleryShape>,
+        /// Probes searched together.
+        #[arg(long, value_delimiter = ',', default_value = "1,8,64")]
+        batch: Vec<usize>,
         /// Rounds through everything.
         #[arg(long, default_value_t = 15)]
         rounds: usize,
@@ -83,6 +86,7 @@ enum GalleryShape {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Pass {
     Plane,
+    Leading,
     Int8,
 }
 
@@ -104,12 +108,14 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         Command::Record {
             rows,
             gallery,
+            batch,
             rounds,
         } => {
             let shapes = gallery.iter().map(|shape| (*shape).into()).collect();
             let plan = record::Plan {
                 rows: rows.clone(),
                 shapes,
+                batches: batch.clone(),
                 threshold,
                 rounds: *rounds,
             };
@@ -135,6 +141,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             let survivors = match pass {
                 Pass::Plane => {
                     let mut pass = PlanePass::new(kernel, *rows, *batch, 256, 256);
+                    (0..*times).map(|_| pass.run()).sum::<usize>()
+                }
+                Pass::Leading => {
+                    let mut pass = PlanePass::leading(kernel, *rows, *batch, 256, 256);
                     (0..*times).map(|_| pass.run()).sum::<usize>()
                 }
                 Pass::Int8 => {

@@ -4,6 +4,7 @@ use crate::machine::{Machine, kernels};
 use crate::population::{probes, view};
 use cardea_engine::synthetic::Shape;
 use cardea_engine::{Kernel, Searcher, Threshold, View};
+use rustix::time::{ClockId, clock_gettime};
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
@@ -15,6 +16,8 @@ pub struct Plan {
     pub rows: Vec<u64>,
     /// Realistic or isotropic.
     pub shapes: Vec<Shape>,
+    /// Probes searched together.
+    pub batches: Vec<usize>,
     /// Decision threshold.
     pub threshold: Threshold,
     /// Rounds; each round goes once through everything of one gallery, so that a disturbance
@@ -22,17 +25,18 @@ pub struct Plan {
     pub rounds: usize,
 }
 
-const BATCHES: [usize; 3] = [1, 8, 64];
 const THREADS: [usize; 2] = [1, 2];
 /// Head of the CSV.
 const HEAD: &str = "cpu,gallery,rows,bytes_a_row,kernel,batch,threads,ms_min,ms_median,\
-                    rows_per_s,gb_per_s,share_of_bandwidth,share_of_peak";
+                    rows_per_s,gb_per_s,share_of_bandwidth,share_of_peak,cpu_ms_min,speed_up";
 
 struct Case {
     kernel: Kernel,
     batch: usize,
     searcher: Searcher,
     ms: Vec<f64>,
+    /// Least processor time of all threads together: what the code does beside other load.
+    cpu_ms: f64,
 }
 
 /// Measures and prints.
@@ -46,8 +50,12 @@ pub fn run(plan: &Plan, folder: &Path) -> Result<(), Box<dyn Error>> {
             if let Some(why) = view.snapshot().and_then(|s| s.prediction(plan.threshold)) {
                 eprintln!("{shape:?} {rows}: {why}");
             }
+            let mut alone = f64::NAN;
             for case in measure(plan, &view, shape, rows)? {
-                print(&machine, &view, shape, rows, &case);
+                if case.searcher.threads() == 1 {
+                    alone = case.ms[0];
+                }
+                print(&machine, &view, shape, rows, &case, alone / case.ms[0]);
             }
         }
     }
@@ -58,7 +66,7 @@ fn measure(plan: &Plan, view: &View, shape: Shape, rows: u64) -> Result<Vec<Case
     let probes = probes(shape, rows, plan.threshold.value(), 0, 256);
     let mut cases = Vec::new();
     for kernel in kernels() {
-        for batch in BATCHES {
+        for &batch in &plan.batches {
             for threads in THREADS {
                 let searcher = Searcher::new(kernel, threads)?;
                 cases.push(Case {
@@ -66,6 +74,7 @@ fn measure(plan: &Plan, view: &View, shape: Shape, rows: u64) -> Result<Vec<Case
                     batch,
                     searcher,
                     ms: Vec::new(),
+                    cpu_ms: f64::INFINITY,
                 });
             }
         }
@@ -75,12 +84,13 @@ fn measure(plan: &Plan, view: &View, shape: Shape, rows: u64) -> Result<Vec<Case
             // Of one probe three searches a round, each another probe.
             for repeat in 0..if case.batch == 1 { 3 } else { 1 } {
                 let first = (round * 3 + repeat) * case.batch % (probes.len() - case.batch + 1);
-                let start = Instant::now();
+                let (start, cpu) = (Instant::now(), cpu_ms());
                 case.searcher
                     .search(view, &probes[first..first + case.batch], plan.threshold)?;
                 // The first round warms up.
                 if round > 0 {
                     case.ms.push(start.elapsed().as_secs_f64() * 1e3);
+                    case.cpu_ms = case.cpu_ms.min(cpu_ms() - cpu);
                 }
             }
         }
@@ -91,7 +101,14 @@ fn measure(plan: &Plan, view: &View, shape: Shape, rows: u64) -> Result<Vec<Case
     Ok(cases)
 }
 
-fn print(machine: &Machine, view: &View, shape: Shape, rows: u64, case: &Case) {
+/// Processor time of this process, milliseconds.
+fn cpu_ms() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+}
+
+/// One line; `speed_up` is the time of one thread divided by this one's.
+fn print(machine: &Machine, view: &View, shape: Shape, rows: u64, case: &Case, speed_up: f64) {
     let (min, median) = (case.ms[0], case.ms[case.ms.len() / 2]);
     let threads = case.searcher.threads();
     let bytes = view
@@ -104,12 +121,13 @@ fn print(machine: &Machine, view: &View, shape: Shape, rows: u64, case: &Case) {
     let gop_s = 2.0 * rows as f64 * case.batch as f64 * 512.0 / min / 1e6;
     println!(
         "{},{shape:?},{rows},{row_bytes:.0},{},{},{threads},{min:.3},{median:.3},{:.0},{gb_s:.1},\
-         {:.2},{:.2}",
+         {:.2},{:.2},{:.3},{speed_up:.2}",
         machine.cpu,
         case.kernel.name(),
         case.batch,
         rows as f64 * case.batch as f64 / median * 1e3,
         gb_s / machine.read_gb_s[threads - 1],
         gop_s / machine.peak(case.kernel) / threads as f64,
+        case.cpu_ms,
     );
 }

@@ -12,6 +12,7 @@ use crate::{DIM, Kernel, Threshold};
 pub struct PlanePass {
     kernel: Kernel,
     geometry: Geometry,
+    read: Geometry,
     rows: usize,
     lines: Vec<Line>,
     numbers: Vec<Line>,
@@ -49,6 +50,7 @@ impl PlanePass {
         Self {
             kernel,
             geometry,
+            read: geometry,
             rows,
             lines,
             numbers,
@@ -57,14 +59,21 @@ impl PlanePass {
         }
     }
 
+    /// The same of which the 4-bit dimensions alone are read, as a batch does.
+    pub fn leading(kernel: Kernel, rows: usize, batch: usize, dims4: usize, dims2: usize) -> Self {
+        let pass = Self::new(kernel, rows, batch, dims4, dims2);
+        let read = pass.geometry.leading().expect("a plane of all dimensions");
+        Self { read, ..pass }
+    }
+
     /// Bytes that one pass reads.
     pub fn bytes(&self) -> usize {
-        self.rows * self.geometry.row_bytes()
+        self.rows * self.read.row_bytes()
     }
 
     /// Multiplications and additions of one pass.
     pub fn operations(&self) -> usize {
-        2 * self.rows * self.probes.len() * (self.geometry.dims4 + self.geometry.dims2)
+        2 * self.rows * self.probes.len() * (self.read.dims4 + self.read.dims2)
     }
 
     /// One pass; how many rows survive.
@@ -73,6 +82,7 @@ impl PlanePass {
         let (geometry, rows) = (self.geometry, self.rows);
         let plane = PlaneRows {
             geometry,
+            read: self.read,
             lines: &self.lines,
             numbers: &self.numbers,
             rows,
@@ -81,6 +91,7 @@ impl PlanePass {
             plane,
             probes: &self.probes,
             survivors: &mut self.survivors,
+            then: None,
         };
         self.kernel.run(Work::Plane(scan));
         self.survivors.len()

@@ -18,6 +18,7 @@ mod int8;
 mod kernel;
 pub mod limits;
 pub mod oracle;
+mod passes;
 mod plane;
 mod planner;
 mod pool;

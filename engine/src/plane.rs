@@ -8,7 +8,10 @@
 //! With `y = fl(R x)` and a step `s_i` per dimension, a code `u_i` in `0..2^b` stands for
 //! `Y_i = (u_i - o) s_i`, `o = (2^b - 1) / 2`; dropped dimensions have `Y_i = 0`. Four numbers go
 //! with each row, rounded up into 7 bits by a minimum and a step of their own: the residual norms
-//! `r4, r2, r0` of the three blocks of `y - Y`, and `m4 = |u - o|` over the 4-bit block.
+//! `r4, r2` of the 4-bit and 2-bit blocks of `y - Y`, the norm `r0` of the dropped block of `y`, and
+//! `m4 = |u - o|` over the 4-bit block. Where no dimension is dropped, `r0` is the norm of `y` over
+//! the 2-bit block instead: the *leading* pass of a batch reads the 4-bit dimensions alone, and for
+//! it the 2-bit block counts as dropped. Nothing else changes in what follows.
 //!
 //! # Proof that discarding is safe
 //! Let `p = fl(R q)` be the turned probe. Three steps lead from the score to integers.
@@ -90,7 +93,7 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct PlaneRow {
     codes: [u8; DIM],
-    /// `r4, r2, r0, m4`, rounded up.
+    /// `r4, r2, r0, m4` of the module's doc, rounded up.
     pub(crate) numbers: [f32; 4],
     m2: f32,
 }
@@ -99,7 +102,9 @@ pub(crate) struct PlaneRow {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlaneRows<'a> {
     pub(crate) geometry: Geometry,
-    /// Codes, [`Geometry::lines`] a block.
+    /// The part of each block that is read: all of it, or the 4-bit lines alone.
+    pub(crate) read: Geometry,
+    /// Codes, [`Geometry::lines`] of `geometry` a block.
     pub(crate) lines: &'a [Line],
     /// The four numbers, one line a block.
     pub(crate) numbers: &'a [Line],
@@ -107,7 +112,7 @@ pub(crate) struct PlaneRows<'a> {
     pub(crate) rows: usize,
 }
 
-/// A probe as the plane's pass needs it, for one plan and one threshold.
+/// A probe as the plane's pass needs it, for one plan, one threshold and the dimensions read.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct PlaneProbe {
@@ -127,6 +132,19 @@ impl Geometry {
         dims4: DIM,
         dims2: 0,
     };
+
+    /// The 4-bit dimensions alone, if that is a pass of its own: nothing may be dropped, because
+    /// the rows' third number then is the norm of what it leaves out.
+    pub(crate) fn leading(self) -> Option<Self> {
+        let whole = self.dims4 + self.dims2 == DIM;
+        (whole && self.dims4 > 0 && self.dims2 > 0).then_some(Self { dims2: 0, ..self })
+    }
+
+    /// First dimension whose norm is the rows' third number.
+    fn rest_first(self) -> usize {
+        self.leading()
+            .map_or(self.dims4 + self.dims2, |leading| leading.dims4)
+    }
 
     /// Lines of codes a block.
     pub(crate) fn lines(self) -> usize {
@@ -255,8 +273,9 @@ impl Plan {
             3,
             &mut row.codes[dims4..end],
         );
-        let dropped: f64 = y[end..].iter().map(|&y| f64::from(y) * f64::from(y)).sum();
-        row.numbers = [residual4, residual2, dropped, offset4].map(|square| up(norm_up(square)));
+        let rest = &y[self.geometry().rest_first()..];
+        let rest: f64 = rest.iter().map(|&y| f64::from(y) * f64::from(y)).sum();
+        row.numbers = [residual4, residual2, rest, offset4].map(|square| up(norm_up(square)));
         row.m2 = up(norm_up(offset2));
         row
     }
@@ -332,9 +351,17 @@ impl PlaneRow {
 }
 
 impl PlaneProbe {
-    /// Prepares a turned probe `p`; `slack` bounds what rotation may cost a score.
-    pub(crate) fn new(plan: &Plan, p: &[f32; DIM], threshold: Threshold, slack: f64) -> Self {
-        let geometry = plan.geometry();
+    /// Prepares a turned probe `p` for a pass that reads all of the plan's dimensions or its
+    /// [`Geometry::leading`] ones; `slack` bounds what rotation may cost a score.
+    pub(crate) fn new(
+        plan: &Plan,
+        read: Geometry,
+        p: &[f32; DIM],
+        threshold: Threshold,
+        slack: f64,
+    ) -> Self {
+        let geometry = read;
+        assert!(read == plan.geometry() || Some(read) == plan.geometry().leading());
         let mut probe = Self {
             codes: [0; DIM],
             weights: [0; 4],
@@ -352,7 +379,8 @@ impl PlaneProbe {
             };
             squares[block] += f64::from(p) * f64::from(p);
         }
-        let [p4, p2, p0] = squares.map(norm_up);
+        // A block without dimensions adds nothing, not even the rounding of its sum.
+        let [p4, p2, p0] = squares.map(|sum| if sum == 0.0 { 0.0 } else { norm_up(sum) });
         let largest =
             |(first, end): (usize, usize)| w[first..end].iter().fold(0.0f64, |m, w| m.max(w.abs()));
 

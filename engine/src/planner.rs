@@ -5,8 +5,13 @@
 //! are about normal with variance `sum of squared eigenvalues`, and a block of dimensions adds to
 //! the bound its share of the variance times the relative residual of its codes. Being wrong costs
 //! time, never an answer; a search also counts what survives and changes its mind.
+//!
+//! One probe waits for memory, so its pass reads few bytes. In a batch the bytes are shared and the
+//! products are not: there it pays to read the 4-bit dimensions alone, half the products, and to
+//! let int8 look at twenty times as many rows ([`Prediction::reads_leading`]).
 
 use crate::DIM;
+use crate::limits::PROBES_MAX;
 use crate::plane::Geometry;
 use std::fmt;
 
@@ -20,8 +25,16 @@ const PROBE_TERM: f64 = 0.012;
 /// much in turn. (With 40 here, 132 bytes a row were chosen, and half the time went to survivors.)
 const NS_PER_BYTE: f64 = 0.045;
 const NS_PER_SURVIVOR: f64 = 400.0;
+/// Nanoseconds of one product in a batch (AVX2 and AVX-512 alike on Zen 4), of one survivor of a
+/// batch, whose row is in the cache; and to bring a row's int8 codes there when most rows are asked
+/// for, so that memory streams.
+const NS_PER_PRODUCT: f64 = 0.0055;
+const NS_PER_BATCH_SURVIVOR: f64 = 9.0;
+const NS_PER_STREAMED_ROW: f64 = 40.0;
 /// Part of the rows above which int8 alone is faster than a plane before it.
 pub(crate) const SURVIVORS_MAX: f64 = 0.3;
+/// The same for reading the 4-bit dimensions alone before the whole plane.
+pub(crate) const LEADING_SURVIVORS_MAX: f64 = 0.12;
 /// What a plan is made for if nobody says.
 pub(crate) const USUAL_THRESHOLD: f64 = 0.41;
 
@@ -59,25 +72,50 @@ pub struct Prediction {
     pub deviation: f64,
     /// Expected part of the rows that survive.
     pub survivors: f64,
+    /// The same if the 4-bit dimensions alone are read; none if the plane has no such pass.
+    pub leading_survivors: Option<f64>,
 }
 
 impl Prediction {
     pub(crate) fn new(geometry: Geometry, spectrum: &[f32; DIM], threshold: f64) -> Self {
         let spectrum = spectrum.map(f64::from);
         let total = spectrum.iter().sum::<f64>().max(1e-9);
-        let (four, rest) = spectrum.split_at(geometry.dims4);
-        let (two, dropped) = rest.split_at(geometry.dims2);
         let share = |block: &[f64]| block.iter().sum::<f64>() / total;
-        let bound = RESIDUAL4 * share(four) + RESIDUAL2 * share(two) + share(dropped) + PROBE_TERM;
         let deviation = spectrum.iter().map(|v| v * v).sum::<f64>().sqrt() / total;
-        let survivors = upper_tail((threshold - bound) / deviation.max(1e-9));
+        let bound = |read: Geometry| {
+            let (four, rest) = spectrum.split_at(read.dims4);
+            let (two, dropped) = rest.split_at(read.dims2);
+            RESIDUAL4 * share(four) + RESIDUAL2 * share(two) + share(dropped) + PROBE_TERM
+        };
+        let survivors = |read| upper_tail((threshold - bound(read)) / deviation.max(1e-9));
         Self {
             geometry,
             threshold,
-            bound,
+            bound: bound(geometry),
             deviation,
-            survivors,
+            survivors: survivors(geometry),
+            leading_survivors: geometry.leading().map(survivors),
         }
+    }
+
+    /// The dimensions that a pass of so many probes should read.
+    pub(crate) fn read(&self, probes: usize) -> Geometry {
+        let leading = self
+            .geometry
+            .leading()
+            .filter(|_| self.reads_leading(probes));
+        leading.unwrap_or(self.geometry)
+    }
+
+    /// True if a pass of so many probes should read the 4-bit dimensions alone.
+    pub fn reads_leading(&self, probes: usize) -> bool {
+        let (Some(leading), Some(survivors)) = (self.geometry.leading(), self.leading_survivors)
+        else {
+            return false;
+        };
+        survivors <= LEADING_SURVIVORS_MAX
+            && batch_ns_per_row(leading, survivors, probes)
+                < batch_ns_per_row(self.geometry, self.survivors, probes)
     }
 
     /// True if the plane should be read before int8.
@@ -88,6 +126,20 @@ impl Prediction {
     fn ns_per_row(&self) -> f64 {
         self.geometry.row_bytes() as f64 * NS_PER_BYTE + self.survivors * NS_PER_SURVIVOR
     }
+}
+
+/// Nanoseconds a row of a batch that reads these dimensions, of which so many rows survive for one
+/// probe. A row is brought to the cache once for all probes that want it: alone if they are few, in
+/// a stream if nearly every row is wanted.
+fn batch_ns_per_row(read: Geometry, survivors: f64, probes: usize) -> f64 {
+    let probes = probes as f64;
+    let products = (read.dims4 + read.dims2) as f64 * probes;
+    let wanted = 1.0 - (1.0 - survivors).powf(probes);
+    let fetch = wanted * (NS_PER_SURVIVOR + wanted * (NS_PER_STREAMED_ROW - NS_PER_SURVIVOR));
+    read.row_bytes() as f64 * NS_PER_BYTE
+        + products * NS_PER_PRODUCT
+        + fetch
+        + survivors * probes * NS_PER_BATCH_SURVIVOR
 }
 
 /// The geometry for rows of this spectrum.
@@ -134,7 +186,15 @@ impl fmt::Display for Prediction {
             self.bound,
             self.deviation,
             self.survivors * 1e6,
-        )
+        )?;
+        match (2..=PROBES_MAX).find(|&probes| self.reads_leading(probes)) {
+            Some(probes) if self.uses_plane() => write!(
+                f,
+                "; from {probes} probes a pass, the 4-bit dimensions alone are read, and {:.0}",
+                self.leading_survivors.unwrap_or_default() * 1e6
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -160,6 +220,14 @@ mod tests {
         assert!(!low.uses_plane() && low.to_string().contains("int8"));
         let usual = Prediction::new(SAFE, &realistic, 0.41);
         assert!(usual.uses_plane() && usual.survivors < 0.01, "{usual}");
+        // A lone probe waits for memory; a batch for the products.
+        assert!(
+            !usual.reads_leading(1) && usual.reads_leading(64),
+            "{usual}"
+        );
+        assert_eq!((usual.read(1), usual.read(64).dims2), (SAFE, 0));
+        // Half of isotropic variance lies in the other half of the dimensions.
+        assert!(!Prediction::new(SAFE, &isotropic, 0.41).reads_leading(64));
     }
 
     #[test]

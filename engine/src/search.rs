@@ -8,15 +8,15 @@
 use crate::candidate::{Candidate, CandidateList, Shortlist};
 use crate::gallery::overlay::Block;
 use crate::int8::Int8Probe;
-use crate::kernel::{Int8Scan, PlaneScan, Survivor, Work};
+use crate::kernel::{Int8Scan, Survivor, Work};
 use crate::limits::{INLINE_WORK_MAX, PROBES_MAX, THREADS_MAX};
-use crate::plane::{BLOCK_ROWS, PlaneProbe};
-use crate::planner::SURVIVORS_MAX;
+use crate::passes::Passes;
+use crate::plane::BLOCK_ROWS;
 use crate::pool::Pool;
 use crate::score::dot;
 use crate::{Embedding, Gallery, GalleryError, Kernel, Threshold, View};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows of the snapshot that a thread takes at a time.
@@ -57,9 +57,7 @@ struct SearchPass {
     probes: Vec<Embedding>,
     int8: Vec<Int8Probe>,
     /// None where int8 is faster alone.
-    plane: Option<Vec<PlaneProbe>>,
-    /// Set when too many rows survived the plane.
-    plane_is_idle: AtomicBool,
+    plane: Option<Passes>,
     next: AtomicUsize,
     outcome: Mutex<Result<Vec<Shortlist>, GalleryError>>,
 }
@@ -101,15 +99,13 @@ impl Searcher {
         }
         let prepare = |probe: &Embedding| Int8Probe::new(probe.as_array(), threshold, 0.0);
         let plane = view.snapshot().and_then(|snapshot| snapshot.plane());
-        let plane = plane.filter(|plane| plane.prediction(threshold).uses_plane());
         let pass = Arc::new(SearchPass {
             view: view.clone(),
             kernel: self.kernel,
             threshold,
             probes: probes.to_vec(),
             int8: probes.iter().map(prepare).collect(),
-            plane: plane.map(|plane| plane.probes(self.kernel, probes, threshold)),
-            plane_is_idle: AtomicBool::new(false),
+            plane: plane.and_then(|plane| Passes::plan(plane, self.kernel, probes, threshold)),
             next: AtomicUsize::new(0),
             outcome: Mutex::new(Ok(vec![Shortlist::default(); found])),
         });
@@ -173,35 +169,18 @@ impl SearchPass {
         lists: &mut [Shortlist],
     ) -> Result<(), GalleryError> {
         let first = rows.start;
-        let int8 = snapshot.int8(rows.clone());
-        let idle = self.plane_is_idle.load(Ordering::Relaxed);
-        match (snapshot.plane(), &self.plane) {
-            (Some(plane), Some(probes)) if !idle => {
-                let most = (rows.len() * probes.len()) as f64 * SURVIVORS_MAX;
-                let plane = plane.rows(rows);
-                self.kernel.run(Work::Plane(PlaneScan {
-                    plane,
-                    probes,
-                    survivors,
-                }));
-                if survivors.len() as f64 > most {
-                    self.plane_is_idle.store(true, Ordering::Relaxed);
-                }
-                let scan = Int8Scan {
-                    rows: int8,
-                    probes: &self.int8,
-                    survivors,
-                };
-                self.kernel.run(Work::Int8Listed(scan));
-            }
-            _ => {
-                let scan = Int8Scan {
-                    rows: int8,
-                    probes: &self.int8,
-                    survivors,
-                };
-                self.kernel.run(Work::Int8(scan));
-            }
+        let int8 = (snapshot.int8(rows.clone()), &self.int8[..]);
+        let is_done = match (snapshot.plane(), &self.plane) {
+            (Some(plane), Some(passes)) => passes.run(plane, self.kernel, rows, int8, survivors),
+            _ => false,
+        };
+        if !is_done {
+            let (rows, probes) = int8;
+            self.kernel.run(Work::Int8(Int8Scan {
+                rows,
+                probes,
+                survivors,
+            }));
         }
         for survivor in survivors.iter() {
             let row = first + survivor.row as usize;

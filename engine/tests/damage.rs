@@ -78,7 +78,7 @@ fn a_damaged_plane_is_refused() {
     let mut seen = 0;
     for entry in (64..64 + 9 * 64).step_by(64) {
         let name = &good[entry..entry + 4];
-        if ![&b"plan"[..], b"rota", b"plne", b"plnm"].contains(&name) {
+        if ![&b"plan"[..], b"rota", b"plne", b"pln2"].contains(&name) {
             continue;
         }
         seen += 1;

@@ -9,7 +9,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
-use crate::limits::{ANSWER_DEADLINE_MS_MAX, LOOPS_MAX, SEARCH_THREADS_MAX};
+use crate::limits::{
+    ANSWER_DEADLINE_MS_MAX, EXTRACTOR_MEMORY_MIB_MAX, EXTRACTOR_TIMEOUT_S_MAX, LOOPS_MAX,
+    SEARCH_THREADS_MAX,
+};
 
 /// The file's name in the data directory.
 pub const FILE: &str = "cardea.toml";
@@ -40,6 +43,9 @@ pub struct Config {
     /// Life of a device's certificate in seconds; it is renewed from two thirds on.
     #[serde(default = "device_certificate_life_s")]
     pub device_certificate_life_s: u64,
+    /// Life of the server's certificate in seconds; it renews itself in the last third.
+    #[serde(default = "server_certificate_life_s")]
+    pub server_certificate_life_s: u64,
     /// A withdrawn embedding is gone from the data directory after this many seconds.
     #[serde(default = "erasure_period_s")]
     pub erasure_period_s: u64,
@@ -53,9 +59,34 @@ pub struct Config {
     /// right that hangs on a table not described here is denied.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timetables: BTreeMap<String, Vec<String>>,
+    /// What makes embeddings of photos that people send; without it they enrol at a device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extractor: Option<Extractor>,
     /// Takes Space's stream of events, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space_events: Option<SpaceEvents>,
+}
+
+/// A process that makes embeddings of a photo; `console/EXTRACTOR.md` describes its protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extractor {
+    /// The program and its arguments; no shell reads them.
+    pub command: Vec<String>,
+    /// Killed after so many seconds.
+    #[serde(default = "extractor_timeout_s")]
+    pub timeout_s: u64,
+    /// Address space that it may have, MiB.
+    #[serde(default = "extractor_memory_mib")]
+    pub memory_mib: u64,
+}
+
+fn extractor_timeout_s() -> u64 {
+    20
+}
+
+fn extractor_memory_mib() -> u64 {
+    4_096
 }
 
 /// Where Space's stream of events comes in. It has neither key nor encryption: what it says is
@@ -85,6 +116,10 @@ fn device_certificate_life_s() -> u64 {
     90 * 86_400
 }
 
+fn server_certificate_life_s() -> u64 {
+    365 * 86_400
+}
+
 fn erasure_period_s() -> u64 {
     3_600
 }
@@ -110,10 +145,12 @@ impl Config {
             kernel: best(),
             answer_deadline_ms: answer_deadline_ms(),
             device_certificate_life_s: device_certificate_life_s(),
+            server_certificate_life_s: server_certificate_life_s(),
             erasure_period_s: erasure_period_s(),
             audit_days: audit_days(),
             latency_log_mib: latency_log_mib(),
             timetables: BTreeMap::new(),
+            extractor: None,
             space_events: None,
         }
     }
@@ -156,12 +193,28 @@ impl Config {
             "device_certificate_life_s",
             "at least 1",
         )?;
+        within(
+            config.server_certificate_life_s >= 1,
+            "server_certificate_life_s",
+            "at least 1",
+        )?;
         within(config.audit_days >= 1, "audit_days", "at least 1")?;
         within(
             (1..=86_400).contains(&config.erasure_period_s),
             "erasure_period_s",
             "1 to 86400",
         )?;
+        if let Some(extractor) = &config.extractor {
+            let timeouts = 1..=EXTRACTOR_TIMEOUT_S_MAX;
+            let sound = extractor
+                .command
+                .first()
+                .is_some_and(|program| !program.is_empty())
+                && timeouts.contains(&extractor.timeout_s)
+                && (16..=EXTRACTOR_MEMORY_MIB_MAX).contains(&extractor.memory_mib);
+            let allowed = "a command, timeout_s 1 to 120, memory_mib 16 to 65536";
+            within(sound, "extractor", allowed)?;
+        }
         within(config.latency_log_mib >= 1, "latency_log_mib", "at least 1")?;
         Ok(config)
     }

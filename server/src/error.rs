@@ -47,6 +47,10 @@ pub enum PkiError {
     Certificate(rcgen::Error),
     /// A device's certificate request is not sound.
     BadRequest,
+    /// A certificate of ours cannot be read.
+    Unreadable,
+    /// A roll-over of the site CA is under way already.
+    Rolling,
 }
 
 impl fmt::Display for PkiError {
@@ -55,6 +59,8 @@ impl fmt::Display for PkiError {
             Self::Secret(error) => error.fmt(f),
             Self::Certificate(error) => write!(f, "certificate: {error}"),
             Self::BadRequest => write!(f, "the certificate request is not sound"),
+            Self::Unreadable => write!(f, "a certificate in the folder pki cannot be read"),
+            Self::Rolling => write!(f, "a roll-over of the site CA is under way"),
         }
     }
 }

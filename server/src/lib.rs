@@ -14,6 +14,7 @@ pub mod config;
 pub mod connect;
 pub mod console;
 pub mod directory;
+pub mod enrol;
 pub mod error;
 pub mod histograms;
 pub mod http;

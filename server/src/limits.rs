@@ -143,6 +143,8 @@ pub const IMPORT_SWEEP_MAX: usize = 256;
 pub const PERSON_DOORS_MAX: usize = 1_024;
 /// Rows of one page of people, references, changes or audit records.
 pub const PAGE_ROWS_MAX: usize = 1_000;
+/// Certificates and codes of a site CA's roll-over that are looked at in one turn of the writer.
+pub const ROLL_OVER_SWEEP_MAX: usize = 256;
 /// Devices in one batch of last-seen times.
 pub const DEVICES_SEEN_MAX: usize = 10_000;
 /// Changes kept for those who follow; who is further behind starts from the store.
@@ -259,6 +261,53 @@ pub const WORST_KEPT: usize = 10;
 /// Signs of life that a loop holds for the writer.
 pub const SIGNS_HELD_MAX: usize = 10_000;
 
+// -- the Enrolment Service (enrol, store, writer) --
+
+/// The longest name of a company.
+pub const COMPANY_BYTES_MAX: usize = 200;
+/// The longest text that says which way in there is without biometrics.
+pub const ALTERNATIVE_BYTES_MAX: usize = 600;
+/// The longest address of a page.
+pub const URL_BYTES_MAX: usize = 500;
+/// The longest host name.
+pub const HOST_BYTES_MAX: usize = 253;
+/// A language's name: two letters.
+pub const LANGUAGE_BYTES: usize = 2;
+/// The longest account or password at a mail relay.
+pub const MAIL_SECRET_BYTES_MAX: usize = 256;
+/// The longest list of authorities for a mail relay, PEM.
+pub const MAIL_CA_BYTES_MAX: usize = 32_768;
+/// The longest reason kept for a mail that was not sent.
+pub const MAIL_ERROR_BYTES_MAX: usize = 200;
+/// Each step of a conversation with a mail relay.
+pub const MAIL_TIMEOUT: Duration = Duration::from_secs(20);
+/// The pause after a mail's first failure, seconds; it doubles.
+pub const MAIL_BACK_OFF_FIRST_S: i64 = 5;
+/// The longest pause between two tries of a mail, seconds.
+pub const MAIL_BACK_OFF_MAX_S: i64 = 3_600;
+/// People of one request to invite.
+pub const INVITEES_MAX: usize = 64;
+/// How long an invitation holds unless said otherwise, days.
+pub const INVITATION_DAYS: u32 = 14;
+/// How long an invitation may hold, days.
+pub const INVITATION_DAYS_MAX: u32 = 365;
+/// How long a device waits for a person, seconds.
+pub const CAPTURE_LIFE_S: i64 = 600;
+/// Wrong codes that end a capture: one guess in 200,000 hits six digits.
+pub const CAPTURE_TRIES_MAX: u32 = 5;
+/// The largest photo.
+pub const PHOTO_BYTES_MAX: usize = 6 << 20;
+/// Embeddings that an extractor makes of one photo.
+pub const PHOTO_FACES_MAX: usize = 4;
+/// Photos that wait for the extractor, each at most [`PHOTO_BYTES_MAX`].
+pub const PHOTOS_QUEUED_MAX: usize = 4;
+/// The longest that an extractor may take, seconds.
+pub const EXTRACTOR_TIMEOUT_S_MAX: u64 = 120;
+/// The most memory that an extractor may be given, MiB.
+pub const EXTRACTOR_MEMORY_MIB_MAX: u64 = 65_536;
+
+const _: () = assert!(PHOTO_FACES_MAX <= PERSON_REFERENCES_MAX);
+const _: () = assert!(cardea_wire::limits::CAPTURE_EMBEDDINGS_MAX <= PERSON_REFERENCES_MAX);
 // -- console: threads, sessions, sign-in, forms (console, store/team) --
 
 /// Threads that serve the console, its API and the Enrolment Service.

@@ -41,7 +41,9 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Init(args) => cli::init::run(data, &args)?,
         Command::Serve { kernel } => serve::run(data, kernel.as_deref())?,
         Command::CheckConfig => {
-            print!("{}", Config::read(data)?.to_text());
+            let config = Config::read(data)?;
+            cardea::writer::check(&config)?;
+            print!("{}", config.to_text());
         }
         Command::People(command) => cli::people::run(data, command)?,
         Command::Device(command) => cli::site::ask(data, &cli::site::device(command)?)?,
@@ -51,6 +53,8 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Connect(command) => cli::connect::run(data, command)?,
         Command::Diagnostics { file } => cli::connect::diagnostics(data, &file)?,
         Command::Update(command) => cli::connect::update(data, command)?,
+        Command::Pki(command) => cli::site::ask(data, &cli::site::pki(command))?,
+        Command::Enrol(command) => cli::enrol::run(data, command)?,
         Command::Team(command) => cli::team::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
         Command::Gallery(GalleryCommand::Show) => {

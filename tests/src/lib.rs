@@ -6,9 +6,12 @@
 //! - `admin`: the administration socket, for tests that change much
 //! - `browser`: the console's pages and its API, as a browser without scripts sees them
 //! - `device`: a commissioned device and its requests
+//! - `enrol`: a site whose Enrolment Service is set up
 //! - `raw`: a TLS connection over which anything can be sent
 //! - `face`: embeddings of people who do not exist
-//! - `files`: files to import
+//! - `load`: people, devices and probes for a load test
+//! - `python`: public libraries that read our files
+//! - `files`: files to import; `mail`: a mail relay
 //! - `space`: the simulator of Space, and a site whose doors it opens
 //! - `broker`: an MQTT broker with client certificates, and the test authority
 //!
@@ -18,10 +21,14 @@ pub mod admin;
 pub mod broker;
 pub mod browser;
 pub mod device;
+pub mod enrol;
 pub mod face;
 pub mod files;
+pub mod load;
+pub mod mail;
 pub mod process;
 pub mod programs;
+pub mod python;
 pub mod raw;
 pub mod site;
 pub mod space;

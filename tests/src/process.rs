@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -95,6 +95,18 @@ impl Process {
         }
     }
 
+    /// The next line of its output; none when it has ended.
+    ///
+    /// # Panics
+    /// If it hangs.
+    pub fn next_line(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(HANGS_AFTER) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("it says nothing\n{}", self.log()),
+        }
+    }
+
     /// What it has written to its log so far; all of it once it has ended.
     #[must_use]
     pub fn log(&self) -> String {
@@ -126,6 +138,15 @@ impl Process {
     pub fn terminate(&self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a process has a number"), Signal::TERM).expect("it runs");
+    }
+
+    /// Asks it to read its configuration again (SIGHUP).
+    ///
+    /// # Panics
+    /// If there is no such process any more.
+    pub fn hang_up(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process has a number"), Signal::HUP).expect("it runs");
     }
 
     /// Ends it without warning, as a power failure would (SIGKILL).

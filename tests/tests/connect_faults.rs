@@ -30,7 +30,9 @@ fn is_long() -> bool {
 
 /// Numbers that differ from run to run are of no use when one of them fails; these do not.
 fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1);
     *state >> 33
 }
 
@@ -70,9 +72,15 @@ fn no_event_is_lost_when_the_server_is_killed() {
     let store = Connection::open_with_flags(store, OpenFlags::SQLITE_OPEN_READ_ONLY);
     let store = store.expect("the store can be read");
     let mut select = store.prepare("SELECT id FROM devices").expect("a table");
-    let rows = select.query_map([], |row| row.get::<_, i64>(0)).expect("rows");
+    let rows = select
+        .query_map([], |row| row.get::<_, i64>(0))
+        .expect("rows");
     let added: BTreeSet<u64> = rows.map(|row| row.expect("a row") as u64).collect();
-    assert!(added.len() > rounds, "the kills came too early: {}", added.len());
+    assert!(
+        added.len() > rounds,
+        "the kills came too early: {}",
+        added.len()
+    );
     let mut heard = BTreeSet::new();
     while heard.len() < added.len() {
         let event = listener.hear_of("event", |event| event["event"] == "device.added");
@@ -80,7 +88,11 @@ fn no_event_is_lost_when_the_server_is_killed() {
         assert!(added.contains(&device), "device {device} was never added");
         heard.insert(device);
     }
-    println!("{} devices added in {rounds} lives, {} told", added.len(), heard.len());
+    println!(
+        "{} devices added in {rounds} lives, {} told",
+        added.len(),
+        heard.len()
+    );
     server.stop();
 }
 
@@ -133,7 +145,10 @@ fn secrets_of_people(people: u64) -> Vec<(String, Vec<u8>)> {
     let mut secrets = Vec::new();
     for number in 0..people {
         let embedding = face(number);
-        let listed: Vec<_> = numbers(&embedding)[..4].iter().map(f32::to_string).collect();
+        let listed: Vec<_> = numbers(&embedding)[..4]
+            .iter()
+            .map(f32::to_string)
+            .collect();
         let mut reversed = embedding[..16].to_vec();
         reversed.chunks_exact_mut(4).for_each(<[u8]>::reverse);
         let hex = embedding[..16].iter().map(|byte| format!("{byte:02x}"));
@@ -142,7 +157,10 @@ fn secrets_of_people(people: u64) -> Vec<(String, Vec<u8>)> {
         let name = |what: &str| format!("{what} of P{number}");
         secrets.push((name("embedding"), embedding[..16].to_vec()));
         secrets.push((name("big-endian embedding"), reversed));
-        secrets.push((name("embedding in hex"), hex.collect::<String>().into_bytes()));
+        secrets.push((
+            name("embedding in hex"),
+            hex.collect::<String>().into_bytes(),
+        ));
         secrets.push((name("listed embedding"), listed.join(",").into_bytes()));
         for skip in 0..3 {
             let shifted = STANDARD.encode(&embedding[skip..]);
@@ -153,7 +171,12 @@ fn secrets_of_people(people: u64) -> Vec<(String, Vec<u8>)> {
         secrets.push((name("name"), format!("Name of P{number}").into_bytes()));
         secrets.push((name("external id"), format!("\"P{number}\"").into_bytes()));
     }
-    for word in ["Hermione", "Granger", "hermione@example.org", "EXT-77-SECRET"] {
+    for word in [
+        "Hermione",
+        "Granger",
+        "hermione@example.org",
+        "EXT-77-SECRET",
+    ] {
         secrets.push((word.to_owned(), word.as_bytes().to_vec()));
     }
     secrets
@@ -166,7 +189,8 @@ fn invite(site: &SpaceSite) {
     let code = CommissioningCode::parse(&site.site.code("unused")).expect("a code");
     let config = tls::uncommissioned(code.site_ca_sha256).expect("a configuration");
     let body = json!({"email": "hermione@example.org", "first_name": "Hermione",
-        "last_name": "Granger"}).to_string();
+        "last_name": "Granger"})
+    .to_string();
     let length = body.len();
     let mut raw = Raw::connect(config, site.server.address);
     raw.send(
@@ -180,7 +204,11 @@ fn invite(site: &SpaceSite) {
     .expect("sent");
     let answer = raw.read_to_end().expect("answered");
     let taken = raw::status(&answer).expect("a status");
-    assert!((200..300).contains(&taken), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        (200..300).contains(&taken),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
 }
 
 /// A whole site at work, and nothing of anybody on any topic or in the bundle of diagnostics.
@@ -212,6 +240,16 @@ fn nobody_is_named_on_any_topic_nor_in_the_diagnostics() {
     }
     site.site.done(&["people", "withdraw", "EXT-77-SECRET"]);
     site.site.done(&["right", "grant", "P1", "--every-door"]);
+    let stages = |m: &serde_json::Value| m["stages"]["total"]["count"].as_u64() > Some(0);
+    let telemetry = listener.hear_of("telemetry", stages);
+    assert!(
+        telemetry["answers"]["no match"].as_u64() >= Some(1),
+        "{telemetry}"
+    );
+    listener.hear_of("heartbeat", |beat| {
+        beat["integrations"]["space"] == "Connected"
+    });
+
     let keys = site.site.done(&["space", "keys"]);
     for (id, what, with) in [
         ("p-1", "sync", json!({})),
@@ -221,13 +259,12 @@ fn nobody_is_named_on_any_topic_nor_in_the_diagnostics() {
     ] {
         broker.command("k3", &command(id, what, with));
         let end = listener.end_of(id);
-        assert_eq!(end["state"], if id == "p-4" { "failed" } else { "done" }, "{end}");
+        assert_eq!(
+            end["state"],
+            if id == "p-4" { "failed" } else { "done" },
+            "{end}"
+        );
     }
-    let stages = |m: &serde_json::Value| m["stages"]["total"]["count"].as_u64() > Some(0);
-    let telemetry = listener.hear_of("telemetry", stages);
-    assert!(telemetry["answers"]["no match"].as_u64() >= Some(1), "{telemetry}");
-    listener.hear_of("heartbeat", |beat| beat["integrations"]["space"] == "Connected");
-
     let mut secrets = secrets_of_people(people + 2);
     for key in keys.lines().filter_map(|line| line.rsplit('\t').next()) {
         if key.len() == 32 {
@@ -262,7 +299,13 @@ fn nobody_is_named_on_any_topic_nor_in_the_diagnostics() {
         for (what, bytes) in &secrets {
             assert!(!contains(bundle, bytes), "{what} is in the bundle");
         }
-        for present in ["state.json", "cardea.toml", "metrics.txt", "log.txt", "versions.json"] {
+        for present in [
+            "state.json",
+            "cardea.toml",
+            "metrics.txt",
+            "log.txt",
+            "versions.json",
+        ] {
             assert!(contains(bundle, present.as_bytes()), "{present} is missing");
         }
         assert!(contains(bundle, b"latency/latency-"), "no histograms");

@@ -2,18 +2,18 @@
 //! small, no cap is passed, and every lie gets the status that PROTOCOL.md names.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use cardea_loadtest::tls;
 use cardea_tests::programs::program;
 use cardea_tests::raw::{Raw, status};
-use cardea_tests::site::{Server, THRESHOLD};
-use cardea_tests::{Process, Site};
+use cardea_tests::site::Server;
+use cardea_tests::{Process, Site, load};
 use cardea_wire::CommissioningCode;
 
-const DEVICES: usize = 70;
-const PEOPLE: &str = "1000";
+const DEVICES: u32 = 70;
+const PEOPLE: u32 = 1_000;
+const REQUESTS: u32 = 490;
 /// Resident memory of the server with everybody connected, in KiB.
 const RESIDENT_KIB_MAX: u64 = 400 * 1_024;
 /// `limits::CONNECTIONS_MAX` of the server.
@@ -24,9 +24,9 @@ const CONNECTIONS_MAX: f64 = 16_384.0;
 #[test]
 fn devices_are_answered_while_strangers_hold_trickle_flood_and_lie() {
     let site = Site::new();
-    let probes = people(&site);
+    let probes = load::people(&site, PEOPLE, REQUESTS);
     let server = site.serve();
-    let code = devices(&site);
+    let (identities, code) = load::devices(&site, "d", DEVICES);
     let (idle, trickle) = sizes();
     let mut hostile = Process::start(
         Command::new(program("hostile"))
@@ -35,15 +35,17 @@ fn devices_are_answered_while_strangers_hold_trickle_flood_and_lie() {
             .args(["stall=300", "deaf=50", "rate=100", "seconds=14"]),
     );
     hostile.line(|line| line == "in place");
-    let verdict = run(Command::new(program("loadtest"))
-        .arg("run")
-        .arg("--identities")
-        .arg(site.file("identities"))
-        .arg("--probes")
-        .arg(probes)
-        .args(["--requests", "490", "--window", "7s"])
-        .args(["--lanes", "kept-alive=40,resumed=30,cold=30"])
-        .args(["--assert", "p100<=2s,wrong=0,errors=0,refused=0"]));
+    let verdict = load::done(
+        Command::new(program("loadtest"))
+            .arg("run")
+            .arg("--identities")
+            .arg(identities)
+            .arg("--probes")
+            .arg(probes)
+            .args(["--requests", &REQUESTS.to_string(), "--window", "7s"])
+            .args(["--lanes", "kept-alive=40,resumed=30,cold=30"])
+            .args(["--assert", "p100<=2s,wrong=0,errors=0,refused=0"]),
+    );
     println!("{verdict}");
     let metrics = metrics(&server, &code);
     let resident_kib = server.process.resident_kib_max();
@@ -82,53 +84,6 @@ fn sizes() -> (usize, usize) {
     (idle, trickle)
 }
 
-/// Enrols people; gives the file of probes.
-fn people(site: &Site) -> PathBuf {
-    let (synth, probes) = (site.file("synth"), site.file("probes"));
-    let seed = ["--people", PEOPLE, "--seed", "1"];
-    let synthesizer = || Command::new(program("cardea-synth"));
-    run(synthesizer()
-        .arg("people")
-        .args(seed)
-        .arg("--out")
-        .arg(&synth));
-    let of_probes = ["--threshold", THRESHOLD, "--requests", "490"];
-    run(synthesizer()
-        .arg("probes")
-        .args(seed)
-        .args(of_probes)
-        .arg("--out")
-        .arg(&probes));
-    let paths = ["people.csv", "people.npy"].map(|name| synth.join(name));
-    let [csv, npy] = paths.map(|path| path.to_string_lossy().into_owned());
-    site.done(&["people", "import", &csv, "--embeddings", &npy]);
-    probes
-}
-
-/// Commissions the devices; gives one of their codes, for what it says of the site.
-fn devices(site: &Site) -> CommissioningCode {
-    let rows: String = (0..DEVICES)
-        .map(|number| format!("d{number},main\n"))
-        .collect();
-    let file = site.file("devices.csv");
-    fs::write(&file, format!("name,door\n{rows}")).expect("written");
-    let table = site.done(&["device", "add", "--file", &file.to_string_lossy()]);
-    let codes: Vec<String> = table.lines().skip(1).map(str::to_owned).collect();
-    let codes_file = site.file("codes");
-    cardea_tests::files::write_lines(&codes_file, &codes);
-    run(Command::new(program("loadtest"))
-        .arg("commission")
-        .arg("--codes")
-        .arg(&codes_file)
-        .arg("--identities")
-        .arg(site.file("identities")));
-    let code = codes[0]
-        .split_whitespace()
-        .next_back()
-        .expect("a table with codes");
-    CommissioningCode::parse(code).expect("a commissioning code")
-}
-
 /// What `/metrics` shows.
 fn metrics(server: &Server, code: &CommissioningCode) -> String {
     let config = tls::uncommissioned(code.site_ca_sha256).expect("a configuration");
@@ -145,13 +100,4 @@ fn value(metrics: &str, name: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name));
     let value = line.and_then(|value| value.trim().parse().ok());
     value.unwrap_or_else(|| panic!("no {name} in\n{metrics}"))
-}
-
-/// Runs a program to its good end and gives what it printed.
-fn run(command: &mut Command) -> String {
-    let output = command.output().expect("it runs");
-    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {shown}\n{error}");
-    shown
 }

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use cardea_tests::device::{access, heartbeat, new_id, tag};
 use cardea_tests::programs::program;
-use cardea_tests::site::THRESHOLD;
-use cardea_tests::{Admin, Device, Process, Site, face};
+use cardea_tests::{Admin, Device, Process, Site, face, load};
 use cardea_wire::{Decision, Reason, Reply, path};
 
 /// Fails if, for example, `Snapshots::open_or_rebuild` takes a snapshot without what came after
@@ -216,45 +215,11 @@ fn two_loops_answer_as_one() {
 #[test]
 fn a_load_with_known_answers_finds_none_wrong() {
     let site = Site::with(&[("loops", "2")]);
-    let synth = site.file("synth");
-    let (people, probes) = (site.file("synth"), site.file("probes"));
-    let seed = ["--people", "2000", "--seed", "1"];
-    run(Command::new(program("cardea-synth"))
-        .arg("people")
-        .args(seed)
-        .arg("--out")
-        .arg(&people));
-    let of_probes = ["--threshold", THRESHOLD, "--requests", "600"];
-    run(Command::new(program("cardea-synth"))
-        .arg("probes")
-        .args(seed)
-        .args(of_probes)
-        .arg("--out")
-        .arg(&probes));
-    let (csv, npy) = (synth.join("people.csv"), synth.join("people.npy"));
-    let paths = [&csv, &npy].map(|path| path.to_str().expect("UTF-8").to_owned());
-    let import = site.done(&["people", "import", &paths[0], "--embeddings", &paths[1]]);
-    assert!(import.contains("2000 people enrolled"), "{import}");
+    let probes = load::people(&site, 2_000, 600);
     for kernel in ["scalar", "avx2"] {
         let server = site.serve_with(&["--kernel", kernel]);
-        let devices: String = (0..20)
-            .map(|number| format!("{kernel}{number},main\n"))
-            .collect();
-        let file = site.file("devices.csv");
-        std::fs::write(&file, format!("name,door\n{devices}")).expect("written");
-        let codes = site.done(&["device", "add", "--file", file.to_str().expect("UTF-8")]);
-        let codes_file = site.file("codes");
-        let codes: Vec<_> = codes.lines().skip(1).map(str::to_owned).collect();
-        cardea_tests::files::write_lines(&codes_file, &codes);
-        let identities = site.file(kernel);
-        let loadtest = || Command::new(program("loadtest"));
-        run(loadtest()
-            .arg("commission")
-            .arg("--codes")
-            .arg(&codes_file)
-            .arg("--identities")
-            .arg(&identities));
-        let load = [
+        let (identities, _) = load::devices(&site, kernel, 20);
+        let plan = [
             "--requests",
             "600",
             "--window",
@@ -262,24 +227,17 @@ fn a_load_with_known_answers_finds_none_wrong() {
             "--lanes",
             "kept-alive=60,resumed=20,cold=20",
         ];
-        let verdict = run(loadtest()
-            .arg("run")
-            .arg("--identities")
-            .arg(&identities)
-            .arg("--probes")
-            .arg(&probes)
-            .args(load)
-            .args(["--assert", "wrong=0,errors=0,refused=0"]));
+        let verdict = load::done(
+            Command::new(program("loadtest"))
+                .arg("run")
+                .arg("--identities")
+                .arg(&identities)
+                .arg("--probes")
+                .arg(&probes)
+                .args(plan)
+                .args(["--assert", "wrong=0,errors=0,refused=0"]),
+        );
         println!("{kernel}: {verdict}");
         server.stop();
     }
-}
-
-/// Runs a program to its good end and gives what it printed.
-fn run(command: &mut Command) -> String {
-    let output = command.output().expect("it runs");
-    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {shown}\n{error}");
-    shown
 }

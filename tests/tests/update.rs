@@ -119,18 +119,37 @@ fn an_update_is_staged_only_when_everything_about_it_is_right() {
     bad(&mut updates, "r-2", "changed.json", "bad signature");
     updates.manifest("old.json", "0.0.9", json!([file]), |_| {});
     bad(&mut updates, "r-3", "old.json", "is not newer than");
-    updates.manifest("late.json", "9.0.0", json!([file]), |m| m["expires"] = date(1).into());
+    updates.manifest("late.json", "9.0.0", json!([file]), |m| {
+        m["expires"] = date(1).into()
+    });
     bad(&mut updates, "r-4", "late.json", "expired");
-    updates.manifest("far.json", "9.0.0", json!([file]), |m| m["minimum"] = "8.0.0".into());
-    bad(&mut updates, "r-5", "far.json", "must first be brought to 8.0.0");
+    updates.manifest("far.json", "9.0.0", json!([file]), |m| {
+        m["minimum"] = "8.0.0".into()
+    });
+    bad(
+        &mut updates,
+        "r-5",
+        "far.json",
+        "must first be brought to 8.0.0",
+    );
     let mut short = updates.file("short.deb", "server", &package[..1_000]);
     short["size"] = json!(2_000);
     updates.manifest("short.json", "9.0.0", json!([short]), |_| {});
-    bad(&mut updates, "r-6", "short.json", "shorter than the manifest says");
+    bad(
+        &mut updates,
+        "r-6",
+        "short.json",
+        "shorter than the manifest says",
+    );
     let mut long = updates.file("long.deb", "server", &package[..1_000]);
     long["size"] = json!(500);
     updates.manifest("long.json", "9.0.0", json!([long]), |_| {});
-    bad(&mut updates, "r-7", "long.json", "longer than the manifest says");
+    bad(
+        &mut updates,
+        "r-7",
+        "long.json",
+        "longer than the manifest says",
+    );
     let mut wrong = updates.file("wrong.deb", "server", &package[..1_000]);
     wrong["blake3"] = json!("00".repeat(32));
     updates.manifest("wrong.json", "9.0.0", json!([wrong]), |_| {});
@@ -143,10 +162,13 @@ fn an_update_is_staged_only_when_everything_about_it_is_right() {
     assert_eq!(end["result"]["package"], "staged", "{end}");
     assert!(updates.staged());
     let folder = updates.site.data().join("updates").join("9.0.0");
-    assert_eq!(fs::read(folder.join(PACKAGE)).expect("it is there"), package);
-    updates.listener.hear_of("event", |event| {
-        event["event"] == "update.staged" && event["version"] == "9.0.0"
-    });
+    assert_eq!(
+        fs::read(folder.join(PACKAGE)).expect("it is there"),
+        package
+    );
+    // It was told before the result.
+    let told = |(_, m): &(String, Value)| m["event"] == "update.staged" && m["version"] == "9.0.0";
+    assert!(updates.listener.heard.iter().any(told));
     apply_and_go_back(&updates, &folder);
     let Updates { server, .. } = updates;
     server.stop();
@@ -160,7 +182,10 @@ fn apply_and_go_back(updates: &Updates, folder: &Path) {
     let steps = root.join("steps");
     let tool = |name: &str, body: &str| {
         let path = root.join(name);
-        let text = format!("#!/bin/sh\necho {name} \"$@\" >>{}\n{body}\n", steps.display());
+        let text = format!(
+            "#!/bin/sh\necho {name} \"$@\" >>{}\n{body}\n",
+            steps.display()
+        );
         fs::write(&path, text).expect("written");
         use std::os::unix::fs::PermissionsExt as _;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
@@ -205,7 +230,10 @@ fn apply_and_go_back(updates: &Updates, folder: &Path) {
     );
     let failing = tool("failing", &failing);
     let (log, outcome, _) = run(&failing, "update.pub");
-    let installs: Vec<_> = log.lines().filter(|line| line.contains("dpkg -i")).collect();
+    let installs: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("dpkg -i"))
+        .collect();
     assert_eq!(installs.len(), 2, "{log}");
     assert!(installs[1].contains("installed.deb"), "{log}");
     assert!(outcome.contains(r#""applied":false"#), "{outcome}");
@@ -225,14 +253,20 @@ fn apply_and_go_back(updates: &Updates, folder: &Path) {
 fn fetch(device: &Device, path: &str, range: &str) -> (u16, String, Vec<u8>) {
     let config = tls::commissioned(&device.identity, false).expect("a configuration");
     let mut raw = Raw::connect(config, device.identity.server);
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: cardea\r\n{range}Connection: close\r\n\r\n"
-    );
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: cardea\r\n{range}Connection: close\r\n\r\n");
     raw.send(request.as_bytes()).expect("sent");
     let answer = raw.read_to_end().expect("answered");
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("a head");
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-    (status(&answer).expect("a status"), head, answer[end + 4..].to_vec())
+    (
+        status(&answer).expect("a status"),
+        head,
+        answer[end + 4..].to_vec(),
+    )
 }
 
 /// Fails when firmware is served whole, out of place, or to somebody without a certificate; or
@@ -264,7 +298,10 @@ fn devices_fetch_firmware_by_ranges_when_their_reply_tells_them_to() {
         let (partial, head, part) = fetch(&device, path, &range);
         assert_eq!(partial, 206, "{head}");
         let expected = format!("content-range: bytes {}-", fetched.len());
-        assert!(head.contains(&expected) && head.contains("/600000"), "{head}");
+        assert!(
+            head.contains(&expected) && head.contains("/600000"),
+            "{head}"
+        );
         fetched.extend_from_slice(&part);
         let shown = updates.site.done(&["update", "status"]);
         let far = format!("fetched {} of 600000 bytes", fetched.len());

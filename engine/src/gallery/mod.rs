@@ -17,6 +17,7 @@ pub use crate::planner::Prediction;
 pub use error::GalleryError;
 pub use format::SectionName;
 pub use map::Gallery;
+pub(crate) use plane::Plane;
 pub use sections::file_len;
 pub use sigbus::{GALLERY_FAULT_EXIT_CODE, install_sigbus_handler};
 pub use writer::{Writer, WriterError};

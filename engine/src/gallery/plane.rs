@@ -86,34 +86,47 @@ impl Plane {
         (self.lines.len() + self.numbers.len() + self.matrix.len() * DIM * 4) as u64
     }
 
-    /// What a search at this threshold may expect.
-    pub(crate) fn prediction(&self, threshold: Threshold) -> Prediction {
-        let (geometry, spectrum) = (self.plan.geometry(), &self.plan.spectrum);
-        Prediction::new(geometry, spectrum, threshold.value().into())
+    /// Which dimensions have how many bits.
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.plan.geometry()
     }
 
-    /// Prepares probes.
+    /// What a search at this threshold may expect.
+    pub(crate) fn prediction(&self, threshold: Threshold) -> Prediction {
+        Prediction::new(
+            self.geometry(),
+            &self.plan.spectrum,
+            threshold.value().into(),
+        )
+    }
+
+    /// Probes in the rotation's axes.
+    pub(crate) fn turn(&self, kernel: Kernel, probes: &[Embedding]) -> Vec<[f32; DIM]> {
+        let probes: Vec<&[f32; DIM]> = probes.iter().map(Embedding::as_array).collect();
+        rotation::turn(kernel, &self.matrix, &probes)
+    }
+
+    /// Prepares turned probes for a pass that reads these dimensions.
     pub(crate) fn probes(
         &self,
-        kernel: Kernel,
-        probes: &[Embedding],
+        read: Geometry,
+        turned: &[[f32; DIM]],
         threshold: Threshold,
     ) -> Vec<PlaneProbe> {
-        let probes: Vec<&[f32; DIM]> = probes.iter().map(Embedding::as_array).collect();
-        let turned = rotation::turn(kernel, &self.matrix, &probes);
-        let prepare = |p: &[f32; DIM]| PlaneProbe::new(&self.plan, p, threshold, self.slack);
+        let prepare = |p| PlaneProbe::new(&self.plan, read, p, threshold, self.slack);
         turned.iter().map(prepare).collect()
     }
 
-    /// Some rows, from a multiple of 16 on.
-    pub(crate) fn rows(&self, rows: Range<usize>) -> PlaneRows<'_> {
-        let geometry: Geometry = self.plan.geometry();
+    /// Some rows, from a multiple of 16 on, of which these dimensions are read.
+    pub(crate) fn rows(&self, rows: Range<usize>, read: Geometry) -> PlaneRows<'_> {
+        let geometry = self.geometry();
         assert!(rows.start.is_multiple_of(BLOCK_ROWS) && rows.end <= self.rows);
         let (first, end) = (rows.start / BLOCK_ROWS, rows.end.div_ceil(BLOCK_ROWS));
         let lines: &[Line] = bytemuck::cast_slice(&self.lines);
         let numbers: &[Line] = bytemuck::cast_slice(&self.numbers);
         PlaneRows {
             geometry,
+            read,
             lines: &lines[first * geometry.lines()..end * geometry.lines()],
             numbers: &numbers[first..end],
             rows: rows.len(),

@@ -25,7 +25,7 @@ pub(crate) const ROTATION: SectionName = SectionName(*b"rota");
 /// The plane's codes, in blocks of 16 rows.
 pub(crate) const PLANE: SectionName = SectionName(*b"plne");
 /// The plane's four numbers a row, in blocks of 16 rows.
-pub(crate) const NUMBERS: SectionName = SectionName(*b"plnm");
+pub(crate) const NUMBERS: SectionName = SectionName(*b"pln2");
 
 /// A section before it has a place.
 struct Shape {

@@ -20,7 +20,7 @@
 //! The fixed order of `score`: one register of 8 lanes a pair, multiply then add, then its tree.
 //! Four rows by three probes keep 12 sums in flight, which hides the additions' latency.
 
-mod plane;
+pub(super) mod plane;
 
 use super::{Int8Scan, Scores, Survivor, Work};
 use crate::DIM;
@@ -41,7 +41,6 @@ pub(super) fn missing() -> Option<&'static str> {
 pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Int8(scan) => int8(scan),
-        Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, &probe.codes)),
         Work::Plane(scan) => plane::plane(scan),
         Work::Peak(rounds) => plane::peak(rounds),
         Work::Scores(scores) => self::scores(scores),
@@ -117,7 +116,7 @@ fn sum_four([a, b, c, d]: [__m256i; 4]) -> __m128i {
 /// One row, one probe.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn int8_dot(row: &[i8; DIM], probe: &[i8; DIM]) -> i32 {
+pub(super) fn int8_dot(row: &[i8; DIM], probe: &[i8; DIM]) -> i32 {
     let [sum] = int8_dots(must_cast_ref(row), [must_cast_ref(probe)]);
     let dots: [i32; 4] = must_cast(sum_four([sum; 4]));
     dots[0]

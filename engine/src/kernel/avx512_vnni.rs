@@ -16,7 +16,8 @@
 //!
 //! f32 is AVX2's.
 
-use super::tile::{GROUP_LINES, Tile, Tiles, cached_parts};
+use super::avx2::plane::unpack;
+use super::tile::{GROUP_LINES, Part, Step, Tile, Tiles, scan_parts};
 use super::{Int8Scan, PEAK_CHAINS, PlaneScan, Survivor, Work, avx2};
 use crate::DIM;
 use crate::int8::Int8Probe;
@@ -47,7 +48,6 @@ pub(super) fn run(work: Work<'_>) {
         Work::Plane(scan) => plane(scan),
         Work::Peak(rounds) => peak(rounds),
         Work::Int8(scan) => int8(scan),
-        Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, probe)),
         work @ Work::Scores(_) => avx2::run(work),
     }
 }
@@ -92,31 +92,24 @@ fn int8_dot(row: &[i8; DIM], probe: &Int8Probe) -> i32 {
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
 fn plane(scan: PlaneScan<'_>) {
     let tiles = Tiles::<i32, 8>::new(&scan, must_cast, i32::from);
-    let PlaneScan {
-        plane, survivors, ..
-    } = scan;
-    for (first, part) in cached_parts(plane) {
-        for tile in &tiles.many {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
-        }
+    let walk = |part: Part<'_>, survivors: &mut Vec<Survivor>| {
+        part.walk_unpacked(
+            &tiles.many,
+            survivors,
+            |lines4, lines2, steps| unpack(lines4, lines2, steps),
+            |tile, steps4, steps2, n| unpacked_masks(tile, steps4, steps2, n),
+        );
         if let Some(tile) = &tiles.four {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
+            part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
         if let Some(tile) = &tiles.two {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
+            part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
         if let Some(tile) = &tiles.one {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
+            part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
-    }
+    };
+    scan_parts(scan, walk, |row, probe| int8_dot(row, probe));
 }
 
 /// Per chain and round one `vpdpbusd`: 128 operations.
@@ -142,11 +135,7 @@ fn masks<const P: usize>(
     numbers: &Line,
 ) -> [u32; P] {
     let zero = _mm512_setzero_si512();
-    let mut sums_i32x16 = [zero; P];
-    for p in 0..P {
-        let weights_i8x64 = _mm512_set1_epi32(tile.weights[p]);
-        sums_i32x16[p] = _mm512_dpbusd_epi32(zero, must_cast(*numbers), weights_i8x64);
-    }
+    let mut sums_i32x16 = number_sums(tile, numbers);
     let low4 = _mm512_set1_epi8(0x0f);
     let group = GROUP_LINES;
     let groups4 = lines4
@@ -189,6 +178,66 @@ fn masks<const P: usize>(
         }
         add_group(&mut sums_i32x16, group_i32x16, scales);
     }
+    reaching(tile, sums_i32x16)
+}
+
+/// The same of an unpacked block: per step one load, and for each probe one `vpdpbusd` whose codes
+/// are broadcast from memory.
+#[inline]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn unpacked_masks<const P: usize>(
+    tile: &Tile<i32, P>,
+    steps4: &[Step],
+    steps2: &[Step],
+    numbers: &Line,
+) -> [u32; P] {
+    let mut sums_i32x16 = number_sums(tile, numbers);
+    let steps4 = steps4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    let codes4 = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(&tile.scales4) {
+        add_group(&mut sums_i32x16, group_sums(steps, codes), scales);
+    }
+    let steps2 = steps2.as_chunks::<{ GROUP_LINES * 4 }>().0;
+    let codes2 = tile.codes2.as_chunks::<{ GROUP_LINES * 4 }>().0;
+    for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(&tile.scales2) {
+        add_group(&mut sums_i32x16, group_sums(steps, codes), scales);
+    }
+    reaching(tile, sums_i32x16)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn group_sums<const P: usize, const N: usize>(
+    steps: &[Step; N],
+    codes: &[[i32; P]; N],
+) -> [__m512i; P] {
+    let mut group_i32x16 = [_mm512_setzero_si512(); P];
+    for (step, codes) in steps.iter().zip(codes) {
+        let rows_u8x64: __m512i = must_cast(step.0);
+        for p in 0..P {
+            let codes_i8x64 = _mm512_set1_epi32(codes[p]);
+            group_i32x16[p] = _mm512_dpbusd_epi32(group_i32x16[p], rows_u8x64, codes_i8x64);
+        }
+    }
+    group_i32x16
+}
+
+/// The numbers' part of the integers, with which they begin.
+#[inline]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn number_sums<const P: usize>(tile: &Tile<i32, P>, numbers: &Line) -> [__m512i; P] {
+    let zero = _mm512_setzero_si512();
+    let mut sums_i32x16 = [zero; P];
+    for p in 0..P {
+        let weights_i8x64 = _mm512_set1_epi32(tile.weights[p]);
+        sums_i32x16[p] = _mm512_dpbusd_epi32(zero, must_cast(*numbers), weights_i8x64);
+    }
+    sums_i32x16
+}
+
+#[inline]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn reaching<const P: usize>(tile: &Tile<i32, P>, sums_i32x16: [__m512i; P]) -> [u32; P] {
     let mut masks = [0; P];
     for p in 0..P {
         let floor_i32x16 = _mm512_set1_epi32(tile.floors[p]);
@@ -197,7 +246,8 @@ fn masks<const P: usize>(
     masks
 }
 
-/// Scales a group's sums by its power of two.
+/// Scales a group's sums by its power of two. (Of `sllv` by a broadcast the compiler makes a
+/// compare, a move, a shift and a masked addition.)
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
 fn add_group<const P: usize>(
@@ -206,8 +256,7 @@ fn add_group<const P: usize>(
     scales: &[i32; P],
 ) {
     for p in 0..P {
-        let shift_i32x16 = _mm512_set1_epi32(scales[p]);
-        let scaled_i32x16 = _mm512_sllv_epi32(group_i32x16[p], shift_i32x16);
+        let scaled_i32x16 = _mm512_sll_epi32(group_i32x16[p], _mm_cvtsi32_si128(scales[p]));
         sums_i32x16[p] = _mm512_add_epi32(sums_i32x16[p], scaled_i32x16);
     }
 }

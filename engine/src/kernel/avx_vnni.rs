@@ -10,8 +10,9 @@
 //!
 //! int8 and f32 are AVX2's: survivors are few, and a scan of int8 alone waits for memory.
 
-use super::tile::{GROUP_LINES, Tile, Tiles, cached_parts};
-use super::{PEAK_CHAINS, PlaneScan, Work, avx2};
+use super::avx2::plane::unpack;
+use super::tile::{GROUP_LINES, Part, Step, Tile, Tiles, scan_parts};
+use super::{PEAK_CHAINS, PlaneScan, Survivor, Work, avx2};
 use crate::plane::{BLOCK_ROWS, Line};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
@@ -34,38 +35,28 @@ pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Plane(scan) => plane(scan),
         Work::Peak(rounds) => peak(rounds),
-        work @ (Work::Int8(_) | Work::Int8Listed(_) | Work::Scores(_)) => avx2::run(work),
+        work @ (Work::Int8(_) | Work::Scores(_)) => avx2::run(work),
     }
 }
 
 #[target_feature(enable = "avx2,avxvnni")]
 fn plane(scan: PlaneScan<'_>) {
-    let tiles = Tiles::<Spread, 8>::new(&scan, |four| [four; 8], i32::from);
-    let PlaneScan {
-        plane, survivors, ..
-    } = scan;
-    for (first, part) in cached_parts(plane) {
-        for tile in &tiles.many {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
-        }
-        if let Some(tile) = &tiles.four {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
-        }
+    let tiles = Tiles::<Spread, 4>::new(&scan, |four| [four; 8], i32::from);
+    let walk = |part: Part<'_>, survivors: &mut Vec<Survivor>| {
+        part.walk_unpacked(
+            &tiles.many,
+            survivors,
+            |lines4, lines2, steps| unpack(lines4, lines2, steps),
+            |tile, steps4, steps2, n| unpacked_masks(tile, steps4, steps2, n),
+        );
         if let Some(tile) = &tiles.two {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
+            part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
         if let Some(tile) = &tiles.one {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
-                masks(tile, l4, l2, n)
-            });
+            part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
-    }
+    };
+    scan_parts(scan, walk, |row, probe| avx2::int8_dot(row, &probe.codes));
 }
 
 /// Per chain and round one `vpdpbusd`: 64 operations.
@@ -90,17 +81,83 @@ fn masks<const P: usize>(
     lines2: &[Line],
     numbers: &Line,
 ) -> [u32; P] {
-    let mut masks = [0u32; P];
-    for half in 0..2 {
-        let sums_i32x8 = plane_sums(tile, lines4, lines2, numbers, half);
-        for p in 0..P {
-            let below_i32x8 = _mm256_set1_epi32(tile.floors[p].saturating_sub(1));
-            let reach = _mm256_cmpgt_epi32(sums_i32x8[p], below_i32x8);
-            let mask = _mm256_movemask_ps(_mm256_castsi256_ps(reach)) as u32;
-            masks[p] |= mask << (8 * half);
+    let halves = [0, 1].map(|half| plane_sums(tile, lines4, lines2, numbers, half));
+    reaching(tile, std::array::from_fn(|p| [halves[0][p], halves[1][p]]))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn reaching<const P: usize>(tile: &Tile<Spread, P>, sums_i32x8: [[__m256i; 2]; P]) -> [u32; P] {
+    let mut masks = [0; P];
+    for p in 0..P {
+        let below_i32x8 = _mm256_set1_epi32(tile.floors[p].saturating_sub(1));
+        for (half, sum_i32x8) in sums_i32x8[p].into_iter().enumerate() {
+            let reach = _mm256_cmpgt_epi32(sum_i32x8, below_i32x8);
+            masks[p] |= (_mm256_movemask_ps(_mm256_castsi256_ps(reach)) as u32) << (8 * half);
         }
     }
     masks
+}
+
+/// The same of an unpacked block: per step two loads, and for each probe a load of its codes and
+/// two `vpdpbusd`.
+#[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn unpacked_masks<const P: usize>(
+    tile: &Tile<Spread, P>,
+    steps4: &[Step],
+    steps2: &[Step],
+    numbers: &Line,
+) -> [u32; P] {
+    let zero = _mm256_setzero_si256();
+    let mut sums_i32x8 = [[zero; 2]; P];
+    for p in 0..P {
+        for half in 0..2 {
+            let numbers_u8x32 = load(numbers, half);
+            let sum = _mm256_dpbusd_avx_epi32(zero, numbers_u8x32, must_cast(tile.weights[p]));
+            sums_i32x8[p][half] = sum;
+        }
+    }
+    let steps4 = steps4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    let codes4 = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(&tile.scales4) {
+        add_steps(&mut sums_i32x8, steps, codes, scales);
+    }
+    let steps2 = steps2.as_chunks::<{ GROUP_LINES * 4 }>().0;
+    let codes2 = tile.codes2.as_chunks::<{ GROUP_LINES * 4 }>().0;
+    for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(&tile.scales2) {
+        add_steps(&mut sums_i32x8, steps, codes, scales);
+    }
+    reaching(tile, sums_i32x8)
+}
+
+/// Adds the unpacked steps of a group.
+#[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn add_steps<const P: usize, const N: usize>(
+    sums_i32x8: &mut [[__m256i; 2]; P],
+    steps: &[Step; N],
+    codes: &[[Spread; P]; N],
+    scales: &[i32; P],
+) {
+    let mut group_i32x8 = [[_mm256_setzero_si256(); 2]; P];
+    for (step, codes) in steps.iter().zip(codes) {
+        for p in 0..P {
+            let codes_i8x32 = must_cast(codes[p]);
+            for half in 0..2 {
+                let sum = group_i32x8[p][half];
+                let rows_u8x32 = must_cast(step.0[half]);
+                group_i32x8[p][half] = _mm256_dpbusd_avx_epi32(sum, rows_u8x32, codes_i8x32);
+            }
+        }
+    }
+    for p in 0..P {
+        let shift = _mm_cvtsi32_si128(scales[p]);
+        for half in 0..2 {
+            let scaled_i32x8 = _mm256_sll_epi32(group_i32x8[p][half], shift);
+            sums_i32x8[p][half] = _mm256_add_epi32(sums_i32x8[p][half], scaled_i32x8);
+        }
+    }
 }
 
 /// The integers `I` of one half of a block.
@@ -173,8 +230,7 @@ fn add_group<const P: usize>(
     scales: &[i32; P],
 ) {
     for p in 0..P {
-        let shift_i32x8 = _mm256_set1_epi32(scales[p]);
-        let scaled_i32x8 = _mm256_sllv_epi32(group_i32x8[p], shift_i32x8);
+        let scaled_i32x8 = _mm256_sll_epi32(group_i32x8[p], _mm_cvtsi32_si128(scales[p]));
         sums_i32x8[p] = _mm256_add_epi32(sums_i32x8[p], scaled_i32x8);
     }
 }

@@ -35,9 +35,8 @@ struct Tier {
 pub(crate) enum Work<'a> {
     /// Integer dot products over whole rows; keeps those that may reach the threshold.
     Int8(Int8Scan<'a>),
-    /// Integer dot products over rows that another pass left; drops those that cannot reach.
-    Int8Listed(Int8Scan<'a>),
-    /// The plane's integers over whole rows; keeps those that may reach the threshold.
+    /// The plane's integers over whole rows, then int8 over what they left; keeps the rows that
+    /// may reach the threshold.
     Plane(PlaneScan<'a>),
     /// f32 scores of every row with every probe.
     Scores(Scores<'a>),
@@ -49,8 +48,7 @@ pub(crate) enum Work<'a> {
 /// for 16 registers.
 pub(crate) const PEAK_CHAINS: usize = 6;
 
-/// See [`Work::Int8`]: survivors are appended by rising row, then rising probe within a row; and
-/// [`Work::Int8Listed`]: survivors are the list to look at, and what is left of it, in order.
+/// See [`Work::Int8`]: survivors are appended by rising row, then rising probe within a row.
 #[derive(Debug)]
 pub(crate) struct Int8Scan<'a> {
     pub(crate) rows: Int8Rows<'a>,
@@ -64,6 +62,17 @@ pub(crate) struct PlaneScan<'a> {
     pub(crate) plane: PlaneRows<'a>,
     pub(crate) probes: &'a [PlaneProbe],
     pub(crate) survivors: &'a mut Vec<Survivor>,
+    /// None in benches and tests of the plane alone.
+    pub(crate) then: Option<Int8Next<'a>>,
+}
+
+/// What looks at the rows that the plane leaves.
+#[derive(Debug)]
+pub(crate) struct Int8Next<'a> {
+    pub(crate) rows: Int8Rows<'a>,
+    pub(crate) probes: &'a [Int8Probe],
+    /// Counts rows and probes that the plane left.
+    pub(crate) listed: &'a mut usize,
 }
 
 /// See [`Work::Scores`]. `scores[row * probes.len() + probe]`.
@@ -86,19 +95,22 @@ pub(crate) struct Survivor {
 /// Survivors ahead whose codes are called for: memory answers in about 100 ns, a row takes 10.
 const PREFETCH_AHEAD: usize = 12;
 
-impl Int8Scan<'_> {
-    /// Keeps what may reach, by a tier's own dot product; calls for rows ahead of their turn.
+impl Int8Next<'_> {
+    /// Of the survivors from number `first` on, keeps what may reach, by a tier's own dot product;
+    /// calls for rows ahead of their turn.
     #[inline(always)]
-    fn retain(self, mut dot: impl FnMut(&[i8; DIM], &Int8Probe) -> i32) {
-        let Self {
-            rows,
-            probes,
-            survivors,
-        } = self;
-        let mut kept = 0;
-        for at in 0..survivors.len() {
+    fn retain(
+        &mut self,
+        survivors: &mut Vec<Survivor>,
+        first: usize,
+        dot: impl Fn(&[i8; DIM], &Int8Probe) -> i32,
+    ) {
+        let Self { rows, probes, .. } = self;
+        *self.listed += survivors.len() - first;
+        let mut kept = first;
+        for at in first..survivors.len() {
             if let Some(ahead) = survivors.get(at + PREFETCH_AHEAD) {
-                prefetch(&rows.codes[ahead.row as usize]);
+                prefetch(bytemuck::bytes_of(&rows.codes[ahead.row as usize]));
             }
             let survivor = survivors[at];
             let (row, probe) = (survivor.row as usize, &probes[survivor.probe as usize]);
@@ -128,16 +140,18 @@ impl PlaneScan<'_> {
     }
 }
 
-/// Calls a row's codes into the cache.
+/// Calls bytes, line by line, into the cache.
 #[allow(unsafe_code)]
 #[inline(always)]
-fn prefetch(codes: &[i8; DIM]) {
-    for line in codes.as_chunks::<64>().0 {
+fn prefetch(bytes: &[u8]) {
+    for line in bytes.as_chunks::<64>().0 {
         // JUSTIFICATION: survivors lie far apart, and without prefetching each waits for memory;
         // there is no safe interface.
         // SAFETY: any address may be prefetched, this one is even valid; SSE is in the baseline.
         unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr());
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
+                line.as_ptr().cast(),
+            );
         }
     }
 }

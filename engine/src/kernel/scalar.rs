@@ -10,7 +10,6 @@ use std::hint::black_box;
 pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Int8(scan) => int8(scan),
-        Work::Int8Listed(scan) => scan.retain(|row, probe| int8_dot(row, &probe.codes)),
         Work::Plane(scan) => plane(scan),
         Work::Peak(rounds) => peak(rounds),
         Work::Scores(scores) => self::scores(scores),
@@ -48,8 +47,10 @@ fn plane(
         plane,
         probes,
         survivors,
+        then,
     }: PlaneScan<'_>,
 ) {
+    let start = survivors.len();
     let blocks = plane
         .lines
         .chunks_exact(plane.geometry.lines())
@@ -57,12 +58,15 @@ fn plane(
     for (block, (lines, numbers)) in blocks.enumerate() {
         for (number, probe) in probes.iter().enumerate() {
             let reaches =
-                |&row: &usize| plane_sum(plane.geometry, lines, numbers, row, probe) >= probe.floor;
+                |&row: &usize| plane_sum(plane.read, lines, numbers, row, probe) >= probe.floor;
             let mask = (0..BLOCK_ROWS)
                 .filter(reaches)
                 .fold(0, |mask, row| mask | 1 << row);
             PlaneScan::keep(survivors, plane.rows, block, number, mask);
         }
+    }
+    if let Some(mut then) = then {
+        then.retain(survivors, start, |row, probe| int8_dot(row, &probe.codes));
     }
 }
 
@@ -76,7 +80,7 @@ fn plane_sum(
 ) -> i32 {
     let lines4 = geometry.dims4 / 8;
     let mut sum = 0;
-    for (at, line) in lines.iter().enumerate() {
+    for (at, line) in lines[..geometry.lines()].iter().enumerate() {
         let bits = if at < lines4 { 4 } else { 2 };
         let group = if at < lines4 {
             at / 4

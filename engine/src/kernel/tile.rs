@@ -1,15 +1,31 @@
-//! Probes of a plane scan, grouped so that a group shares the unpacking of the rows, with their
-//! codes in the order in which the lines come: the inner loop walks forward and checks nothing.
+//! Probes of a plane scan, grouped so that a group shares the loads of the rows, with their codes in
+//! the order in which the lines come: the inner loop walks forward and checks nothing.
+//!
+//! Up to three probes unpack each line in registers ([`Part::walk`]). More share the unpacking of a
+//! whole block into first-level cache, one code a byte ([`Part::walk_unpacked`]): it is paid once, and what
+//! survives comes block by block, so that the next pass meets rows that are near in memory.
 
-use super::{PlaneScan, Survivor};
+use super::{PlaneScan, Survivor, prefetch};
 use crate::DIM;
-use crate::plane::{Line, PlaneProbe, PlaneRows};
+use crate::int8::Int8Probe;
+use crate::limits::PROBES_MAX;
+use crate::plane::{BLOCK_ROWS, Line, PlaneProbe, PlaneRows};
 use bytemuck::must_cast_ref;
 
 /// Blocks that stay in the second-level cache (200 KB) while all probes walk over them.
 const CACHED_BLOCKS: usize = 64;
+/// Blocks whose int8 codes (256 KB) stay there until they are looked at.
+const NEAR_BLOCKS: usize = 32;
 /// Lines of a group of dimensions, of 4 or of 2 bits.
 pub(super) const GROUP_LINES: usize = 4;
+
+/// One code of 4 dimensions of 16 rows, a byte each.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Step(pub(super) [[u8; 32]; 2]);
+
+/// An unpacked block: 4-bit steps first.
+pub(super) type Steps = [Step; DIM / 4];
 
 /// `P` probes; `T` holds four codes of one probe in the form that a tier multiplies by.
 pub(super) struct Tile<T, const P: usize> {
@@ -40,10 +56,7 @@ impl<T: Copy, const MANY: usize> Tiles<T, MANY> {
         scale: fn(u8) -> i32,
     ) -> Self {
         const { assert!(MANY == 4 || MANY == 8) };
-        let lines = (
-            scan.plane.geometry.dims4 / 8,
-            scan.plane.geometry.dims2 / 16,
-        );
+        let lines = (scan.plane.read.dims4 / 8, scan.plane.read.dims2 / 16);
         let (many, rest) = scan.probes.as_chunks::<MANY>();
         let at_four = many.len() * MANY;
         let (four, rest) = rest.split_at(rest.len() & 4);
@@ -92,46 +105,200 @@ impl<T: Copy, const P: usize> Tile<T, P> {
             floors: of_probes.map(|probe| probes[probe].floor),
         }
     }
+}
 
+/// Which rows of one block survive for which probe: four probes of 16 rows a word.
+struct BlockMasks {
+    words: [u64; PROBES_MAX / 4],
+    /// What a block yields, and room for what [`Self::take`] writes too much.
+    survivors: [Survivor; PROBES_MAX * BLOCK_ROWS + AT_ONCE],
+}
+
+/// Survivors that are written without looking whether there are as many: in a batch every word has
+/// about three, and a branch for each would be guessed wrong half of the time.
+const AT_ONCE: usize = 4;
+
+impl BlockMasks {
+    fn new() -> Self {
+        Self {
+            words: [0; PROBES_MAX / 4],
+            survivors: [Survivor { row: 0, probe: 0 }; PROBES_MAX * BLOCK_ROWS + AT_ONCE],
+        }
+    }
+
+    #[inline(always)]
+    fn set<const P: usize>(&mut self, first: usize, masks: [u32; P]) {
+        for (word, four) in masks.as_chunks::<4>().0.iter().enumerate() {
+            let low = u64::from(four[0] | four[1] << 16);
+            let high = u64::from(four[2] | four[3] << 16);
+            self.words[first / 4 + word] = low | high << 32;
+        }
+    }
+
+    /// Appends the survivors of the block whose first row is `row`, without padding.
+    #[inline(always)]
+    fn take(&mut self, survivors: &mut Vec<Survivor>, rows: usize, row: usize) {
+        let valid = u64::MAX >> (64 - 16.min(rows - row)) & 0xffff;
+        let valid = valid * 0x0001_0001_0001_0001;
+        let mut count = 0;
+        for (word, bits) in self.words.iter_mut().enumerate() {
+            let mut left = std::mem::take(bits) & valid;
+            while left != 0 {
+                for _ in 0..AT_ONCE {
+                    // Of no bits left this is 64 and not counted.
+                    let bit = left.trailing_zeros();
+                    self.survivors[count] = Survivor {
+                        row: row as u32 + bit % 16,
+                        probe: word as u32 * 4 + bit / 16,
+                    };
+                    count += usize::from(left != 0);
+                    left &= left.wrapping_sub(1);
+                }
+            }
+        }
+        survivors.extend_from_slice(&self.survivors[..count]);
+    }
+}
+
+/// Some blocks of a scan.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    plane: PlaneRows<'a>,
+    first_block: usize,
+    /// int8 codes of the part's rows if nearly each will be looked at.
+    wanted: &'a [[i8; DIM]],
+}
+
+impl Part<'_> {
     /// Calls `masks` for each block, with its 4-bit lines, 2-bit lines and numbers, and keeps the
     /// rows of the mask that it gives for each probe.
     #[inline(always)]
-    pub(super) fn walk(
-        &self,
-        plane: PlaneRows<'_>,
-        first_block: usize,
+    pub(super) fn walk<T: Copy, const P: usize>(
+        self,
+        tile: &Tile<T, P>,
         survivors: &mut Vec<Survivor>,
-        masks: impl Fn(&Self, &[Line], &[Line], &Line) -> [u32; P],
+        masks: impl Fn(&Tile<T, P>, &[Line], &[Line], &Line) -> [u32; P],
     ) {
-        let blocks = plane
-            .lines
-            .chunks_exact(plane.geometry.lines())
-            .zip(plane.numbers);
-        for (block, (lines, numbers)) in blocks.enumerate() {
-            let (lines4, lines2) = lines.split_at(plane.geometry.dims4 / 8);
-            let masks = masks(self, lines4, lines2, numbers);
+        for (block, (lines4, lines2, numbers)) in self.blocks().enumerate() {
+            let masks = masks(tile, lines4, lines2, numbers);
             for (probe, &mask) in masks.iter().enumerate() {
                 if mask != 0 {
-                    let (block, probe) = (first_block + block, self.first + probe);
-                    PlaneScan::keep(survivors, plane.rows, block, probe, mask);
+                    let (block, probe) = (self.first_block + block, tile.first + probe);
+                    PlaneScan::keep(survivors, self.plane.rows, block, probe, mask);
                 }
             }
         }
     }
+
+    /// Calls `unpack` for each block, and `masks` for each tile with its 4-bit steps, 2-bit steps
+    /// and numbers; keeps the rows of the masks.
+    #[inline(always)]
+    pub(super) fn walk_unpacked<T: Copy, const P: usize>(
+        self,
+        tiles: &[Tile<T, P>],
+        survivors: &mut Vec<Survivor>,
+        unpack: impl Fn(&[Line], &[Line], &mut Steps),
+        masks: impl Fn(&Tile<T, P>, &[Step], &[Step], &Line) -> [u32; P],
+    ) {
+        if tiles.is_empty() {
+            return;
+        }
+        let mut steps = [Step([[0; 32]; 2]); DIM / 4];
+        let mut kept = BlockMasks::new();
+        let wanted_by_tile = BLOCK_ROWS.div_ceil(tiles.len());
+        let lines_by_tile = self.plane.read.lines().div_ceil(tiles.len());
+        let stride = self.plane.geometry.lines();
+        for (block, (lines4, lines2, numbers)) in self.blocks().enumerate() {
+            unpack(lines4, lines2, &mut steps);
+            let (steps4, rest) = steps.split_at(lines4.len() * 2);
+            let steps2 = &rest[..lines2.len() * 4];
+            let wanted = self
+                .wanted
+                .chunks(BLOCK_ROWS)
+                .nth(block)
+                .unwrap_or_default();
+            let mut wanted = wanted.chunks(wanted_by_tile);
+            let ahead = self
+                .plane
+                .lines
+                .get((block + 1) * stride..)
+                .unwrap_or_default();
+            let ahead = &ahead[..ahead.len().min(self.plane.read.lines())];
+            let mut ahead = ahead.chunks(lines_by_tile);
+            for tile in tiles {
+                // Memory brings this block's int8 codes and the next block's lines while the
+                // products are computed; that far apart, it does not guess them itself.
+                prefetch(bytemuck::cast_slice(wanted.next().unwrap_or_default()));
+                prefetch(bytemuck::cast_slice(ahead.next().unwrap_or_default()));
+                kept.set(tile.first, masks(tile, steps4, steps2, numbers));
+            }
+            let row = (self.first_block + block) * BLOCK_ROWS;
+            kept.take(survivors, self.plane.rows, row);
+        }
+    }
+
+    /// The lines of each block that are read, 4 bits and 2 bits, and its numbers.
+    #[inline(always)]
+    fn blocks(&self) -> impl Iterator<Item = (&[Line], &[Line], &Line)> {
+        let read = self.plane.read;
+        let (lines4, lines2) = (read.dims4 / 8, read.dims2 / 16);
+        let blocks = self.plane.lines.chunks_exact(self.plane.geometry.lines());
+        blocks.zip(self.plane.numbers).map(move |(lines, numbers)| {
+            let (four, rest) = lines.split_at(lines4);
+            (four, &rest[..lines2], numbers)
+        })
+    }
 }
 
-/// A scan in parts that stay in the cache, each with the number of its first block.
-pub(super) fn cached_parts(plane: PlaneRows<'_>) -> impl Iterator<Item = (usize, PlaneRows<'_>)> {
-    let lines = plane.lines.chunks(plane.geometry.lines() * CACHED_BLOCKS);
-    let parts = lines.zip(plane.numbers.chunks(CACHED_BLOCKS)).enumerate();
-    parts.map(move |(part, (lines, numbers))| {
-        (
-            part * CACHED_BLOCKS,
-            PlaneRows {
+/// Calls `walk` for parts of a scan that stay in the cache while all probes walk over them, and lets
+/// int8 look at what is left by a tier's own dot product: after each part if the plane's leading
+/// dimensions alone are read, because then nearly every row is wanted and still near; at the end if
+/// not, because then few are, and are better called from memory many at a time.
+#[inline(always)]
+pub(super) fn scan_parts(
+    scan: PlaneScan<'_>,
+    walk: impl Fn(Part<'_>, &mut Vec<Survivor>),
+    dot: impl Fn(&[i8; DIM], &Int8Probe) -> i32 + Copy,
+) {
+    let PlaneScan {
+        plane,
+        survivors,
+        mut then,
+        ..
+    } = scan;
+    let is_leading = plane.read != plane.geometry;
+    let blocks = if is_leading {
+        NEAR_BLOCKS
+    } else {
+        CACHED_BLOCKS
+    };
+    let lines = plane.lines.chunks(plane.geometry.lines() * blocks);
+    let mut looked_at = survivors.len();
+    for (number, (lines, numbers)) in lines.zip(plane.numbers.chunks(blocks)).enumerate() {
+        let first_block = number * blocks;
+        let wanted = match &then {
+            Some(then) if is_leading => {
+                let codes = &then.rows.codes[first_block * BLOCK_ROWS..];
+                &codes[..codes.len().min(blocks * BLOCK_ROWS)]
+            }
+            _ => &[],
+        };
+        let part = Part {
+            plane: PlaneRows {
                 lines,
                 numbers,
                 ..plane
             },
-        )
-    })
+            first_block,
+            wanted,
+        };
+        walk(part, survivors);
+        if is_leading && let Some(then) = &mut then {
+            then.retain(survivors, looked_at, dot);
+            looked_at = survivors.len();
+        }
+    }
+    if let Some(then) = &mut then {
+        then.retain(survivors, looked_at, dot);
+    }
 }

@@ -56,9 +56,10 @@ impl Built {
         }
     }
 
-    fn survivors(&self, kernel: Kernel, probes: &[PlaneProbe]) -> Vec<Survivor> {
+    fn survivors(&self, kernel: Kernel, read: Geometry, probes: &[PlaneProbe]) -> Vec<Survivor> {
         let plane = PlaneRows {
             geometry: self.plan.geometry(),
+            read,
             lines: &self.lines,
             numbers: &self.numbers,
             rows: self.rows,
@@ -68,10 +69,17 @@ impl Built {
             plane,
             probes,
             survivors: &mut survivors,
+            then: None,
         }));
         survivors.sort();
         survivors
     }
+}
+
+/// The passes that a geometry allows.
+fn reads(dims4: usize, dims2: usize) -> impl Iterator<Item = Geometry> {
+    let whole = Geometry { dims4, dims2 };
+    std::iter::once(whole).chain(whole.leading())
 }
 
 fn kernels() -> Vec<Kernel> {
@@ -117,19 +125,22 @@ fn a_row_at_the_threshold_is_kept_by_every_tier() {
         probes.extend([rows[3], rows[1500], matrix[0], matrix[300], matrix[511]]);
         for (dims4, dims2) in GEOMETRIES {
             let built = Built::new(Geometry { dims4, dims2 }, &spectrum, &turned);
-            for q in &probes {
+            for (q, read) in probes
+                .iter()
+                .flat_map(|q| reads(dims4, dims2).map(move |r| (q, r)))
+            {
                 let p = rotation::turn(best, &matrix[..], &[q])[0];
                 for row in (0..rows.len()).step_by(37).chain(1495..rows.len()) {
                     let Ok(at) = Threshold::new(dot(q, &rows[row])) else {
                         continue;
                     };
-                    let probe = PlaneProbe::new(&built.plan, &p, at, slack);
-                    let kept = built.survivors(best, std::slice::from_ref(&probe));
+                    let probe = PlaneProbe::new(&built.plan, read, &p, at, slack);
+                    let kept = built.survivors(best, read, std::slice::from_ref(&probe));
                     let this = Survivor {
                         row: row as u32,
                         probe: 0,
                     };
-                    assert!(kept.contains(&this), "{dims4}+{dims2} {shape:?} row {row}");
+                    assert!(kept.contains(&this), "{read:?} {shape:?} row {row}");
                 }
             }
         }
@@ -145,7 +156,11 @@ fn every_tier_keeps_the_same_rows_of_any_batch() {
         let by_ref: Vec<&[f32; DIM]> = rows.iter().collect();
         let turned = rotation::turn(best, &matrix[..], &by_ref);
         for (dims4, dims2) in GEOMETRIES {
-            for count in [1, 15, 16, 17, 1024 + 16 + 3, rows.len()] {
+            let counts = [1, 15, 16, 17, 1024 + 16 + 3, rows.len()];
+            let cases = counts
+                .into_iter()
+                .flat_map(|n| reads(dims4, dims2).map(move |r| (n, r)));
+            for (count, read) in cases {
                 let geometry = Geometry { dims4, dims2 };
                 let built = Built::new(geometry, &spectrum, &turned[..count]);
                 let probes: Vec<PlaneProbe> = (0..21)
@@ -153,16 +168,16 @@ fn every_tier_keeps_the_same_rows_of_any_batch() {
                         let q = people.mated_probe(number * 40, 1);
                         let p = rotation::turn(best, &matrix[..], &[q.as_array()])[0];
                         let at = Threshold::new(0.1 + 0.02 * number as f32).expect("in range");
-                        PlaneProbe::new(&built.plan, &p, at, 2e-4)
+                        PlaneProbe::new(&built.plan, read, &p, at, 2e-4)
                     })
                     .collect();
                 let scalar = Kernel::by_name("scalar").expect("every CPU has it");
-                let expected = built.survivors(scalar, &probes);
+                let expected = built.survivors(scalar, read, &probes);
                 for kernel in kernels() {
                     for batch in [1, 2, 3, 4, 7, 8, 21] {
-                        let found = built.survivors(kernel, &probes[..batch]);
+                        let found = built.survivors(kernel, read, &probes[..batch]);
                         let part = expected.iter().filter(|s| (s.probe as usize) < batch);
-                        assert!(found.iter().eq(part), "{kernel:?} {dims4}+{dims2} {batch}");
+                        assert!(found.iter().eq(part), "{kernel:?} {read:?} {batch}");
                     }
                 }
             }
@@ -187,6 +202,7 @@ fn the_largest_sums_do_not_saturate() {
         let numbers = [[127; 64], [0; 64], [1; 64]];
         let plane = PlaneRows {
             geometry,
+            read: geometry,
             lines: &lines,
             numbers: &numbers,
             rows: 48,
@@ -206,6 +222,7 @@ fn the_largest_sums_do_not_saturate() {
                     plane,
                     probes: &probes,
                     survivors: &mut survivors,
+                    then: None,
                 };
                 kernel.run(Work::Plane(scan));
                 survivors.sort();
@@ -257,10 +274,12 @@ fn few_rows_survive() {
         .map(|number| {
             let q = people.stranger(number);
             let p = rotation::turn(best, &matrix[..], &[q.as_array()])[0];
-            PlaneProbe::new(&built.plan, &p, at, slack)
+            PlaneProbe::new(&built.plan, built.plan.geometry(), &p, at, slack)
         })
         .collect();
-    let kept = built.survivors(best, &strangers).len();
+    let kept = built
+        .survivors(best, built.plan.geometry(), &strangers)
+        .len();
     assert!(kept < 50 * 1500 / 50, "{kept} of {} survive", 50 * 1500);
     let residual = built.decoded.iter().map(|numbers| numbers[0]).sum::<f64>() / 1500.0;
     assert!(

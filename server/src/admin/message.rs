@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::enrol::EnrolAsk;
 use crate::connect::ConnectSetup;
 use crate::space::SpaceSetup;
 use crate::store::Role;
@@ -119,6 +120,17 @@ pub enum Request {
     Diagnostics,
     /// Firmware, and how far devices are with it.
     UpdateStatus,
+    /// The site's own certificates.
+    PkiShow,
+    /// Gives the server a new key and certificate.
+    PkiRenewServer,
+    /// Makes a new site CA; the one before is trusted as long as a device needs it.
+    PkiRollCa,
+    /// Enrolment: set up, invite, follow.
+    Enrol {
+        /// What.
+        ask: EnrolAsk,
+    },
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -204,6 +216,9 @@ impl Request {
             Self::SpaceRelease => ("space.release", String::new()),
             Self::ConnectSet { setup } => ("connect.join", setup.site.clone()),
             Self::ConnectLeave => ("connect.leave", String::new()),
+            Self::PkiRenewServer => ("pki.renew-server", String::new()),
+            Self::PkiRollCa => ("pki.roll-ca", String::new()),
+            Self::Enrol { ask } => return ask.change(),
             Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
@@ -231,6 +246,7 @@ impl Request {
             | Self::Diagnostics
             | Self::UpdateStatus
             | Self::SpaceInstallScript
+            | Self::PkiShow
             | Self::TeamList
             | Self::AuditTail { .. } => return None,
         })

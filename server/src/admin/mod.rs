@@ -3,5 +3,6 @@
 //! holds the data directory's lock itself.
 
 pub mod client;
+pub mod enrol;
 pub mod message;
 pub mod socket;

@@ -1,6 +1,5 @@
 //! An access request on a loop: what the state machine asks for is done here.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,8 +7,8 @@ use cardea_engine::{Embedding, EmbeddingError};
 use cardea_space::client::{Completion as OpenCompletion, OpenRequest, Outcome};
 use cardea_space::ext_id::ExtId;
 use cardea_wire::{AccessRequest, Decision, EncodedEmbedding, Kind, PadResult, Reason, Reply};
-use slab::Slab;
 
+use super::attempts::InFlight;
 use super::device::command_for;
 use super::refusal::{refuse, response};
 use super::{Api, name_of};
@@ -17,8 +16,7 @@ use crate::access::{Action, Attempt, micros};
 use crate::audit::Recorded;
 use crate::authorise::Authority;
 use crate::histograms::{Stage, Timings, Worst};
-use crate::limits::{ATTEMPTS_IN_FLIGHT_MAX, ATTEMPTS_PER_DEVICE_MAX};
-use crate::net::{ExchangeId, Peer, Replies, Request, RequestTimes};
+use crate::net::{ExchangeId, Peer, Replies, Request};
 use crate::site::moment;
 use crate::space::Gate;
 use crate::work::{Probe, SearchDone, Waiting};
@@ -33,121 +31,6 @@ pub(super) enum Exchange {
         first_byte: Instant,
         made: Instant,
     },
-}
-
-/// The attempts of a loop that are taken and not answered.
-pub(super) struct Attempts {
-    in_flight: Slab<InFlight>,
-    loop_number: u16,
-    serial: u32,
-    by_device: HashMap<u64, u32>,
-    /// In the order of their deadlines: they all have the same time.
-    deadlines: VecDeque<(Instant, u64)>,
-}
-
-struct InFlight {
-    attempt: Attempt,
-    exchange: ExchangeId,
-    serial: u32,
-    times: RequestTimes,
-    command_done: u32,
-    /// While Space is to open.
-    gate: Option<Arc<Gate>>,
-}
-
-/// The loop whose attempt a ticket names.
-pub(crate) fn loop_of(ticket: u64) -> u16 {
-    (ticket >> 16) as u16
-}
-
-const _: () = assert!(
-    ATTEMPTS_IN_FLIGHT_MAX <= 1 << 16,
-    "a ticket has 16 bits for the place"
-);
-
-impl Attempts {
-    pub(super) fn new(loop_number: u16) -> Self {
-        Self {
-            in_flight: Slab::new(),
-            loop_number,
-            serial: 0,
-            by_device: HashMap::new(),
-            deadlines: VecDeque::new(),
-        }
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.front().map(|(deadline, _)| *deadline)
-    }
-
-    fn has_room(&self, device: u64) -> Result<(), Reason> {
-        let of_device = self.by_device.get(&device).copied().unwrap_or(0);
-        if of_device >= ATTEMPTS_PER_DEVICE_MAX {
-            Err(Reason::DeviceBudget)
-        } else if self.in_flight.len() >= ATTEMPTS_IN_FLIGHT_MAX {
-            Err(Reason::Overloaded)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Takes an attempt; its ticket never names another one of this loop.
-    fn take(&mut self, mut in_flight: InFlight, deadline: Instant) -> u64 {
-        self.serial = self.serial.wrapping_add(1);
-        in_flight.serial = self.serial;
-        *self
-            .by_device
-            .entry(in_flight.attempt.device().id)
-            .or_insert(0) += 1;
-        let key = self.in_flight.insert(in_flight);
-        let ticket = u64::from(self.serial) << 32 | u64::from(self.loop_number) << 16 | key as u64;
-        self.deadlines.push_back((deadline, ticket));
-        ticket
-    }
-
-    fn find(&mut self, ticket: u64) -> Option<&mut InFlight> {
-        let (key, serial) = (ticket as u16 as usize, (ticket >> 32) as u32);
-        self.in_flight
-            .get_mut(key)
-            .filter(|in_flight| in_flight.serial == serial)
-    }
-
-    fn end(&mut self, ticket: u64) -> Option<InFlight> {
-        self.find(ticket)?;
-        let ended = self.in_flight.remove(ticket as u16 as usize);
-        let device = ended.attempt.device().id;
-        if let Some(count) = self.by_device.get_mut(&device) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_device.remove(&device);
-            }
-        }
-        Some(ended)
-    }
-
-    /// Takes the next attempt whose deadline has passed.
-    fn due(&mut self, now: Instant) -> Option<u64> {
-        while let Some((deadline, ticket)) = self.deadlines.front().copied() {
-            if deadline > now {
-                return None;
-            }
-            self.deadlines.pop_front();
-            if self.find(ticket).is_some() {
-                return Some(ticket);
-            }
-        }
-        None
-    }
-
-    /// Forgets the deadlines of attempts that have ended, from the oldest on.
-    fn trim(&mut self) {
-        while let Some((_, ticket)) = self.deadlines.front().copied() {
-            if self.find(ticket).is_some() {
-                return;
-            }
-            self.deadlines.pop_front();
-        }
-    }
 }
 
 impl Api {
@@ -203,9 +86,10 @@ impl Api {
             serial: 0,
             times: request.times,
             command_done: message.command_done,
+            deadline,
             gate: None,
         };
-        let ticket = self.attempts.take(in_flight, deadline);
+        let ticket = self.attempts.take(in_flight);
         self.exchanges.insert(id, Exchange::InFlight(ticket));
         if action == Action::Search {
             let done = self.done.clone();
@@ -291,7 +175,7 @@ impl Api {
             return;
         };
         let device = Arc::clone(in_flight.attempt.device());
-        let deadline = in_flight.times.complete + self.site.answer_deadline();
+        let deadline = in_flight.deadline;
         let (site, gate) = (Arc::clone(&self.site), Arc::new(Gate::default()));
         in_flight.gate = Some(Arc::clone(&gate));
         let request = OpenRequest {
@@ -358,7 +242,6 @@ impl Api {
         let Some(ended) = self.attempts.end(ticket) else {
             return;
         };
-        self.attempts.trim();
         self.interval.counts.answer(match reply.decision {
             Decision::Granted => Reason::None,
             Decision::Denied | Decision::Refused | Decision::Served => reply.reason,
@@ -418,12 +301,12 @@ impl Api {
                 return;
             }
             self.attempts.end(ticket);
-            self.attempts.trim();
         }
     }
 }
 
-fn parse_embedding(encoded: EncodedEmbedding<'_>) -> Result<Embedding, Reason> {
+/// An embedding as a device sent it, checked.
+pub(super) fn parse_embedding(encoded: EncodedEmbedding<'_>) -> Result<Embedding, Reason> {
     let parsed = match encoded {
         EncodedEmbedding::F32(bytes) => Embedding::from_le_bytes(bytes),
         EncodedEmbedding::Int8 { scale, codes } => {

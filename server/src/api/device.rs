@@ -147,7 +147,7 @@ impl Api {
         }
     }
 
-    fn asker(&self, exchange: ExchangeId, request_id: cardea_wire::RequestId) -> Asker {
+    pub(super) fn asker(&self, exchange: ExchangeId, request_id: cardea_wire::RequestId) -> Asker {
         Asker {
             exchange,
             request_id,
@@ -155,7 +155,7 @@ impl Api {
         }
     }
 
-    fn ask(&self, command: Command) -> Result<(), Reason> {
+    pub(super) fn ask(&self, command: Command) -> Result<(), Reason> {
         self.writer
             .try_send(command)
             .map_err(|_| Reason::Overloaded)

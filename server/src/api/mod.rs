@@ -2,15 +2,19 @@
 //!
 //! - `route`: which path is whose
 //! - `access`: an access request through its state machine, [`crate::access`]
+//! - `attempts`: those that are taken and not answered
 //! - `device`: heartbeats, commissioning and renewal
+//! - `enrol`: what a device captured of somebody who is to be enrolled
 //! - `space`: what Space asks of this server
 //! - `console`: what browsers ask, passed on to the console's threads
 //! - `status`: `/health`, `/ready`, `/metrics`
 //! - `refusal`: the HTTP status of each reason
 
 mod access;
+mod attempts;
 mod console;
 mod device;
+mod enrol;
 mod refusal;
 mod route;
 mod space;
@@ -34,9 +38,9 @@ use crate::site::{Site, unix_ms};
 use crate::work::{SearchDone, WorkQueue};
 use crate::writer::WriterHandle;
 
-use access::Attempts;
-pub(crate) use access::loop_of;
-pub(crate) use refusal::refuse;
+use attempts::Attempts;
+pub(crate) use attempts::loop_of;
+pub(crate) use refusal::{refuse, response as device_response};
 pub(crate) use space::error as space_error;
 
 use device::Seen;
@@ -180,6 +184,7 @@ impl Service for Api {
             Ok(Route::Heartbeat) => replies.push(id, self.heartbeat(peer, &request)),
             Ok(Route::Commission) => self.commission(id, &request, replies),
             Ok(Route::Renew) => self.renew(id, peer, &request, replies),
+            Ok(Route::Enrol) => self.enrol(id, peer, &request, replies),
             Ok(Route::Space) => self.space(id, &request, replies),
             Ok(Route::Firmware) => self.firmware(id, peer, &request, replies),
             Ok(Route::SpaceOpenApi) => replies.push(id, space::openapi()),

@@ -5,7 +5,7 @@ use cardea_wire::{CONTENT_TYPE, Decision, Kind, Reason, Reply, RequestId};
 use crate::net::Response;
 
 /// A reply as a response: 200 for whatever was served, else the reason's status.
-pub(super) fn response(reply: &Reply) -> Response {
+pub(crate) fn response(reply: &Reply) -> Response {
     let status = match reply.decision {
         Decision::Denied | Decision::Granted | Decision::Served => 200,
         Decision::Refused => status(reply.reason),
@@ -28,7 +28,7 @@ fn status(reason: Reason) -> u16 {
         | Reason::UnknownEncoding => 400,
         Reason::NoCertificate => 401,
         Reason::UnknownDevice | Reason::TokenRefused => 403,
-        Reason::UnknownModel => 409,
+        Reason::UnknownModel | Reason::CaptureRefused => 409,
         Reason::NotFinite | Reason::NotUnit | Reason::BadCertificateRequest => 422,
         Reason::DeviceBudget => 429,
         Reason::Overloaded
@@ -54,6 +54,40 @@ fn status(reason: Reason) -> u16 {
         | Reason::SpaceRefused
         | Reason::OutcomeUnknown
         | Reason::NoConsent
+        | Reason::EnrolmentHeld
+        | Reason::WrongCode
+        | Reason::CapturesDiffer
         | Reason::Interrupted => 200,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cardea_wire::reason::ALL;
+
+    use super::*;
+
+    const PROTOCOL: &str = include_str!("../../../PROTOCOL.md");
+
+    /// Fails if any line of `status`, a number or a sentence of `Reason` differs from the table of
+    /// PROTOCOL.md, section 3, or is not in it.
+    #[test]
+    fn every_reason_has_its_row_in_the_protocol() {
+        let section = PROTOCOL
+            .split("\n## ")
+            .find(|section| section.starts_with("3. "));
+        let rows = section.unwrap_or_default().lines();
+        let rows: Vec<Vec<&str>> = rows
+            .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit())
+            .map(|line| line.split('|').map(str::trim).collect())
+            .collect();
+        assert_eq!(rows.len(), ALL.len(), "rows and reasons");
+        for (reason, row) in ALL.iter().zip(&rows) {
+            assert_eq!(row[1], reason.code().to_string(), "{reason:?}");
+            assert_eq!(row[2], status(*reason).to_string(), "{reason:?}");
+            if *reason != Reason::None {
+                assert_eq!(row[3], reason.text(), "{reason:?}");
+            }
+        }
     }
 }

@@ -37,6 +37,6 @@ pub(super) fn metrics(peer: &Peer, text: &Arc<ArcSwap<String>>) -> Response {
     if !peer.address.ip().to_canonical().is_loopback() {
         return Response::empty(403);
     }
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
     Response::new(200, content_type, text.load().as_bytes().to_vec())
 }

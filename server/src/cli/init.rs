@@ -37,7 +37,8 @@ pub fn run(data: &Path, args: &InitArgs) -> io::Result<()> {
     let directory = DataDirectory::lock(data).map_err(io::Error::other)?;
     let sealer = Sealer::create(data).map_err(io::Error::other)?;
     let now = OffsetDateTime::now_utc();
-    SitePki::create(data, &sealer, &args.site, args.ip, now).map_err(io::Error::other)?;
+    let server = (args.ip, config.server_certificate_life_s);
+    SitePki::create(data, &sealer, &args.site, server, now).map_err(io::Error::other)?;
 
     let site_id = random::<16>().map_err(io::Error::other)?;
     // The threshold, then the number of people and the FPIR it was set for: not calibrated yet.

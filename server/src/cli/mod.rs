@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod connect;
+pub mod enrol;
 pub mod init;
 pub mod latency;
 pub mod people;
@@ -67,6 +68,12 @@ pub enum Command {
     /// Updates of devices and server that came by Connect.
     #[command(subcommand)]
     Update(UpdateCommand),
+    /// Shows, renews and rolls over the site's own certificates.
+    #[command(subcommand)]
+    Pki(PkiCommand),
+    /// Invites people to enrol, and follows them.
+    #[command(subcommand)]
+    Enrol(enrol::EnrolCommand),
     /// Adds, lists and removes who works with the console.
     #[command(subcommand)]
     Team(team::TeamCommand),
@@ -310,6 +317,17 @@ pub struct VerifyArgs {
     /// Also an older version.
     #[arg(long)]
     pub allow_older: bool,
+}
+
+/// `cardea pki ..`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum PkiCommand {
+    /// The certificates in force; during a roll-over, who still needs the CA before.
+    Show,
+    /// Gives the server a new key and certificate now; it does so itself in time.
+    RenewServer,
+    /// Makes a new site CA. Devices learn it when they renew; the one before holds until then.
+    RollCa,
 }
 
 /// `cardea audit ..`.

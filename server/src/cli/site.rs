@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::{AuditCommand, DeviceCommand, DoorCommand, RightArgs, RightCommand};
+use super::{AuditCommand, DeviceCommand, DoorCommand, PkiCommand, RightArgs, RightCommand};
 use crate::admin::client::Desk;
 use crate::admin::message::{NewDevice, Request, Response};
 
@@ -66,6 +66,16 @@ pub fn right(command: RightCommand) -> Request {
             let (external_id, door) = parts(args);
             Request::RightRevoke { external_id, door }
         }
+    }
+}
+
+/// The request of a `pki` command.
+#[must_use]
+pub fn pki(command: PkiCommand) -> Request {
+    match command {
+        PkiCommand::Show => Request::PkiShow,
+        PkiCommand::RenewServer => Request::PkiRenewServer,
+        PkiCommand::RollCa => Request::PkiRollCa,
     }
 }
 

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use zeroize::Zeroize as _;
+
 use super::call::{Call, Cookies, Who};
 use super::csrf;
 use super::desk::Desk;
@@ -32,6 +34,8 @@ pub fn serve(desk: &mut Desk, request: Request, remote: IpAddr, deadline: Instan
         true => route_api(desk, &mut call),
         false => route_page(desk, &mut call),
     };
+    // It may have been a photo.
+    call.body.zeroize();
     let response = outcome.unwrap_or_else(|failure| {
         log(&failure);
         match is_api {

@@ -156,6 +156,11 @@ impl Frame {
         self.language.filled(key, &[("0", &value.to_string())])
     }
 
+    /// The text of a key with one named place filled.
+    pub fn filled(&self, key: &str, place: &str, value: impl ToString) -> String {
+        self.language.filled(key, &[(place, &value.to_string())])
+    }
+
     /// Whether who looks may do this, by the scope's name.
     pub fn may(&self, scope: &str) -> bool {
         Scope::named(scope).is_some_and(|scope| self.scopes.allows(scope))

@@ -27,6 +27,7 @@ pub struct Language {
 macro_rules! files {
     ($code:literal) => {
         &[
+            include_str!(concat!("../../console/translations/", $code, "/enrol.toml")),
             include_str!(concat!("../../console/translations/", $code, "/frame.toml")),
             include_str!(concat!(
                 "../../console/translations/",

@@ -35,6 +35,8 @@ pub struct Parts {
     pub address: IpAddr,
     /// The port in force.
     pub port: u16,
+    /// People may send photos: an extractor is configured.
+    pub has_extractor: bool,
     /// The data directory.
     pub data: std::path::PathBuf,
 }

@@ -203,4 +203,59 @@ mod tests {
             assert!(!phrase(refusal.status()).is_empty());
         }
     }
+
+    /// The statuses of PROTOCOL.md's framing table, row by row. Each row falls with the number of
+    /// its `Refusal` in `Refusal::parts`, or with the table's.
+    #[test]
+    fn every_status_is_the_protocols() {
+        use Refusal::*;
+        let rows: [(&str, &[Refusal], &[u16]); 12] = [
+            ("path as in section 2", &[UnknownMethod], &[501]),
+            ("`HTTP/1.1`", &[Version], &[505]),
+            (
+                "exactly one `Host`",
+                &[HostMissing, HostRepeated, LengthRepeated, LengthMalformed],
+                &[400],
+            ),
+            ("exactly one `Content-Length`", &[LengthMissing], &[411]),
+            (
+                "no `Transfer-Encoding`",
+                &[Coding, LengthAndCoding],
+                &[411, 400],
+            ),
+            (
+                "lines end in CR LF",
+                &[BareLineFeed, MalformedHead, MalformedTarget, FieldRepeated],
+                &[400],
+            ),
+            ("no `Expect`", &[Expectation, Upgrade], &[417, 501]),
+            (
+                "head at most 8,192 bytes and 48 lines",
+                &[HeadTooLong, TooManyFields, TargetTooLong],
+                &[431, 414],
+            ),
+            ("body at most 16,384 bytes", &[BodyTooLong], &[413]),
+            ("head whole within 5 s", &[HeadLate, BodyLate], &[408]),
+            ("nothing after the request", &[Pipelined], &[400]),
+            (
+                "not too many requests in flight",
+                &[Overloaded, OutOfBuffers, AnswerLate],
+                &[503],
+            ),
+        ];
+        let protocol = include_str!("../../../PROTOCOL.md");
+        for (rule, refusals, due) in rows {
+            let row = protocol
+                .lines()
+                .find(|line| line.starts_with('|') && line.contains(rule));
+            let row = row.unwrap_or_else(|| panic!("no row {rule}"));
+            let statuses = row.rsplit('|').nth(1).unwrap_or_default();
+            for status in due {
+                assert!(statuses.contains(&status.to_string()), "{rule}: {statuses}");
+            }
+            for refusal in refusals {
+                assert!(due.contains(&refusal.status()), "{rule}: {refusal:?}");
+            }
+        }
+    }
 }

@@ -216,6 +216,13 @@ fn framing_table() -> Vec<(Vec<u8>, Refusal)> {
     bytes.collect()
 }
 
+/// Each row falls with the one line that returns its `Refusal`: in `Scan::advance`
+/// (`BareLineFeed`, `HeadTooLong`, `TargetTooLong`, an empty first line), `check_target`
+/// (`MalformedTarget`), `Lines::read` (`HostMissing`), `Lines::take` (`HostRepeated`,
+/// `LengthRepeated`, `Expectation`, `Upgrade`, `FieldRepeated`), `Lines::body_length`
+/// (`LengthAndCoding`, `Coding`, `LengthMissing`, `BodyUnexpected`, `BodyTooLong`),
+/// `plain_decimal` (`let padded`, `let digits`), `Method::from_name` and `Head::parse` (the
+/// rest).
 #[test]
 fn every_row_of_the_framing_table_is_refused_and_closes() {
     for (message, refusal) in framing_table() {
@@ -230,6 +237,8 @@ fn every_row_of_the_framing_table_is_refused_and_closes() {
     }
 }
 
+/// Fails without `earlier.extend_from_slice(rest_of_head)` in `Connection::feed_head`, or if
+/// `Scan` forgets `carriage_return` between pieces.
 #[test]
 fn a_byte_at_a_time_is_refused_for_the_same_reason() {
     for (message, _) in framing_table() {
@@ -238,6 +247,7 @@ fn a_byte_at_a_time_is_refused_for_the_same_reason() {
     }
 }
 
+/// Fails when a `Refusal` is added and no row for it.
 #[test]
 fn every_refusal_that_framing_can_give_is_in_the_table() {
     let table = framing_table();
@@ -264,6 +274,8 @@ fn post(target: &str, body: &[u8]) -> Vec<u8> {
     message
 }
 
+/// Fails if `<= BODY_BYTES_MAX` in `Lines::body_length`, `> TARGET_BYTES_MAX` in `check_target`
+/// or `== HEAD_BYTES_MAX` in `Scan::advance` is off by one.
 #[test]
 fn what_is_just_within_the_limits_is_taken() {
     let target = format!("/{}", "x".repeat(TARGET_BYTES_MAX - 1));
@@ -290,6 +302,7 @@ fn what_is_just_within_the_limits_is_taken() {
     );
 }
 
+/// Fails without `self.fields.insert` in `Lines::take`.
 #[test]
 fn what_the_service_needs_of_a_head_is_kept() {
     let (first, last) = (Instant::now(), Instant::now() + Duration::from_millis(7));
@@ -310,6 +323,7 @@ fn what_the_service_needs_of_a_head_is_kept() {
     );
 }
 
+/// Fails without `self.close |=` in `Lines::take`.
 #[test]
 fn the_connection_stays_unless_somebody_asked_to_close() {
     let now = Instant::now();
@@ -337,6 +351,7 @@ fn the_connection_stays_unless_somebody_asked_to_close() {
     }
 }
 
+/// Fails without `pipelined: !after.is_empty()` in `feed_body`, or `pipelined: true` in `feed`.
 #[test]
 fn excess_is_refused_after_the_answer_and_whatever_it_is() {
     for excess in [&b"G"[..], b"\r\n", &post("/second", b"x"), &[0xff; 5_000]] {
@@ -355,6 +370,7 @@ fn excess_is_refused_after_the_answer_and_whatever_it_is() {
     }
 }
 
+/// Fails without `&& !answering.head_only` in `Connection::refuse`.
 #[test]
 fn an_overloaded_server_keeps_the_connection_but_not_for_head() {
     let now = Instant::now();
@@ -368,6 +384,7 @@ fn an_overloaded_server_keeps_the_connection_but_not_for_head() {
     }
 }
 
+/// Fails if `feed_body` reserves `unfinished.length`.
 #[test]
 fn a_promise_of_a_body_costs_no_memory() {
     let mut connection = Connection::new(Instant::now());

@@ -1,4 +1,8 @@
-//! `/metrics` in the OpenMetrics text format.
+//! `/metrics` in Prometheus' own text format (0.0.4), which every scraper and `promtool` reads.
+//!
+//! The encoder writes OpenMetrics, which names a counter's family without the `_total` of its
+//! samples; to a reader of 0.0.4 that is a family without samples beside one without a type. So
+//! counters are described by their whole name, and their values written as plain numbers.
 
 use std::fmt;
 
@@ -8,7 +12,6 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
@@ -41,6 +44,8 @@ pub(super) fn render(all: &Interval, mut levels: Levels, log_failures: u64) -> S
     registry.register_collector(Box::new(snapshot));
     let mut text = String::with_capacity(16 * 1_024);
     encode(&mut text, &registry).expect("a String takes all that is written to it");
+    // OpenMetrics' own end mark.
+    text.truncate(text.trim_end_matches("# EOF\n").len());
     text
 }
 
@@ -99,7 +104,7 @@ impl Collector for Snapshot {
                 .encode_histogram::<NoLabelSet>(stage.sum_s, stage.count, &stage.buckets, None)?;
         }
         let mut family = encoder.encode_descriptor(
-            "access_answers",
+            "access_answers_total",
             "Answers to access requests by reason",
             None,
             MetricType::Counter,
@@ -111,21 +116,21 @@ impl Collector for Snapshot {
                 reason.text()
             };
             let labels = [("reason", name)];
-            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
         }
         let mut family = encoder.encode_descriptor(
-            "requests_refused",
+            "requests_refused_total",
             "Requests refused by framing, by why",
             None,
             MetricType::Counter,
         )?;
         for (why, count) in &self.levels.refused {
-            ConstCounter::new(*count).encode(family.encode_family(&[("why", *why)])?)?;
+            ConstGauge::new(*count).encode(family.encode_family(&[("why", *why)])?)?;
         }
         for (name, count) in &self.levels.counters {
-            let counter = ConstCounter::new(*count);
-            let metric = encoder.encode_descriptor(name, "Events", None, MetricType::Counter)?;
-            counter.encode(metric)?;
+            let name = format!("{name}_total");
+            let metric = encoder.encode_descriptor(&name, "Events", None, MetricType::Counter)?;
+            ConstGauge::new(*count).encode(metric)?;
         }
         for (name, help, value) in &self.levels.gauges {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
@@ -169,7 +174,7 @@ mod tests {
             "cardea_connections_refused_total 4",
             r#"cardea_requests_refused_total{why="bare_lf"} 2"#,
             "cardea_people 7.0",
-            "# EOF",
+            "# TYPE cardea_connections_refused_total counter",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

@@ -28,6 +28,7 @@ pub(super) fn start(
         site_name: config.site.clone(),
         address: config.address,
         port: listening.port(),
+        has_extractor: config.extractor.is_some(),
         data: data.to_owned(),
     }));
     console::start(&shared, || {

@@ -9,7 +9,6 @@
 
 mod console;
 mod levels;
-mod reload;
 mod signals;
 
 use std::fs::OpenOptions;
@@ -36,12 +35,11 @@ use crate::metrics::Observer;
 use crate::net::{self, Bounds, Counters, EventLoop, Waker, listener};
 use crate::site::{Site, moment};
 use crate::store::DataDirectory;
-use crate::tls;
+use crate::tls::{self, LiveTls};
 use crate::work::WorkQueue;
 use crate::writer::{self, Command, Writer, WriterHandle};
 
 use levels::levels;
-use reload::TlsReload;
 
 /// Where the SIGBUS handler writes which block of the gallery could not be read.
 const FAULT_FILE: &str = "gallery.fault";
@@ -58,8 +56,9 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let listeners = listeners(&opened.config)?;
     let address = listening(&opened.config, &listeners)?;
     opened.writer.set_listen(address);
-    let reload = TlsReload::new(data, &opened.writer, SESSIONS_MAX)?;
-    tls::warm_up(&reload.current(), WARM_HANDSHAKES)?;
+    let live = LiveTls::new(opened.writer.pki(), SESSIONS_MAX)?;
+    tls::warm_up(&live.current(), WARM_HANDSHAKES)?;
+    opened.writer.set_tls(live.clone());
     let Opened {
         config,
         audit,
@@ -76,10 +75,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
             // A full queue already holds work that looks at the gallery again.
             let _ = damaged.try_send(Command::GalleryDamaged);
         })?;
-    let counters: Vec<_> = listeners
-        .iter()
-        .map(|_| Arc::new(Counters::default()))
-        .collect();
+    let counters: Vec<Arc<Counters>> = listeners.iter().map(|_| Arc::default()).collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
     let mut minutes = Minutes::new(handle.clone());
     let levels = levels(&site, &work, &counters);
@@ -93,9 +89,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let mut senders = Vec::new();
     let mut loops = Vec::new();
     let mut wakers = Vec::new();
-    let bounds = net::descriptors().map_or_else(Bounds::default, |descriptors| {
-        Bounds::within(descriptors, listeners.len())
-    });
+    let bounds = bounds(listeners.len());
     for ((listener, counters), loop_number) in listeners.into_iter().zip(&counters).zip(0..) {
         let service = |waker: &Arc<Waker>| {
             let waker = Arc::clone(waker);
@@ -114,7 +108,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
                 firmware: firmware.clone(),
             })
         };
-        let (tls, counters) = (reload.config(), Arc::clone(counters));
+        let (tls, counters) = (live.config(), Arc::clone(counters));
         let (event_loop, waker) = EventLoop::new(listener, tls, bounds, counters, service)?;
         loops.push(event_loop);
         wakers.push(waker);
@@ -122,7 +116,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     drop((work, observer, console));
     let writer_thread = writer.start(commands, senders)?;
     socket::listen(data, handle.clone())?;
-    signals::listen(Arc::clone(&site), wakers, reload, handle.clone())?;
+    signals::listen(Arc::clone(&site), wakers, handle.clone())?;
 
     site.set_ready();
     tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");
@@ -149,7 +143,7 @@ impl Opened {
         kernel: Option<&str>,
         started: Instant,
     ) -> Result<Self, Box<dyn std::error::Error>> {
-        let directory = DataDirectory::lock(data)?;
+        let directory = DataDirectory::of_site(data)?;
         let fault = OpenOptions::new()
             .create(true)
             .append(true)
@@ -172,6 +166,13 @@ impl Opened {
             site,
         })
     }
+}
+
+/// What so many loops may hold with the open files that the process may have.
+fn bounds(loops: usize) -> Bounds {
+    net::descriptors().map_or_else(Bounds::default, |descriptors| {
+        Bounds::within(descriptors, loops)
+    })
 }
 
 /// The sockets that systemd handed over, else our own.

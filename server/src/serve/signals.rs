@@ -8,7 +8,6 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::reload::TlsReload;
 use crate::net::Waker;
 use crate::site::Site;
 use crate::writer::{Command, WriterHandle};
@@ -17,7 +16,6 @@ use crate::writer::{Command, WriterHandle};
 pub(super) fn listen(
     site: Arc<Site>,
     wakers: Vec<Arc<Waker>>,
-    tls: TlsReload,
     writer: WriterHandle,
 ) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
@@ -26,7 +24,8 @@ pub(super) fn listen(
         .spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGHUP {
-                    reload(&tls, &writer);
+                    // A writer that has ended means that the server is stopping.
+                    let _ = writer.send(Command::Reload);
                     continue;
                 }
                 tracing::info!("stopping");
@@ -36,13 +35,4 @@ pub(super) fn listen(
             }
         })?;
     Ok(())
-}
-
-fn reload(tls: &TlsReload, writer: &WriterHandle) {
-    match tls.reload() {
-        Ok(()) => tracing::info!("certificates read again"),
-        Err(error) => tracing::error!(%error, "certificates stay as they were"),
-    }
-    // A writer that has ended means that the server is stopping.
-    let _ = writer.send(Command::Reload);
 }

@@ -20,6 +20,18 @@ pub struct DataDirectory {
 }
 
 impl DataDirectory {
+    /// Takes the directory of a site that exists; one that does not is neither made nor touched.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSite`]; as [`Self::lock`].
+    pub fn of_site(path: &Path) -> Result<Self, StoreError> {
+        if !path.join(crate::config::FILE).exists() {
+            let path = path.to_path_buf();
+            return Err(StoreError::NoSite { path });
+        }
+        Self::lock(path)
+    }
+
     /// Takes the directory for this process; makes it where there is none. It is then readable by
     /// its owner only.
     ///

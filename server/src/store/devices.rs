@@ -17,7 +17,8 @@ use crate::limits::{DEVICE_ADDRESS_BYTES_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_SEE
 /// SHA-256 of a device's certificate (DER).
 type Fingerprint = [u8; 32];
 
-/// What the store keeps of a commissioning token: [`token_hash`].
+/// What the store keeps of a commissioning token ([`token_hash`]) or an invitation's
+/// ([`super::invitation_hash`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
 
@@ -124,26 +125,36 @@ impl Store {
         expires_unix_s: i64,
         now_unix_s: i64,
     ) -> Result<DeviceId, StoreError> {
-        checked("device name", &device.name, DEVICE_NAME_BYTES_MAX)?;
-        self.change(1, |db| {
-            require_door(db, device.door)?;
-            unique_name(db, &device.name)?;
-            let id = db
-                .prepare_cached(
-                    "INSERT INTO devices(name, door, state, created) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .insert((
-                    &device.name,
-                    key(device.door.0),
-                    DeviceState::Waiting as u8,
-                    now_unix_s,
-                ))?;
-            let id = DeviceId(number(id));
-            set_token(db, id, token, expires_unix_s)?;
-            note(db, &Event::DeviceAdded { device: id.0 })?;
-            publish(db, &[Change::Device(id)])?;
-            Ok(id)
-        })
+        let one = [(device.clone(), token)];
+        let added = self.devices_add(&one, expires_unix_s, now_unix_s);
+        added.map(|ids| ids[0]).map_err(|(_, error)| error)
+    }
+
+    /// Adds devices, each with the token that commissions it: all, or none.
+    ///
+    /// # Errors
+    /// As [`Self::device_add`], with the index of the device that could not be added.
+    pub fn devices_add(
+        &mut self,
+        devices: &[(NewDevice, TokenHash)],
+        expires_unix_s: i64,
+        now_unix_s: i64,
+    ) -> Result<Vec<DeviceId>, (usize, StoreError)> {
+        let mut index = 0;
+        let added = self.change(devices.len(), |db| {
+            let mut ids = Vec::with_capacity(devices.len());
+            for (at, (device, token)) in devices.iter().enumerate() {
+                index = at;
+                let id = insert_device(db, device, now_unix_s)?;
+                set_token(db, id, *token, expires_unix_s)?;
+                note(db, &Event::DeviceAdded { device: id.0 })?;
+                ids.push(id);
+            }
+            let changes: Vec<_> = ids.iter().copied().map(Change::Device).collect();
+            publish(db, &changes)?;
+            Ok(ids)
+        });
+        added.map_err(|error| (index, error))
     }
 
     /// Gives a device another token, in place of any it has: to commission it again. What
@@ -340,6 +351,25 @@ pub(crate) fn require_device(db: &Connection, device: DeviceId) -> Result<(), St
         .prepare_cached("SELECT 1 FROM devices WHERE id = ?1")?
         .exists([key(device.0)])?;
     found(usize::from(exists), Entity::Device)
+}
+
+fn insert_device(
+    db: &Connection,
+    device: &NewDevice,
+    now_unix_s: i64,
+) -> Result<DeviceId, StoreError> {
+    checked("device name", &device.name, DEVICE_NAME_BYTES_MAX)?;
+    require_door(db, device.door)?;
+    unique_name(db, &device.name)?;
+    let id = db
+        .prepare_cached("INSERT INTO devices(name, door, state, created) VALUES (?1, ?2, ?3, ?4)")?
+        .insert((
+            &device.name,
+            key(device.door.0),
+            DeviceState::Waiting as u8,
+            now_unix_s,
+        ))?;
+    Ok(DeviceId(number(id)))
 }
 
 fn set_token(

@@ -22,6 +22,8 @@ pub enum Entity {
     Import,
     /// An audit record.
     Record,
+    /// An invitation to enrol.
+    Invitation,
     /// A member of the console's team.
     Member,
     /// A token of the API.
@@ -35,6 +37,11 @@ pub enum StoreError {
     InUse {
         /// The process as it wrote itself into the lock file, if it could be read.
         process: Option<u32>,
+    },
+    /// The directory is no site's: it has no configuration, or does not exist.
+    NoSite {
+        /// The directory.
+        path: std::path::PathBuf,
     },
     /// The operating system refused a file operation.
     Io {
@@ -165,6 +172,7 @@ impl fmt::Display for Entity {
             Self::Command => "command",
             Self::Import => "import",
             Self::Record => "audit record",
+            Self::Invitation => "invitation",
             Self::Member => "member of the team",
             Self::Token => "token",
         })
@@ -180,6 +188,11 @@ impl fmt::Display for StoreError {
             Self::InUse { process: None } => {
                 f.write_str("the data directory is in use by another process")
             }
+            Self::NoSite { path } => write!(
+                f,
+                "{} is no site: it has no cardea.toml (`cardea init` makes a site)",
+                path.display()
+            ),
             Self::Io { doing, kind } => write!(f, "{doing}: {kind}"),
             Self::DiskFull => f.write_str("no space left on the disk"),
             Self::Damaged { what } => write!(f, "the database is damaged: {what}"),

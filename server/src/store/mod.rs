@@ -16,11 +16,13 @@
 //! reader          what is visible, in bulk       backup   online copy
 //! space           who Space names, and who is gone from it
 //! outbox          what waits for Connect's broker      firmware  what devices may fetch
+//! enrolment       how far a person's enrolment is; invitations, mails, captures that belong to it
 //! team            who works with the console, sessions, tokens of the API
 //! reserve         disk space kept for withdrawals
 //! ```
 
 mod backup;
+mod captures;
 mod changes;
 mod checkpoint;
 mod commands;
@@ -29,16 +31,20 @@ mod data_directory;
 mod devices;
 mod doors;
 mod embeddings;
+mod enrolment;
 mod error;
 mod firmware;
 mod id;
 mod import;
+mod invitations;
+mod mails;
 mod outbox;
 mod people;
 mod person;
 mod reader;
 mod reserve;
 mod role;
+mod roll_over;
 mod schema;
 mod settings;
 #[cfg(test)]
@@ -55,6 +61,7 @@ pub(crate) use connection::{open_reader, open_writer, write};
 pub(crate) use id::{key, number};
 pub(crate) use schema::migrate_with;
 
+pub use captures::NewCapture;
 pub use changes::{Change, Changes};
 pub use commands::{Command, NewCommand};
 pub use data_directory::DataDirectory;
@@ -62,10 +69,16 @@ pub use devices::{
     Commissioned, Device, DeviceSeen, DeviceState, NewDevice, Renewal, TokenHash, token_hash,
 };
 pub use doors::{Door, RightScope};
+pub use enrolment::{
+    Capture, ConsentStanding, Duplicate, Enrolment, EnrolmentOutcome, EnrolmentStage, Invitation,
+    MailStanding, consent_standing, stage_of,
+};
 pub use error::{Entity, StoreError};
 pub use firmware::Firmware;
 pub use id::{CommandId, DeviceId, DoorId, ImportId, PersonId, ReferenceId};
 pub use import::{ImportCommitted, ImportRefusal};
+pub use invitations::{NewLink, invitation_hash};
+pub use mails::Mail;
 pub use outbox::{Message, SeenCommand, Taken};
 pub use people::{Enrolled, NewInvitation, NewPerson, NewReference, Withdrawn};
 pub use person::{
@@ -75,6 +88,7 @@ pub use person::{
 pub use reader::{Counts, Reader, Snapshot, StoredReference};
 pub use reserve::Reserve;
 pub use role::{Role, Scope, Scopes};
+pub use roll_over::RollOver;
 pub use settings::SettingKey;
 pub use space::SpaceBatch;
 pub use team::{ApiToken, Member, NewApiToken, SecretHash, secret_hash};

@@ -5,6 +5,7 @@ use std::fmt;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Store;
+use super::captures::end_capture;
 use super::changes::{Change, publish};
 use super::doors::{found, insert_right};
 use super::embeddings::{erase_reference, erase_references, insert_reference};
@@ -195,9 +196,12 @@ impl Store {
         self.withdraw(|db| {
             let person = visible_person(db, external_id)?;
             let references = erase_references(db, person)?;
+            // Invitation, mail and duplicates go with the person; the capture's command as well.
+            let device = end_capture(db, person)?;
             db.prepare_cached("DELETE FROM people WHERE id = ?1")?
                 .execute([key(person.0)])?;
             let mut changes = vec![Change::PersonWithdrawn(person)];
+            changes.extend(device.map(Change::Device));
             let gone = |reference: &ReferenceId| Change::ReferenceWithdrawn(*reference, person);
             changes.extend(references.iter().map(gone));
             let generation = publish(db, &changes)?;
@@ -448,7 +452,8 @@ fn check_consent(consent: &Consent) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn check_references(held: usize, references: &[NewReference]) -> Result<(), StoreError> {
+/// Refuses no references, or more than fit beside those that a person has.
+pub(crate) fn check_references(held: usize, references: &[NewReference]) -> Result<(), StoreError> {
     let max = PERSON_REFERENCES_MAX;
     if references.is_empty() || held + references.len() > max {
         return Err(StoreError::Invalid {

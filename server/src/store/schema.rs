@@ -13,7 +13,14 @@ use super::error::StoreError;
 use super::outbox;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 4] = [V1, V2, V3_CONSOLE, outbox::SCHEMA];
+const MIGRATIONS: [&str; 6] = [
+    V1,
+    V2,
+    V3_CONSOLE,
+    V4_ROLL_OVER,
+    V5_ENROLMENT,
+    outbox::SCHEMA,
+];
 
 const V1: &str = "
 CREATE TABLE site(
@@ -143,6 +150,50 @@ CREATE TABLE space_people(
 CREATE INDEX space_people_gone ON space_people(gone_since) WHERE gone_since IS NOT NULL;
 ";
 
+const V5_ENROLMENT: &str = "
+CREATE TABLE invitations(
+  person INTEGER PRIMARY KEY REFERENCES people(id) ON DELETE CASCADE,
+  token BLOB NOT NULL UNIQUE,
+  device INTEGER REFERENCES devices(id) ON DELETE SET NULL,
+  language TEXT NOT NULL,
+  created INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
+  sent INTEGER,
+  outcome INTEGER NOT NULL DEFAULT 0,
+  allowed INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX invitations_by_device ON invitations(device) WHERE device IS NOT NULL;
+
+CREATE TABLE mails(
+  person INTEGER PRIMARY KEY REFERENCES people(id) ON DELETE CASCADE,
+  sealed BLOB NOT NULL,
+  tries INTEGER NOT NULL,
+  due INTEGER,
+  error TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX mails_by_due ON mails(due) WHERE due IS NOT NULL;
+
+CREATE TABLE captures(
+  person INTEGER PRIMARY KEY REFERENCES people(id) ON DELETE CASCADE,
+  device INTEGER NOT NULL REFERENCES devices(id) ON DELETE CASCADE,
+  name BLOB NOT NULL UNIQUE,
+  code TEXT NOT NULL,
+  tries INTEGER NOT NULL,
+  command INTEGER NOT NULL,
+  expires INTEGER NOT NULL
+) STRICT;
+CREATE INDEX captures_by_device ON captures(device);
+CREATE INDEX captures_by_expires ON captures(expires);
+
+CREATE TABLE duplicates(
+  person INTEGER PRIMARY KEY REFERENCES people(id) ON DELETE CASCADE,
+  other INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
+  score REAL NOT NULL,
+  at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX duplicates_by_other ON duplicates(other);
+";
+
 const V3_CONSOLE: &str = "
 CREATE TABLE team(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -174,6 +225,14 @@ CREATE TABLE api_tokens(
   expires INTEGER,
   used INTEGER
 ) STRICT;
+";
+
+/// What hangs on the site CA before while it rolls over: fingerprints of devices' certificates, and
+/// hashes of tokens of commissioning codes.
+const V4_ROLL_OVER: &str = "
+CREATE TABLE roll_over(
+  hash BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.

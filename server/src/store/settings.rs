@@ -21,6 +21,14 @@ impl SettingKey {
     pub const COMPANY: Self = Self("site.company");
     /// The version of the privacy policy in force.
     pub const POLICY_VERSION: Self = Self("site.policy_version");
+    /// Which way in there is without biometrics, in the site's own words.
+    pub const ALTERNATIVE: Self = Self("enrol.alternative");
+    /// The device at which people enrol whose invitation names none: its name.
+    pub const ENROL_DEVICE: Self = Self("enrol.device");
+    /// Where links to people's own pages begin: `https://host[:port]`.
+    pub const PAGES_URL: Self = Self("enrol.pages_url");
+    /// How mail is sent: JSON, sealed.
+    pub const MAIL_SEALED: Self = Self("enrol.mail_sealed");
     /// 16 bytes that name the face model of every embedding here.
     pub const MODEL_ID: Self = Self("model.id");
     /// The decision threshold: f32, then as u64 the number of people it was set for, then as f32

@@ -11,6 +11,7 @@ fn sessions() -> Arc<Sessions> {
     Arc::new(Sessions::new(16))
 }
 
+/// Fails without `config.session_storage` in `server_config`.
 #[test]
 fn a_device_is_known_by_its_certificate_and_resumes_on_another_loop() {
     let (site, sessions) = (Site::new(), sessions());
@@ -43,6 +44,7 @@ fn a_device_is_known_by_its_certificate_and_resumes_on_another_loop() {
     assert_eq!(sessions.count(), (1, 0));
 }
 
+/// Fails without `allow_unauthenticated` in `server_config`.
 #[test]
 fn a_stranger_comes_in_without_a_certificate_and_has_a_shelf_of_its_own() {
     let (site, sessions) = (Site::new(), sessions());
@@ -52,6 +54,8 @@ fn a_stranger_comes_in_without_a_certificate_and_has_a_shelf_of_its_own() {
     assert_eq!(sessions.count(), (0, 1));
 }
 
+/// Fails without `with_client_cert_verifier` in `server_config`, or `alert` in
+/// `Session::receive`.
 #[test]
 fn foreign_and_expired_certificates_are_refused_with_an_alert() {
     let site = Site::new();
@@ -72,6 +76,7 @@ fn foreign_and_expired_certificates_are_refused_with_an_alert() {
     }
 }
 
+/// Fails without `self.keep(rest)` in `Session::receive`.
 #[test]
 fn any_split_of_the_ciphertext_gives_the_same_plaintext() {
     let site = Site::new();
@@ -149,6 +154,7 @@ fn old_client_hello() -> Vec<u8> {
     record
 }
 
+/// Fails if `with_protocol_versions` names TLS 1.2 too, or without `alert` in `Session::receive`.
 #[test]
 fn old_versions_and_garbage_are_refused_with_an_alert() {
     let site = Site::new();
@@ -173,6 +179,7 @@ fn old_versions_and_garbage_are_refused_with_an_alert() {
     }
 }
 
+/// Fails without `rest.len() > limit` in `Session::keep`.
 #[test]
 fn an_endless_handshake_message_is_cut_off() {
     let site = Site::new();

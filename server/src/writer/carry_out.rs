@@ -88,6 +88,10 @@ impl Writer {
             Request::ConnectPending { limit } => self.connect_pending(limit),
             Request::Diagnostics => self.diagnostics(),
             Request::UpdateStatus => self.update_status(),
+            Request::PkiShow => self.pki_show(),
+            Request::PkiRenewServer => self.pki_renew_server(),
+            Request::PkiRollCa => self.pki_roll_ca(),
+            Request::Enrol { ask } => self.enrol_ask(ask),
             Request::AuditTail { count } => self.audit_tail(count),
             // the console's team and settings
             Request::TeamList => self.team_list(),

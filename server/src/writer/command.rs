@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use cardea_engine::Gallery;
 use cardea_engine::erase::EraseError;
+use cardea_engine::{Embedding, Gallery};
 use cardea_space::sync::Snapshot as SpaceSnapshot;
 use cardea_wire::RequestId;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::{ConsoleAsk, DeviceSign, Enrolment, WriterError};
+use super::{ConsoleAsk, DeviceCapture, DeviceSign, Enrolment, PersonCall, WriterError};
 use crate::admin::message::{Request, Response};
 use crate::api::Completion;
 use crate::completions::CompletionSender;
 use crate::connect::News;
+use crate::enrol::extractor::ExtractorError;
+use crate::enrol::mail::MailFailure;
 use crate::limits::WRITER_QUEUED_MAX;
 use crate::net::ExchangeId;
+use crate::store::{PersonId, TokenHash};
 
 /// Who asks: a connection of the administration socket, or the command line itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,6 +96,28 @@ pub enum Command {
     Reload,
     /// Space asks about a person.
     Enrolment(Box<Enrolment>),
+    /// A device has captured somebody who is to be enrolled.
+    DeviceCaptured(Box<DeviceCapture>),
+    /// Somebody asks by the link of their invitation.
+    Person(Box<PersonCall>),
+    /// The extractor has looked at a photo.
+    PhotoRead {
+        /// Whose.
+        person: PersonId,
+        /// What it found.
+        faces: Result<Vec<Embedding>, ExtractorError>,
+    },
+    /// A mail has gone, or not.
+    MailDone {
+        /// To whom.
+        person: PersonId,
+        /// Which invitation of theirs.
+        token: TokenHash,
+        /// How often it had failed before.
+        tries: u32,
+        /// How it ended.
+        sent: Result<(), MailFailure>,
+    },
     /// A sync with Space has brought this.
     SpaceSynced(Arc<SpaceSnapshot>),
     /// A retired snapshot has been erased, or not.

@@ -166,6 +166,7 @@ fn reason(error: &WriterError) -> Reason {
         }
         WriterError::Store(_)
         | WriterError::Pki(_)
+        | WriterError::Tls(_)
         | WriterError::Config(_)
         | WriterError::Secret(_)
         | WriterError::Gallery(_)

@@ -6,24 +6,39 @@ use super::Writer;
 use super::carry_out::{Refusal, date, done, table, unix_s, words};
 use crate::admin::message::{NewDevice, Response};
 use crate::secrets::random;
-use crate::store::{self, Door, RightScope, token_hash};
+use crate::store::{self, Door, RightScope, StoreError, token_hash};
 
 /// A commissioning code holds this long.
 const TOKEN_LIFE_S: i64 = 7 * 86_400;
 
 impl Writer {
+    /// Adds all of them or none: codes are shown once, so none may be made that nobody sees.
     pub(super) fn device_add(&mut self, devices: &[NewDevice]) -> Result<Response, Refusal> {
         let now = unix_s();
+        let mut new = Vec::with_capacity(devices.len());
         let mut rows = Vec::with_capacity(devices.len());
-        for device in devices {
-            let door = self.door(&device.door)?;
+        let named = |at: usize, why: &str| {
+            let name = &devices[at].name;
+            words(&format!(
+                "device {} of {}, {name:?}: {why}",
+                at + 1,
+                devices.len()
+            ))
+        };
+        for (at, device) in devices.iter().enumerate() {
+            let door = self.store.read().door_named(&device.door)?;
+            let door = door.ok_or_else(|| {
+                named(
+                    at,
+                    &format!("no door {:?}; `cardea door add` makes one", device.door),
+                )
+            })?;
             let token = random::<{ cardea_wire::limits::TOKEN_BYTES }>()?;
-            let new = store::NewDevice {
-                name: device.name.clone(),
+            let name = device.name.clone();
+            let device = store::NewDevice {
+                name,
                 door: door.id,
             };
-            self.store
-                .device_add(&new, token_hash(&token), now + TOKEN_LIFE_S, now)?;
             let code = CommissioningCode {
                 server: (self.config.address, self.config.listen.port()).into(),
                 site_ca_sha256: self.pki.ca_sha256(),
@@ -31,7 +46,13 @@ impl Writer {
                 door: door.name,
             };
             rows.push(vec![device.name.clone(), code.to_text()]);
+            new.push((device, token_hash(&token)));
         }
+        let added = self.store.devices_add(&new, now + TOKEN_LIFE_S, now);
+        added.map_err(|(at, error)| match error {
+            StoreError::Exists { .. } => named(at, "there is a device of this name already"),
+            error => named(at, &error.to_string()),
+        })?;
         self.follow()?;
         Ok(table(&["device", "commissioning code"], rows))
     }

@@ -1,7 +1,7 @@
 //! Enrolments that Space asks for: a person is invited, withdrawn, or looked at. Each may be asked
 //! again without harm.
 
-use cardea_space::enrolment::{EnrolRequest, EnrolmentState, PersonStatus};
+use cardea_space::enrolment::{EnrolRequest, EnrolmentState, Language, PersonStatus};
 use cardea_space::ext_id::ExtId;
 
 use super::carry_out::{Refusal, unix_s};
@@ -11,7 +11,7 @@ use crate::api::{Completion, space_error};
 use crate::completions::CompletionSender;
 use crate::limits::PERSON_NAME_BYTES_MAX;
 use crate::net::{ExchangeId, Response};
-use crate::store::{NewInvitation, Person, PersonState};
+use crate::store::{EnrolmentStage, NewInvitation, Person};
 
 /// What Space asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,9 @@ impl Writer {
                     email: email.map(str::to_owned),
                 };
                 self.store.person_invite(&invitation, unix_s())?;
+                if let Some(invited) = self.known(person)? {
+                    self.invite_for_space(&invited, language_of(request.language))?;
+                }
                 self.note("Space", "person.invite", external_id);
                 201
             }
@@ -103,19 +106,23 @@ impl Writer {
     }
 
     fn enrolment_status(&self, person: &ExtId) -> Result<PersonStatus, Refusal> {
-        let known = self.known(person)?;
-        let (state, since) = match known {
-            None => (EnrolmentState::NotEnrolled, None),
-            Some(known) => match known.state {
-                PersonState::Invited => (EnrolmentState::Requested, Some(known.created_unix_s)),
-                PersonState::Enrolled | PersonState::Suspended => {
-                    let consent = known.consent.map(|consent| consent.at_unix_s);
-                    let since = consent.unwrap_or(known.created_unix_s);
-                    (EnrolmentState::Enrolled, Some(since))
-                }
-            },
+        let Some(known) = self.known(person)? else {
+            return Ok(PersonStatus::new(person, EnrolmentState::NotEnrolled, None));
         };
-        Ok(PersonStatus::new(person, state, since))
+        let standing = self.standing(&known.external_id)?;
+        let consent = known.consent.map(|consent| consent.at_unix_s);
+        let invitation = standing.invitation.as_ref();
+        let invited = invitation.map(|invitation| invitation.created_unix_s);
+        let (state, since) = match standing.stage {
+            EnrolmentStage::Requested => (EnrolmentState::Requested, None),
+            EnrolmentStage::Invited => (EnrolmentState::Invited, invited),
+            EnrolmentStage::Consented => (EnrolmentState::Consented, consent),
+            EnrolmentStage::Enrolled => (EnrolmentState::Enrolled, consent),
+            EnrolmentStage::Expired => (EnrolmentState::Failed, invited),
+            EnrolmentStage::Withdrawn => (EnrolmentState::NotEnrolled, None),
+        };
+        let since = since.unwrap_or(known.created_unix_s);
+        Ok(PersonStatus::new(person, state, Some(since)))
     }
 
     fn known(&self, person: &ExtId) -> Result<Option<Person>, WriterError> {
@@ -146,6 +153,18 @@ impl Writer {
     /// Notes a change for the audit.
     pub(super) fn note(&self, actor: &str, action: &'static str, subject: String) {
         self.note_change(Session::COMMAND_LINE, (action, subject), Some(actor));
+    }
+}
+
+/// The two letters of a language.
+fn language_of(language: Language) -> &'static str {
+    match language {
+        Language::Ar => "ar",
+        Language::De => "de",
+        Language::En => "en",
+        Language::Es => "es",
+        Language::Fr => "fr",
+        Language::Nl => "nl",
     }
 }
 

@@ -16,6 +16,8 @@ pub enum WriterError {
     Secret(SecretError),
     /// A certificate could not be read or made.
     Pki(PkiError),
+    /// Certificates are of no use to TLS.
+    Tls(crate::tls::ConfigError),
     /// The gallery's file could not be read or written.
     Gallery(String),
     /// A setting of the site is missing or of the wrong form.
@@ -46,6 +48,7 @@ impl fmt::Display for WriterError {
             Self::Store(error) => write!(f, "store: {error}"),
             Self::Secret(error) => write!(f, "secrets: {error}"),
             Self::Pki(error) => write!(f, "certificates: {error}"),
+            Self::Tls(error) => write!(f, "certificates in force: {error}"),
             Self::Gallery(error) => write!(f, "gallery: {error}"),
             Self::BadSetting { key } => write!(f, "setting {key} is missing or damaged"),
             Self::BadReference { reference } => {
@@ -75,6 +78,12 @@ impl From<SecretError> for WriterError {
 impl From<PkiError> for WriterError {
     fn from(error: PkiError) -> Self {
         Self::Pki(error)
+    }
+}
+
+impl From<crate::tls::ConfigError> for WriterError {
+    fn from(error: crate::tls::ConfigError) -> Self {
+        Self::Tls(error)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one writer: a thread that owns the store, carries out every change, and publishes it
 //! before it is acknowledged.
 //!
+//! - `check`: what a configuration says beyond its form
 //! - `command`: what the writer is asked, and the queue to ask it
 //! - `publish`: from the store's feed of changes to what is in force
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
@@ -9,11 +10,16 @@
 //! - `console`: the console's team, sessions and settings
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
+//! - `invite`: what administrators ask of the Enrolment Service; `service`: its mail and its clock
+//! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
+//! - `certificates`: the site's own
 //! - `devices`: commissioning, renewal, signs of life
 //! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
 mod carry_out;
+mod certificates;
+mod check;
 mod command;
 mod connect;
 mod connect_commands;
@@ -22,10 +28,14 @@ mod devices;
 mod doors;
 mod enrolment;
 mod error;
+mod faces;
 mod gallery;
+mod invite;
 mod people;
+mod person;
 mod publish;
 mod records;
+mod service;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -52,15 +62,20 @@ use crate::secrets::Sealer;
 use crate::site::{Site, moment};
 use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
+use crate::tls::LiveTls;
 
+pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 use connect::ConnectSide;
 pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
 pub use error::WriterError;
+pub use faces::DeviceCapture;
 use gallery::Snapshots;
+pub use person::{PersonAnswer, PersonAsk, PersonCall};
 use publish::Published;
+use service::Service;
 use space::SpaceEventsIn;
 
 /// How often the writer looks after erasure, expired certificates and the feed.
@@ -77,6 +92,9 @@ pub struct Writer {
     config: Config,
     sealer: Sealer,
     pki: SitePki,
+    tls: Option<LiveTls>,
+    /// Certificates are left alone until then, Unix seconds: the last try failed.
+    certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
     online: Option<Online>,
 }
@@ -90,6 +108,7 @@ struct Online {
     journal: Journal,
     events: Option<SpaceEventsIn>,
     connect: ConnectSide,
+    service: Service,
     since: Instant,
     /// A sync of this run is in the store.
     space_stored: bool,
@@ -103,7 +122,7 @@ impl Writer {
     /// # Errors
     /// If the directory is no site's, is in use, or is damaged.
     pub fn offline(data: &Path) -> Result<Self, WriterError> {
-        let directory = DataDirectory::lock(data)?;
+        let directory = DataDirectory::of_site(data)?;
         let audit = Audit::open(&directory, moment(Instant::now()).unix_us)?;
         Self::open(directory, &audit)
     }
@@ -130,6 +149,8 @@ impl Writer {
             config,
             sealer,
             pki,
+            tls: None,
+            certificates_pause_unix_s: 0,
             import: None,
             online: None,
         })
@@ -152,6 +173,11 @@ impl Writer {
             online.connect.firmware = Some(firmware);
             online.connect.metrics = Some(metrics);
         }
+    }
+
+    /// Where certificates that are new are put into force.
+    pub fn set_tls(&mut self, tls: LiveTls) {
+        self.tls = Some(tls);
     }
 
     /// A reader of the store, for another thread.
@@ -198,10 +224,12 @@ impl Writer {
             journal: Journal::new(self.records.clone()),
             events: None,
             connect: ConnectSide::default(),
+            service: Service::default(),
             since: Instant::now(),
             space_stored: false,
             waiting: Vec::new(),
         });
+        self.service_start()?;
         self.follow()?;
         Ok(site)
     }
@@ -274,6 +302,15 @@ impl Writer {
             Command::SnapshotWritten(written) => self.snapshot_written(written),
             Command::Reload => self.reload(),
             Command::Enrolment(enrolment) => self.enrolment(&enrolment),
+            Command::DeviceCaptured(captured) => self.device_captured(*captured),
+            Command::Person(call) => self.person_call(*call),
+            Command::PhotoRead { person, faces } => self.photo_read(person, faces),
+            Command::MailDone {
+                person,
+                token,
+                tries,
+                sent,
+            } => self.mail_done(person, token, tries, sent),
             Command::SpaceSynced(snapshot) => {
                 if let Err(error) = self.space_synced(&snapshot) {
                     tracing::error!(%error, "a sync with Space could not be stored");
@@ -365,8 +402,10 @@ impl Writer {
         }
     }
 
-    /// Takes what the configuration says now, but for what only a start can change.
+    /// Takes certificates and what the configuration says now, but for what only a start can
+    /// change: that stays as it is.
     fn reload(&mut self) {
+        self.pki_reload();
         let read = Config::read(self.directory.path()).map_err(WriterError::Config);
         let restarted = read.and_then(|config| {
             space::timetables(&config.timetables)?;
@@ -376,13 +415,23 @@ impl Writer {
                     config.loops,
                     config.search_threads,
                     config.kernel.clone(),
+                    config.latency_log_mib,
                 )
             };
             if fixed(&config) != fixed(&self.config) {
-                tracing::warn!("address, loops, search_threads and kernel take a restart");
+                tracing::warn!(
+                    "address, loops, search_threads, kernel and latency_log_mib take a restart"
+                );
             }
-            let listen = self.config.listen;
-            self.config = Config { listen, ..config };
+            self.config = Config {
+                address: self.config.address,
+                listen: self.config.listen,
+                loops: self.config.loops,
+                search_threads: self.config.search_threads,
+                kernel: self.config.kernel.clone(),
+                latency_log_mib: self.config.latency_log_mib,
+                ..config
+            };
             if let Some(online) = &self.online {
                 let deadline = Duration::from_millis(self.config.answer_deadline_ms);
                 online.published.site().set_answer_deadline(deadline);
@@ -398,9 +447,13 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
+        self.pki_tick();
         // A person who cannot be withdrawn now must not keep others from being erased.
         if let Err(error) = self.space_tick() {
             tracing::error!(%error, "withdrawing people who are gone from Space");
+        }
+        if let Err(error) = self.service_tick() {
+            tracing::error!(%error, "invitations and captures");
         }
         self.prune_audit();
         self.connect_tick();

@@ -84,17 +84,27 @@ impl<'a> AccessRequest<'a> {
             ..Head::new(Kind::Access, self.request_id, length as u32)
         };
         head.write(out);
-        match self.embedding {
-            EncodedEmbedding::F32(bytes) => out.extend_from_slice(bytes),
-            EncodedEmbedding::Int8 { scale, codes } => {
+        self.embedding.write(out);
+    }
+}
+
+impl EncodedEmbedding<'_> {
+    /// Appends the embedding's bytes to `out`.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::F32(bytes) => out.extend_from_slice(*bytes),
+            Self::Int8 { scale, codes } => {
                 out.extend_from_slice(&scale.to_le_bytes());
-                out.extend_from_slice(codes);
+                out.extend_from_slice(*codes);
             }
         }
     }
 }
 
-fn parse_embedding(encoding: u8, payload: &[u8]) -> Result<EncodedEmbedding<'_>, WireError> {
+pub(crate) fn parse_embedding(
+    encoding: u8,
+    payload: &[u8],
+) -> Result<EncodedEmbedding<'_>, WireError> {
     match encoding {
         ENCODING_F32 => Ok(EncodedEmbedding::F32(exactly(payload)?)),
         ENCODING_INT8 => {
@@ -111,7 +121,7 @@ fn parse_embedding(encoding: u8, payload: &[u8]) -> Result<EncodedEmbedding<'_>,
     }
 }
 
-fn exactly<const N: usize>(bytes: &[u8]) -> Result<&[u8; N], WireError> {
+pub(crate) fn exactly<const N: usize>(bytes: &[u8]) -> Result<&[u8; N], WireError> {
     bytes.try_into().map_err(|_| WireError::BadLength {
         expected: N,
         found: bytes.len(),

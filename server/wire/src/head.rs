@@ -50,6 +50,8 @@ pub enum Kind {
     Commission = 3,
     /// A certificate's renewal.
     Renew = 4,
+    /// An enrolment at a device.
+    Enrol = 5,
 }
 
 impl Kind {
@@ -59,6 +61,7 @@ impl Kind {
             2 => Ok(Self::Heartbeat),
             3 => Ok(Self::Commission),
             4 => Ok(Self::Renew),
+            5 => Ok(Self::Enrol),
             found => Err(WireError::WrongKind { found }),
         }
     }
@@ -92,7 +95,7 @@ impl PadResult {
 pub struct Head {
     /// What follows.
     pub kind: Kind,
-    /// How the embedding is encoded (access only): 1 f32, 2 int8 with a scale.
+    /// How embeddings are encoded (access and enrolment): 1 f32, 2 int8 with a scale.
     pub encoding: u8,
     /// The device's name for this attempt.
     pub request_id: RequestId,
@@ -100,9 +103,9 @@ pub struct Head {
     pub model: [u8; 16],
     /// Bytes that follow the head.
     pub payload_length: u32,
-    /// Numbers in the embedding (access only).
+    /// Numbers in an embedding (access and enrolment).
     pub dimension: u16,
-    /// What presentation attack detection found (access only).
+    /// What presentation attack detection found (access and enrolment).
     pub pad: PadResult,
     /// The device's own state (heartbeat only): 0 well, 1 self-test failed.
     pub state: u8,

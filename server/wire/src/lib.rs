@@ -12,6 +12,7 @@
 pub mod access;
 pub mod code;
 pub mod commission;
+pub mod enrol;
 pub mod error;
 pub mod head;
 pub mod limits;
@@ -20,6 +21,7 @@ pub mod reply;
 
 pub use access::{AccessRequest, EncodedEmbedding};
 pub use code::CommissioningCode;
+pub use enrol::{CaptureCode, CaptureId, CaptureOrder, EnrolRequest};
 pub use error::WireError;
 pub use head::{Head, Kind, PadResult, RequestId};
 pub use reason::Reason;
@@ -38,6 +40,8 @@ pub mod path {
     pub const COMMISSION: &str = "/v1/commission";
     /// A commissioned device renews its certificate.
     pub const RENEW: &str = "/v1/renew";
+    /// A person's face, captured at the server's wish.
+    pub const ENROL: &str = "/v1/enrol";
 }
 
 /// The content type of every message in both directions.

@@ -20,9 +20,20 @@ pub const COMMAND_BYTES_MAX: usize = 4_096;
 pub const DOOR_NAME_BYTES_MAX: usize = 64;
 /// The longest commissioning code as text.
 pub const CODE_CHARS_MAX: usize = 256;
+/// The name of a capture.
+pub const CAPTURE_BYTES: usize = 16;
+/// The code that a person shows for a capture: six digits, or an invitation's token of 22.
+pub const CAPTURE_CODE_BYTES: usize = 24;
+/// Embeddings of one capture.
+pub const CAPTURE_EMBEDDINGS_MAX: usize = 4;
+/// An enrolment's payload before its embeddings.
+pub const ENROL_FIXED_BYTES: usize = CAPTURE_BYTES + CAPTURE_CODE_BYTES + 4;
 /// The longest body of a request: the head and the largest payload.
-pub const REQUEST_BYTES_MAX: usize =
-    HEAD_BYTES + largest(EMBEDDING_F32_BYTES, TOKEN_BYTES + CSR_BYTES_MAX);
+pub const REQUEST_BYTES_MAX: usize = HEAD_BYTES
+    + largest(
+        ENROL_FIXED_BYTES + CAPTURE_EMBEDDINGS_MAX * EMBEDDING_F32_BYTES,
+        TOKEN_BYTES + CSR_BYTES_MAX,
+    );
 /// The longest body of a reply: the head and two length-prefixed certificates.
 pub const REPLY_BYTES_MAX: usize =
     HEAD_BYTES + largest(2 * (4 + CERTIFICATE_BYTES_MAX), COMMAND_BYTES_MAX);
@@ -33,6 +44,6 @@ const fn largest(a: usize, b: usize) -> usize {
 
 const _: () = assert!(EMBEDDING_INT8_BYTES < EMBEDDING_F32_BYTES);
 const _: () = assert!(
-    REQUEST_BYTES_MAX <= 4_096,
+    REQUEST_BYTES_MAX <= 8_448,
     "a request must fit one small buffer"
 );

@@ -39,6 +39,12 @@ pub enum Reason {
     OutcomeUnknown = 113,
     /// The person has not consented, or not to the policy in force.
     NoConsent = 114,
+    /// An enrolment that an administrator has to look at.
+    EnrolmentHeld = 115,
+    /// The code that was shown for a capture is not its code.
+    WrongCode = 116,
+    /// The embeddings of a capture are not of one person.
+    CapturesDiffer = 117,
     /// A repeat of an attempt that never came to an end.
     Interrupted = 120,
 
@@ -80,10 +86,12 @@ pub enum Reason {
     BadCertificateRequest = 217,
     /// Commissioning or renewal could not be stored.
     NotStored = 218,
+    /// No such capture is wanted of this device (any more).
+    CaptureRefused = 219,
 }
 
 /// Every reason, for tables and tests.
-pub const ALL: [Reason; 36] = [
+pub const ALL: [Reason; 40] = [
     Reason::None,
     Reason::NoMatch,
     Reason::NoRight,
@@ -100,6 +108,9 @@ pub const ALL: [Reason; 36] = [
     Reason::SpaceRefused,
     Reason::OutcomeUnknown,
     Reason::NoConsent,
+    Reason::EnrolmentHeld,
+    Reason::WrongCode,
+    Reason::CapturesDiffer,
     Reason::Interrupted,
     Reason::Malformed,
     Reason::UnknownVersion,
@@ -120,6 +131,7 @@ pub const ALL: [Reason; 36] = [
     Reason::TokenRefused,
     Reason::BadCertificateRequest,
     Reason::NotStored,
+    Reason::CaptureRefused,
 ];
 
 impl Reason {
@@ -155,6 +167,9 @@ impl Reason {
             Self::SpaceRefused => "refused by access control",
             Self::OutcomeUnknown => "outcome unknown",
             Self::NoConsent => "no consent to the policy in force",
+            Self::EnrolmentHeld => "enrolment held for an administrator",
+            Self::WrongCode => "wrong enrolment code",
+            Self::CapturesDiffer => "captures differ",
             Self::Interrupted => "interrupted",
             Self::Malformed => "malformed message",
             Self::UnknownVersion => "unknown message version",
@@ -175,6 +190,7 @@ impl Reason {
             Self::TokenRefused => "commissioning token refused",
             Self::BadCertificateRequest => "certificate request refused",
             Self::NotStored => "could not be stored",
+            Self::CaptureRefused => "no such capture is wanted",
         }
     }
 }

@@ -33,7 +33,7 @@ pub enum Decision {
     Granted = 1,
     /// The request was not served; the reason is a 2xx. The door stays shut.
     Refused = 2,
-    /// A heartbeat, a commissioning or a renewal was served.
+    /// A heartbeat, a commissioning, a renewal or an enrolment was served.
     Served = 3,
 }
 
@@ -75,6 +75,9 @@ pub enum CommandKind {
     Update = 3,
     /// Test sensor, camera, network and lights.
     SelfTest = 4,
+    /// Capture the face of a person who is to be enrolled; the body is a
+    /// [`CaptureOrder`](crate::CaptureOrder).
+    Capture = 5,
 }
 
 impl CommandKind {
@@ -86,6 +89,7 @@ impl CommandKind {
             2 => Some(Self::Configure),
             3 => Some(Self::Update),
             4 => Some(Self::SelfTest),
+            5 => Some(Self::Capture),
             _ => None,
         }
     }

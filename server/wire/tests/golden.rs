@@ -6,8 +6,8 @@ use std::net::{Ipv6Addr, SocketAddr};
 use cardea_wire::commission::{Certificates, CommissionRequest, RenewRequest};
 use cardea_wire::reply::{Command, CommandKind, StageTimes};
 use cardea_wire::{
-    AccessRequest, CommissioningCode, Decision, EncodedEmbedding, Head, Kind, PadResult, Reason,
-    Reply, RequestId,
+    AccessRequest, CaptureCode, CaptureId, CaptureOrder, CommissioningCode, Decision,
+    EncodedEmbedding, EnrolRequest, Head, Kind, PadResult, Reason, Reply, RequestId,
 };
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -110,6 +110,41 @@ fn commissioning_and_renewal() {
     let mut out = Vec::new();
     request.write(&mut out);
     assert_eq!(out, file);
+}
+
+#[test]
+fn enrolment_at_a_device() {
+    let rows = embedding();
+    let request = EnrolRequest {
+        request_id: id(),
+        model: std::array::from_fn(|i| 160 + i as u8),
+        pad: PadResult::Passed,
+        firmware: 0x0001_0203,
+        command_done: 7,
+        capture: CaptureId(std::array::from_fn(|i| 80 + i as u8)),
+        code: CaptureCode::new("042137").expect("six digits"),
+        embeddings: vec![EncodedEmbedding::F32(&rows); 2],
+    };
+    let file = golden("enrol");
+    assert_eq!(EnrolRequest::parse(&file), Ok(request.clone()));
+    let mut out = Vec::new();
+    request.write(&mut out);
+    assert_eq!(out, file);
+
+    let order = CaptureOrder {
+        capture: request.capture,
+        until_unix_ms: 1_800_000_600_000,
+    };
+    let mut served = Reply::new(Kind::Heartbeat, id(), Decision::Served, Reason::None);
+    served.person = 1_800_000_000_123;
+    let command = Command {
+        kind: CommandKind::Capture,
+        id: 78,
+        body: order.to_bytes(),
+    };
+    assert_eq!(CaptureOrder::parse(&command), Ok(order));
+    served.command = Some(command);
+    same(&served, &golden("reply_capture_command"));
 }
 
 fn same(reply: &Reply, file: &[u8]) {

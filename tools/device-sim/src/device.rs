@@ -2,7 +2,8 @@
 
 use cardea_wire::reply::CommandKind;
 use cardea_wire::{
-    AccessRequest, Command, Decision, EncodedEmbedding, Head, Kind, PadResult, Reply, RequestId,
+    AccessRequest, CaptureCode, CaptureOrder, Command, Decision, EncodedEmbedding, EnrolRequest,
+    Head, Kind, PadResult, Reason, Reply, RequestId,
 };
 use serde::Deserialize;
 
@@ -21,6 +22,13 @@ pub(crate) enum Action {
     Say(String),
     /// Forgets key and certificate.
     ForgetIdentity,
+    /// Captures the face of who is to be enrolled, once they show their code.
+    Capture {
+        /// What the server asked for.
+        order: CaptureOrder,
+        /// The command, to be acknowledged when the capture has come to an end.
+        command: u32,
+    },
 }
 
 /// A device's memory.
@@ -102,6 +110,54 @@ impl Device {
         out
     }
 
+    /// The bytes of an enrolment.
+    pub(crate) fn enrolment(
+        &self,
+        request_id: RequestId,
+        order: &CaptureOrder,
+        code: CaptureCode,
+        faces: &[[u8; 2_048]],
+    ) -> Vec<u8> {
+        let request = EnrolRequest {
+            request_id,
+            model: self.model,
+            pad: PadResult::Passed,
+            firmware: self.firmware,
+            command_done: self.command_done,
+            capture: order.capture,
+            code,
+            embeddings: faces.iter().map(EncodedEmbedding::F32).collect(),
+        };
+        let mut out = Vec::new();
+        request.write(&mut out);
+        out
+    }
+
+    /// What the reply to an enrolment makes of the device; a wrong code may be shown again.
+    pub(crate) fn take_enrolled(&mut self, command: u32, reply: &Reply) -> Vec<Action> {
+        if reply.decision == Decision::Served {
+            self.command_done = command;
+            return vec![
+                Action::Show(Light::Enrolled),
+                Action::Say("enrolled".to_owned()),
+            ];
+        }
+        let may_try_again = reply.decision == Decision::Refused
+            && reply.reason != Reason::CaptureRefused
+            || reply.reason == Reason::WrongCode;
+        if !may_try_again {
+            self.command_done = command;
+        }
+        let light = match reply.decision {
+            Decision::Refused => Light::Error,
+            Decision::Denied | Decision::Granted | Decision::Served => Light::Denied,
+        };
+        vec![
+            Action::Show(light),
+            Action::Say(format!("not enrolled: {}", reply.reason)),
+        ]
+    }
+
     /// What a reply makes of the device.
     pub(crate) fn take(&mut self, reply: &Reply) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -144,6 +200,15 @@ impl Device {
             }
             CommandKind::Configure => self.configure(&command.body, actions),
             CommandKind::Update => self.update(&command.body, actions),
+            CommandKind::Capture => match CaptureOrder::parse(command) {
+                // Acknowledged when it has come to an end.
+                Ok(order) if order.until_unix_ms > self.server_unix_ms => {
+                    let command = command.id;
+                    return actions.push(Action::Capture { order, command });
+                }
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            },
             CommandKind::SelfTest => {
                 actions.push(Action::Say("command: self-test".to_owned()));
                 self.self_test_failed = false;
@@ -243,6 +308,33 @@ mod tests {
             assert_eq!(actions[0], Action::Show(Light::Error));
             assert_eq!(head_of(&device).command_done, 0);
         }
+    }
+
+    // Fails if a capture is acknowledged before it has ended, or never.
+    #[test]
+    fn a_capture_is_acknowledged_when_it_has_come_to_an_end() {
+        let order = CaptureOrder {
+            capture: cardea_wire::CaptureId([9; 16]),
+            until_unix_ms: 1_800_000_000_001,
+        };
+        let mut device = Device::new([0; 16]);
+        let asked = heartbeat_with(CommandKind::Capture, 6, &order.to_bytes());
+        let expected = [Action::Capture { order, command: 6 }];
+        assert_eq!(device.take(&asked), expected);
+        assert_eq!(head_of(&device).command_done, 0);
+        let wrong = Reply::new(Kind::Enrol, ID, Decision::Denied, Reason::WrongCode);
+        device.take_enrolled(6, &wrong);
+        assert_eq!(device.take(&asked), expected, "another code may be shown");
+        let held = Reply::new(Kind::Enrol, ID, Decision::Denied, Reason::EnrolmentHeld);
+        device.take_enrolled(6, &held);
+        assert_eq!(head_of(&device).command_done, 6);
+        let late = CaptureOrder {
+            until_unix_ms: 1,
+            ..order
+        };
+        let asked = heartbeat_with(CommandKind::Capture, 7, &late.to_bytes());
+        assert_eq!(device.take(&asked), [], "its time is over");
+        assert_eq!(head_of(&device).command_done, 7);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(crate) enum Light {
     SelfTestPassed,
     /// Flashing green.
     Commissioned,
+    /// Flashing green.
+    Enrolled,
     /// Solid red.
     Denied,
     /// Solid red.
@@ -37,6 +39,7 @@ impl fmt::Display for Light {
             Self::Granted => "solid green (granted)",
             Self::SelfTestPassed => "solid green (self-test passed)",
             Self::Commissioned => "flashing green (commissioned)",
+            Self::Enrolled => "flashing green (enrolled)",
             Self::Denied => "solid red (denied)",
             Self::WrongCode => "solid red (wrong code)",
             Self::Error => "flashing red (error)",

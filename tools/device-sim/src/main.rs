@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cardea_wire::CommissioningCode;
+use cardea_wire::limits::CAPTURE_EMBEDDINGS_MAX;
 use clap::Parser;
 
 use device::Device;
@@ -31,6 +32,13 @@ struct Arguments {
     /// Who comes to the door: a probes file, or a NumPy array of f32 with 512 columns.
     #[arg(long)]
     embeddings: Option<PathBuf>,
+    /// A file in which the code appears that somebody shows who is to be enrolled: six digits, or
+    /// the address of their invitation.
+    #[arg(long, requires = "enrol_face")]
+    enrol_code: Option<PathBuf>,
+    /// The face of who is to be enrolled: a file as for --embeddings, with one to four.
+    #[arg(long)]
+    enrol_face: Option<PathBuf>,
     /// Seconds between two who come.
     #[arg(long, default_value_t = 5)]
     access_every: u32,
@@ -64,6 +72,15 @@ fn work(arguments: Arguments) -> Result<(), String> {
     if let Some(text) = &arguments.model {
         model = Some(parse_model(text).ok_or("a model is 32 hexadecimal digits")?);
     }
+    let mut enrol_face = Vec::new();
+    if let Some(path) = &arguments.enrol_face {
+        let read = embeddings::read(path)?;
+        model = model.or(read.model);
+        enrol_face = read.rows;
+        if enrol_face.len() > CAPTURE_EMBEDDINGS_MAX {
+            return Err(format!("{}: more than four faces", path.display()));
+        }
+    }
     let code = match &arguments.code {
         Some(text) => Some(read_code(text)?),
         None => None,
@@ -73,6 +90,8 @@ fn work(arguments: Arguments) -> Result<(), String> {
     let orders = Orders {
         identity: arguments.identity,
         code,
+        enrol_code: arguments.enrol_code,
+        enrol_face,
         embeddings: rows,
         access_every: Duration::from_secs(arguments.access_every.into()),
         messages: arguments.messages,

@@ -16,7 +16,8 @@ use cardea_loadtest::blocking::Session;
 use cardea_loadtest::commission::{self, random_request_id};
 use cardea_loadtest::identity::Identity;
 use cardea_loadtest::tls;
-use cardea_wire::{CommissioningCode, Reply, path};
+use cardea_wire::enrol::LINK_PATH;
+use cardea_wire::{CaptureCode, CaptureOrder, CommissioningCode, Reason, Reply, path};
 
 use crate::device::{Action, Device};
 use crate::light::Light;
@@ -29,6 +30,10 @@ pub(crate) struct Orders {
     pub(crate) identity: PathBuf,
     /// The commissioning code, for a device without an identity.
     pub(crate) code: Option<CommissioningCode>,
+    /// Where the code appears that somebody shows who is to be enrolled.
+    pub(crate) enrol_code: Option<PathBuf>,
+    /// The face of who is to be enrolled: one to four embeddings.
+    pub(crate) enrol_face: Vec<[u8; 2_048]>,
     /// Who comes to the door, one after another.
     pub(crate) embeddings: Vec<[u8; 2_048]>,
     /// Pause between two who come.
@@ -48,6 +53,8 @@ pub(crate) struct Simulator<W> {
     started: Instant,
     sent: u64,
     people: usize,
+    /// A code that was wrong is not sent again.
+    wrong_code: Option<String>,
 }
 
 impl<W: Write> Simulator<W> {
@@ -61,6 +68,7 @@ impl<W: Write> Simulator<W> {
             started: Instant::now(),
             sent: 0,
             people: 0,
+            wrong_code: None,
         }
     }
 
@@ -96,7 +104,7 @@ impl<W: Write> Simulator<W> {
             match done {
                 Ok(actions) => {
                     back_off = BACK_OFF_FIRST;
-                    if self.carry_out(actions)? {
+                    if self.carry_out(&identity, actions)? {
                         return Ok(());
                     }
                     self.show(Light::Idle)?;
@@ -213,7 +221,7 @@ impl<W: Write> Simulator<W> {
     }
 
     /// Carries out what a reply asked for; whether the device was decommissioned.
-    fn carry_out(&mut self, actions: Vec<Action>) -> Result<bool, String> {
+    fn carry_out(&mut self, identity: &Identity, actions: Vec<Action>) -> Result<bool, String> {
         let mut decommissioned = false;
         for action in actions {
             match action {
@@ -223,9 +231,45 @@ impl<W: Write> Simulator<W> {
                     fs::remove_file(&self.orders.identity).map_err(|error| error.to_string())?;
                     decommissioned = true;
                 }
+                Action::Capture { order, command } => self.capture(identity, &order, command)?,
             }
         }
         Ok(decommissioned)
+    }
+
+    /// Captures who is to be enrolled, if they show their code by now; the command comes again.
+    fn capture(
+        &mut self,
+        identity: &Identity,
+        order: &CaptureOrder,
+        command: u32,
+    ) -> Result<(), String> {
+        let shown = self.orders.enrol_code.as_ref();
+        let shown = shown.and_then(|path| fs::read_to_string(path).ok());
+        let text = shown.as_deref().map(code_of).unwrap_or_default().to_owned();
+        let code = CaptureCode::new(&text);
+        let is_new = self.wrong_code.as_ref() != Some(&text);
+        let (Ok(code), true, false) = (code, is_new, self.orders.enrol_face.is_empty()) else {
+            self.show(Light::RequestingAccess)?;
+            return self.say("command: capture; nobody shows a code");
+        };
+        self.say("command: capture")?;
+        let id = random_request_id().map_err(|error| error.to_string())?;
+        let body = self
+            .device
+            .enrolment(id, order, code, &self.orders.enrol_face);
+        let reply = self.exchange(identity, path::ENROL, &body)?;
+        if reply.reason == Reason::WrongCode {
+            self.wrong_code = Some(text);
+        }
+        for action in self.device.take_enrolled(command, &reply) {
+            match action {
+                Action::Show(light) => self.show(light)?,
+                Action::Say(text) => self.say(&text)?,
+                Action::ForgetIdentity | Action::Capture { .. } => {}
+            }
+        }
+        Ok(())
     }
 
     /// One line per change of the light.
@@ -240,6 +284,15 @@ impl<W: Write> Simulator<W> {
     fn say(&mut self, text: &str) -> Result<(), String> {
         writeln!(self.out, "  {text}").map_err(|error| error.to_string())
     }
+}
+
+/// What a code is in what was shown: the code itself, or what an invitation's address ends in.
+fn code_of(shown: &str) -> &str {
+    let shown = shown.trim();
+    let token = shown
+        .split_once(LINK_PATH)
+        .map_or(shown, |(_, token)| token);
+    token.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 #[cfg(test)]

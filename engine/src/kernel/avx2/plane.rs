@@ -14,9 +14,9 @@
 //! registers for four or eight probes reached 210 Gop/s against 300, because it needs more
 //! registers than there are.
 
-use super::super::tile::{GROUP_LINES, Tile, Tiles, cached_parts};
-use super::super::{PEAK_CHAINS, PlaneScan};
-use crate::DIM;
+use super::super::tile::{GROUP_LINES, Part, Step, Steps, Tile, Tiles, scan_parts};
+use super::super::{PEAK_CHAINS, PlaneScan, Survivor};
+use super::int8_dot;
 use crate::plane::{BLOCK_ROWS, Line};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
@@ -24,49 +24,29 @@ use std::hint::black_box;
 
 /// Probes that walk over an unpacked block together.
 const MANY: usize = 4;
-/// One code of 4 dimensions of 16 rows, a byte each.
-type Step = [[u8; 32]; 2];
 
 #[target_feature(enable = "avx2")]
 pub(super) fn plane(scan: PlaneScan<'_>) {
     let tiles = Tiles::<i32, MANY>::new(&scan, must_cast, |shift| must_cast([1i16 << shift; 2]));
-    let PlaneScan {
-        plane, survivors, ..
-    } = scan;
-    for (first, part) in cached_parts(plane) {
-        if !tiles.many.is_empty() {
-            let mut steps = [[[0; 32]; 2]; DIM / 4];
-            let blocks = part
-                .lines
-                .chunks_exact(part.geometry.lines())
-                .zip(part.numbers);
-            for (block, (lines, numbers)) in blocks.enumerate() {
-                let (lines4, lines2) = lines.split_at(part.geometry.dims4 / 8);
-                unpack(lines4, lines2, &mut steps);
-                let (steps4, steps2) = steps.split_at(lines4.len() * 2);
-                for tile in &tiles.many {
-                    let sums_i32x8 = unpacked_sums(tile, steps4, steps2, numbers);
-                    let masks = reaching(tile, sums_i32x8);
-                    for (probe, &mask) in masks.iter().enumerate() {
-                        if mask != 0 {
-                            let (block, probe) = (first + block, tile.first + probe);
-                            PlaneScan::keep(survivors, plane.rows, block, probe, mask);
-                        }
-                    }
-                }
-            }
-        }
+    let walk = |part: Part<'_>, survivors: &mut Vec<Survivor>| {
+        part.walk_unpacked(
+            &tiles.many,
+            survivors,
+            |lines4, lines2, steps| unpack(lines4, lines2, steps),
+            |tile, steps4, steps2, n| reaching(tile, unpacked_sums(tile, steps4, steps2, n)),
+        );
         if let Some(tile) = &tiles.two {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
+            part.walk(tile, survivors, |tile, l4, l2, n| {
                 reaching(tile, packed_sums(tile, l4, l2, n))
             });
         }
         if let Some(tile) = &tiles.one {
-            tile.walk(part, first, survivors, |tile, l4, l2, n| {
+            part.walk(tile, survivors, |tile, l4, l2, n| {
                 reaching(tile, packed_sums(tile, l4, l2, n))
             });
         }
-    }
+    };
+    scan_parts(scan, walk, |row, probe| int8_dot(row, &probe.codes));
 }
 
 /// The rows of a block that may reach the threshold, by probe.
@@ -87,18 +67,18 @@ fn reaching<const P: usize>(tile: &Tile<i32, P>, sums_i32x8: [[__m256i; 2]; P]) 
 /// One code a byte.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn unpack(lines4: &[Line], lines2: &[Line], steps: &mut [Step; DIM / 4]) {
+pub(in super::super) fn unpack(lines4: &[Line], lines2: &[Line], steps: &mut Steps) {
     let (steps4, steps2) = steps.split_at_mut(lines4.len() * 2);
     for (line, steps) in lines4.iter().zip(steps4.as_chunks_mut::<2>().0) {
         for half in 0..2 {
             let parts = parts4(load(line, half));
-            (0..2).for_each(|part| steps[part][half] = must_cast(parts[part]));
+            (0..2).for_each(|part| steps[part].0[half] = must_cast(parts[part]));
         }
     }
     for (line, steps) in lines2.iter().zip(steps2.as_chunks_mut::<4>().0) {
         for half in 0..2 {
             let parts = parts2(load(line, half));
-            (0..4).for_each(|part| steps[part][half] = must_cast(parts[part]));
+            (0..4).for_each(|part| steps[part].0[half] = must_cast(parts[part]));
         }
     }
 }
@@ -113,26 +93,30 @@ fn unpacked_sums<const P: usize>(
     numbers: &Line,
 ) -> [[__m256i; 2]; P] {
     let mut sums_i32x8 = number_sums(tile, numbers);
-    let group = hidden_group_lines();
-    let blocks = [
-        (steps4, &tile.codes4, &tile.scales4, group * 2),
-        (steps2, &tile.codes2, &tile.scales2, group * 4),
-    ];
-    for (steps, codes, scales, group) in blocks {
-        let groups = steps.chunks_exact(group).zip(codes.chunks_exact(group));
-        for ((steps, codes), scales) in groups.zip(scales) {
-            let mut group_i16x16 = [[_mm256_setzero_si256(); 2]; P];
-            for (step, codes) in steps.iter().zip(codes) {
-                add_step(
-                    &mut group_i16x16,
-                    [must_cast(step[0]), must_cast(step[1])],
-                    codes,
-                );
-            }
-            add_group(&mut sums_i32x8, group_i16x16, scales);
-        }
+    let steps4 = steps4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    let codes4 = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(&tile.scales4) {
+        add_group(&mut sums_i32x8, group_sums(steps, codes), scales);
+    }
+    let steps2 = steps2.as_chunks::<{ GROUP_LINES * 4 }>().0;
+    let codes2 = tile.codes2.as_chunks::<{ GROUP_LINES * 4 }>().0;
+    for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(&tile.scales2) {
+        add_group(&mut sums_i32x8, group_sums(steps, codes), scales);
     }
     sums_i32x8
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn group_sums<const P: usize, const N: usize>(
+    steps: &[Step; N],
+    codes: &[[i32; P]; N],
+) -> [[__m256i; 2]; P] {
+    let mut group_i16x16 = [[_mm256_setzero_si256(); 2]; P];
+    for (step, codes) in steps.iter().zip(codes) {
+        add_step(&mut group_i16x16, step.0.map(|half| must_cast(half)), codes);
+    }
+    group_i16x16
 }
 
 /// The integers `I` of a packed block.

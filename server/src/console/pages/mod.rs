@@ -3,6 +3,8 @@
 mod account;
 mod changes;
 mod dashboard;
+mod enrol;
+mod enrol_data;
 pub mod problem;
 mod sign_in;
 mod team;
@@ -14,6 +16,7 @@ const ALL: &[&[Route]] = &[
     account::ROUTES,
     changes::ROUTES,
     dashboard::ROUTES,
+    enrol::ROUTES,
     sign_in::ROUTES,
     team::ROUTES,
     tokens::ROUTES,

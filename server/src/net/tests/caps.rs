@@ -1,6 +1,8 @@
 use super::*;
 use crate::limits::BODY_BYTES_MAX;
 
+/// Fails without `evict_stranger` in `has_room_for`, or without the line about `peer.certificate`
+/// in it.
 #[test]
 fn the_oldest_stranger_makes_room_and_devices_stay() {
     let bounds = Bounds {
@@ -33,6 +35,7 @@ fn the_oldest_stranger_makes_room_and_devices_stay() {
     assert_eq!(counters.value(Counter::ConnectionsRefused), 1);
 }
 
+/// Fails without `self.evict_greeter()` in `has_room_for`.
 #[test]
 fn the_stalest_handshake_makes_room() {
     let bounds = Bounds {
@@ -50,6 +53,7 @@ fn the_stalest_handshake_makes_room() {
     assert_eq!(counters.value(Counter::EvictedHandshakes), 8);
 }
 
+/// Fails without `load.connections >= self.bounds.address_connections` in `has_room_for`.
 #[test]
 fn an_address_cannot_have_more_than_its_share() {
     let bounds = Bounds {
@@ -76,6 +80,7 @@ fn an_address_cannot_have_more_than_its_share() {
     assert_eq!(counters.value(Counter::AddressConnections), 2);
 }
 
+/// Fails without `load.handshakes >= self.bounds.address_handshakes` in `has_room_for`.
 #[test]
 fn an_address_cannot_have_all_handshakes() {
     let bounds = Bounds {
@@ -92,6 +97,7 @@ fn an_address_cannot_have_all_handshakes() {
     assert_eq!(counters.value(Counter::AddressHandshakes), 1);
 }
 
+/// Fails without `self.pace.allows` in `has_room_for`.
 #[test]
 fn an_address_cannot_come_too_often() {
     let bounds = Bounds {
@@ -113,6 +119,7 @@ fn an_address_cannot_come_too_often() {
     server.stop();
 }
 
+/// Fails without `self.close(oldest, now)` in `welcome`.
 #[test]
 fn a_device_with_too_many_connections_loses_its_oldest() {
     let bounds = Bounds {
@@ -136,6 +143,7 @@ fn a_device_with_too_many_connections_loses_its_oldest() {
     assert_eq!(counters.value(Counter::EvictedDevices), 1);
 }
 
+/// Fails without `self.requests >= self.bounds.requests` in `ask`.
 #[test]
 fn requests_past_the_cap_are_refused_at_once_and_the_connection_stays() {
     for (requests, address_requests) in [(2, 9), (9, 2)] {
@@ -166,6 +174,7 @@ fn requests_past_the_cap_are_refused_at_once_and_the_connection_stays() {
     }
 }
 
+/// Fails if nothing refuses with `Refusal::OutOfBuffers` in `net/exchange`.
 #[test]
 fn bytes_past_the_cap_are_refused() {
     let bounds = Bounds {

@@ -8,6 +8,7 @@ fn hasty(shorten: impl FnOnce(&mut Timeouts)) -> Server {
     Server::bounded(bounds)
 }
 
+/// Fails without the `Stage::Greeting` deadline.
 #[test]
 fn an_unfinished_handshake_ends() {
     let server = hasty(|timeouts| timeouts.handshake = SOON);
@@ -24,6 +25,7 @@ fn an_unfinished_handshake_ends() {
     assert_eq!(counters.value(Counter::HandshakeLate), 4);
 }
 
+/// Fails without `Refusal::HeadLate` or `Refusal::BodyLate` in `expire_connection`.
 #[test]
 fn a_head_and_a_body_that_take_too_long_are_told_so() {
     let message = post("/later", b"hello");
@@ -45,6 +47,7 @@ fn a_head_and_a_body_that_take_too_long_are_told_so() {
     }
 }
 
+/// Fails if `Connection::feed` sets `since` in `State::Head`.
 #[test]
 fn a_head_that_trickles_does_not_move_its_deadline() {
     let server = hasty(|timeouts| timeouts.head = SOON);
@@ -73,6 +76,7 @@ fn a_head_that_trickles_does_not_move_its_deadline() {
     server.stop();
 }
 
+/// Fails without `Refusal::AnswerLate` in `expire_connection`.
 #[test]
 fn a_service_that_does_not_answer_is_answered_for() {
     let server = hasty(|timeouts| timeouts.answer = SOON);
@@ -90,6 +94,7 @@ fn a_service_that_does_not_answer_is_answered_for() {
     assert_eq!(counters.refused(Refusal::AnswerLate), 1);
 }
 
+/// Fails if a connection's unsent bytes are written until they are gone.
 #[test]
 fn a_peer_that_does_not_read_does_not_stop_the_others() {
     let server = hasty(|timeouts| timeouts.write = 4 * SOON);
@@ -124,6 +129,7 @@ fn a_large_response_arrives_whole_at_a_slow_reader() {
     server.stop();
 }
 
+/// Fails if `idle_device` counts for peers without a certificate.
 #[test]
 fn quiet_strangers_are_let_go_before_quiet_devices() {
     let server = hasty(|timeouts| timeouts.idle_stranger = SOON);
@@ -138,6 +144,7 @@ fn quiet_strangers_are_let_go_before_quiet_devices() {
     assert_eq!(counters.value(Counter::IdleClosed), 1);
 }
 
+/// Fails without `Phase::Idle` in `expire_connection`.
 #[test]
 fn a_quiet_device_is_let_go_in_the_end() {
     let server = hasty(|timeouts| timeouts.idle_device = SOON);
@@ -147,6 +154,7 @@ fn a_quiet_device_is_let_go_in_the_end() {
     server.stop();
 }
 
+/// Fails without `Stage::Lingering` in `expire_connection`.
 #[test]
 fn a_peer_that_stays_after_the_end_is_dropped() {
     let server = hasty(|timeouts| timeouts.linger = SOON);
@@ -160,6 +168,7 @@ fn a_peer_that_stays_after_the_end_is_dropped() {
     server.stop();
 }
 
+/// Fails without `self.remove(key)` in `close_device`.
 #[test]
 fn a_removed_device_is_cut_off_everywhere() {
     let server = Server::start();
@@ -182,6 +191,7 @@ fn a_removed_device_is_cut_off_everywhere() {
     assert_eq!(counters.value(Counter::DeviceClosed), 2);
 }
 
+/// Fails without `self.remove` in `close_exchange`.
 #[test]
 fn the_service_can_hang_up() {
     let server = Server::start();
@@ -192,6 +202,7 @@ fn the_service_can_hang_up() {
     assert!(matches!(told[..], [Told::Asked(..), Told::Gone(_)]));
 }
 
+/// Fails if `begin_stop` removes connections that owe an answer.
 #[test]
 fn stopping_answers_what_is_in_flight() {
     let server = Server::start();
@@ -224,6 +235,7 @@ fn stopping_answers_what_is_in_flight() {
     server.stop();
 }
 
+/// Fails without `drop_all`.
 #[test]
 fn stopping_does_not_wait_for_ever() {
     let server = hasty(|timeouts| timeouts.stop = SOON);
@@ -236,6 +248,7 @@ fn stopping_does_not_wait_for_ever() {
     assert!(waiting.is_closed() && halfway.is_closed());
 }
 
+/// Fails if `admit` keeps the configuration of the start.
 #[test]
 fn certificates_are_reloaded_without_dropping_anybody() {
     let server = Server::start();

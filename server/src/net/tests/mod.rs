@@ -344,6 +344,7 @@ fn patient() -> Bounds {
         handshake: PATIENCE,
         head: PATIENCE,
         body: PATIENCE,
+        large_body: PATIENCE,
         answer: PATIENCE,
         write: PATIENCE,
         idle_device: PATIENCE,

@@ -5,6 +5,7 @@ mod basics;
 mod crash;
 mod damage;
 mod devices;
+mod enrolment;
 mod erase;
 mod fixture;
 mod full_disk;

@@ -1,7 +1,12 @@
 //! The site's own certificates: a CA made by `cardea init`, the server's certificate for its
 //! address, and a certificate for each device from the key that the device made itself.
+//!
+//! - `files`: the folder `pki`, which changes as a whole
+//! - `roll`: a new certificate for the server, a new CA, and the overlap with the ones before
 
-use std::fs;
+mod files;
+mod roll;
+
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -14,16 +19,22 @@ use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyD
 use time::{Duration, OffsetDateTime};
 
 use crate::error::{PkiError, SecretError};
-use crate::secrets::{Sealer, random, write_new};
+use crate::secrets::{Sealer, random};
+use files::PkiFiles;
+
+pub use roll::CertificateFacts;
 
 const CA_CERTIFICATE: &str = "site-ca.der";
 const CA_KEY: &str = "site-ca.key.sealed";
 const SERVER_CERTIFICATE: &str = "server.der";
 const SERVER_KEY: &str = "server.key.sealed";
+/// The CA before, and the certificate of the CA's key that it signed: during a roll-over.
+const CA_BEFORE: &str = "site-ca-before.der";
+const CA_CROSS: &str = "site-ca-cross.der";
 /// A CA outlives the devices of a site; devices have no clock to check it with.
 const CA_LIFE: Duration = Duration::days(20 * 365);
-const SERVER_LIFE: Duration = Duration::days(5 * 365);
-/// Certificates begin a little in the past, for peers whose clock is behind.
+/// Certificates begin a little in the past, for peers whose clock is behind; those of a short life
+/// only by a tenth of it.
 const BACKDATED: Duration = Duration::hours(1);
 
 /// The site's certificates and the keys that sign with them.
@@ -32,6 +43,13 @@ pub struct SitePki {
     issuer: Issuer<'static, KeyPair>,
     server: CertificateDer<'static>,
     server_key: Vec<u8>,
+    before: Option<Before>,
+}
+
+/// What a roll-over of the site CA keeps of the one before.
+struct Before {
+    ca: CertificateDer<'static>,
+    cross: CertificateDer<'static>,
 }
 
 /// A device's new certificate.
@@ -45,7 +63,8 @@ pub struct DeviceCertificate {
 }
 
 impl SitePki {
-    /// Makes CA and server certificate in the folder `pki` of `data`, keys sealed.
+    /// Makes CA and server certificate in the folder `pki` of `data`, keys sealed. The server's is
+    /// for its address and lives so many seconds.
     ///
     /// # Errors
     /// If they exist already, or cannot be written.
@@ -53,28 +72,17 @@ impl SitePki {
         data: &Path,
         sealer: &Sealer,
         site: &str,
-        server: IpAddr,
+        (server, life_s): (IpAddr, u64),
         now: OffsetDateTime,
     ) -> Result<Self, PkiError> {
-        let folder = data.join("pki");
-        fs::create_dir(&folder).map_err(|source| SecretError::Io {
-            file: "pki".to_owned(),
-            source,
-        })?;
-
         let ca_key = KeyPair::generate()?;
-        let ca_params = ca_params(site, now)?;
-        let ca = ca_params.self_signed(&ca_key)?.der().clone();
-        let sealed = sealer.seal(CA_KEY, ca_key.serialized_der())?;
-        write_new(&folder.join(CA_CERTIFICATE), &ca, 0o644)?;
-        write_new(&folder.join(CA_KEY), &sealed, 0o600)?;
-
+        let ca = ca_params(site, now)?.self_signed(&ca_key)?.der().clone();
+        let mut files = PkiFiles::default();
+        files.put(CA_CERTIFICATE, &ca);
+        files.put_sealed(sealer, CA_KEY, ca_key.serialized_der())?;
         let issuer = Issuer::from_ca_cert_der(&ca, ca_key)?;
-        let server_key = KeyPair::generate()?;
-        let certificate = server_params(server, now)?.signed_by(&server_key, &issuer)?;
-        let sealed = sealer.seal(SERVER_KEY, server_key.serialized_der())?;
-        write_new(&folder.join(SERVER_CERTIFICATE), certificate.der(), 0o644)?;
-        write_new(&folder.join(SERVER_KEY), &sealed, 0o600)?;
+        roll::put_server(&mut files, sealer, &issuer, (server, life_s), now)?;
+        files.create(data)?;
         Self::open(data, sealer)
     }
 
@@ -83,22 +91,25 @@ impl SitePki {
     /// # Errors
     /// If a file is missing, damaged, or sealed by another key.
     pub fn open(data: &Path, sealer: &Sealer) -> Result<Self, PkiError> {
-        let folder = data.join("pki");
-        let read = |name: &str| {
-            fs::read(folder.join(name)).map_err(|source| SecretError::Io {
-                file: name.to_owned(),
-                source,
-            })
-        };
-        let ca = CertificateDer::from(read(CA_CERTIFICATE)?);
-        let ca_key = sealer.unseal(CA_KEY, &read(CA_KEY)?)?;
+        let files = PkiFiles::read(data)?;
+        let certificate = |bytes: &[u8]| CertificateDer::from(bytes.to_vec());
+        let ca = certificate(files.get(CA_CERTIFICATE)?);
+        let ca_key = sealer.unseal(CA_KEY, files.get(CA_KEY)?)?;
         let ca_key = KeyPair::try_from(ca_key.as_slice())?;
-        let server_key = sealer.unseal(SERVER_KEY, &read(SERVER_KEY)?)?;
+        let server_key = sealer.unseal(SERVER_KEY, files.get(SERVER_KEY)?)?;
+        let before = match (files.find(CA_BEFORE), files.find(CA_CROSS)) {
+            (Some(ca), Some(cross)) => Some(Before {
+                ca: certificate(ca),
+                cross: certificate(cross),
+            }),
+            _ => None,
+        };
         Ok(Self {
             issuer: Issuer::from_ca_cert_der(&ca, ca_key)?,
             ca,
-            server: CertificateDer::from(read(SERVER_CERTIFICATE)?),
+            server: certificate(files.get(SERVER_CERTIFICATE)?),
             server_key: server_key.to_vec(),
+            before,
         })
     }
 
@@ -114,10 +125,24 @@ impl SitePki {
         sha256(&self.ca)
     }
 
-    /// What the server shows: its own certificate, then the CA's.
+    /// What the server shows: its own certificate, then the CA's. During a roll-over the way to
+    /// the CA before stands between them, and that one last.
     #[must_use]
     pub fn server_chain(&self) -> Vec<CertificateDer<'static>> {
-        vec![self.server.clone(), self.ca.clone()]
+        let mut chain = vec![self.server.clone()];
+        chain.extend(self.before.iter().map(|before| before.cross.clone()));
+        chain.push(self.ca.clone());
+        chain.extend(self.before.iter().map(|before| before.ca.clone()));
+        chain
+    }
+
+    /// Whose certificates are taken of devices: the site CA's, and during a roll-over those of the
+    /// one before.
+    #[must_use]
+    pub fn client_roots(&self) -> Vec<CertificateDer<'static>> {
+        let mut roots = vec![self.ca.clone()];
+        roots.extend(self.before.iter().map(|before| before.ca.clone()));
+        roots
     }
 
     /// The server's private key, PKCS #8.
@@ -140,13 +165,11 @@ impl SitePki {
         let csr = CertificateSigningRequestDer::from(csr);
         let request =
             CertificateSigningRequestParams::from_der(&csr).map_err(|_| PkiError::BadRequest)?;
-        let life = i64::try_from(life_s)
-            .map_or(CA_LIFE, Duration::seconds)
-            .min(CA_LIFE);
+        let life = life(life_s);
         let not_after = now + life;
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name(&format!("device-{device}"));
-        params.not_before = now - BACKDATED;
+        params.not_before = beginning(now, life);
         params.not_after = not_after;
         params.serial_number = Some(serial()?);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -175,26 +198,43 @@ pub fn sha256(der: &[u8]) -> [u8; 32] {
 
 fn ca_params(site: &str, now: OffsetDateTime) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::default();
-    params.distinguished_name = common_name(&format!("{site} site CA"));
+    // Each has a name of its own: during a roll-over there are two.
+    let own = u32::from_le_bytes(*random::<4>()?);
+    params.distinguished_name = common_name(&format!("{site} site CA {own:08x}"));
     params.not_before = now - BACKDATED;
     params.not_after = now + CA_LIFE;
     params.serial_number = Some(serial()?);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    // It signs its successor, once, beside devices and server.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
 }
 
-fn server_params(address: IpAddr, now: OffsetDateTime) -> Result<CertificateParams, PkiError> {
+fn server_params(
+    address: IpAddr,
+    life_s: u64,
+    now: OffsetDateTime,
+) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = common_name("Cardea server");
-    params.not_before = now - BACKDATED;
-    params.not_after = now + SERVER_LIFE;
+    params.not_before = beginning(now, life(life_s));
+    params.not_after = now + life(life_s);
     params.serial_number = Some(serial()?);
     params.subject_alt_names = vec![SanType::IpAddress(address)];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
+}
+
+/// A life in seconds, at most a CA's.
+fn life(life_s: u64) -> Duration {
+    let life = i64::try_from(life_s).map_or(CA_LIFE, Duration::seconds);
+    life.min(CA_LIFE)
+}
+
+fn beginning(now: OffsetDateTime, life: Duration) -> OffsetDateTime {
+    now - BACKDATED.min(life / 10)
 }
 
 fn common_name(name: &str) -> DistinguishedName {
@@ -211,29 +251,33 @@ fn serial() -> Result<SerialNumber, SecretError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
 
-    fn site() -> (tempfile::TempDir, SitePki) {
+    /// So many days after the site was made.
+    pub(super) fn at(day: i64) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + Duration::days(20_000 + day)
+    }
+
+    pub(super) fn site() -> (tempfile::TempDir, Sealer, SitePki) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let sealer = Sealer::create(folder.path()).expect("a key");
-        let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
-        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let pki = SitePki::create(folder.path(), &sealer, "test", address, now).expect("made");
-        (folder, pki)
+        let server = (IpAddr::V4(Ipv4Addr::LOCALHOST), 365 * 86_400);
+        let pki = SitePki::create(folder.path(), &sealer, "test", server, at(0)).expect("made");
+        (folder, sealer, pki)
     }
 
     #[test]
     fn a_device_gets_our_name_and_life_whatever_it_asks_for() {
-        let (_folder, pki) = site();
+        let (_folder, _sealer, pki) = site();
         let key = KeyPair::generate().expect("a key");
         let mut wished = CertificateParams::default();
         wished.distinguished_name = common_name("administrator");
         wished.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let csr = wished.serialize_request(&key).expect("a request");
-        let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
+        let now = at(0);
         let issued = pki.issue_device(csr.der(), 7, 60, now).expect("issued");
         let (_, certificate) = x509_parser::parse_x509_certificate(&issued.der).expect("X.509");
         assert_eq!(certificate.subject().to_string(), "CN=device-7");
@@ -244,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_request_signed_by_another_key_is_refused() {
-        let (_folder, pki) = site();
+        let (_folder, _sealer, pki) = site();
         let key = KeyPair::generate().expect("a key");
         let csr = CertificateParams::default()
             .serialize_request(&key)
@@ -252,8 +296,7 @@ mod tests {
         let mut der = csr.der().to_vec();
         let last = der.len() - 1;
         der[last] ^= 1;
-        let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
-        let refused = pki.issue_device(&der, 7, 60, now);
+        let refused = pki.issue_device(&der, 7, 60, at(0));
         assert!(matches!(refused, Err(PkiError::BadRequest)));
     }
 }
