@@ -261,6 +261,62 @@ pub const WORST_KEPT: usize = 10;
 /// Signs of life that a loop holds for the writer.
 pub const SIGNS_HELD_MAX: usize = 10_000;
 
+// -- backup, address, import's pace (backup, writer/address, pace) --
+
+/// Bytes a second that a backup reads or writes, so that the audit's syncs do not wait for it.
+pub const BACKUP_BYTES_PER_S: u64 = 64 << 20;
+/// Bytes of a backup that wait for the disk at most.
+pub const BACKUP_SYNC_BYTES: u64 = 8 << 20;
+/// Pages of a database copied between two pauses.
+pub const BACKUP_STEP_PAGES: i32 = 64;
+/// The shortest passphrase of a backup, bytes.
+pub const BACKUP_PASSPHRASE_BYTES_MIN: usize = 12;
+/// A file of keys or a passphrase, bytes; more is not read.
+pub const BACKUP_KEY_FILE_BYTES_MAX: usize = 16_384;
+/// Public keys that one backup is for.
+pub const BACKUP_KEYS_MAX: usize = 16;
+/// The head of a backup, bytes.
+pub const BACKUP_HEAD_BYTES_MAX: usize = 16_384;
+/// An attempt recorded within so many milliseconds: doors are being opened, bulk work rests.
+pub const IMPORT_BUSY_MS: u64 = 500;
+/// An import rests so many times as long as the last commit of attempts took.
+pub const IMPORT_PAUSE_FACTOR: u32 = 4;
+/// It rests at least so many milliseconds between two batches.
+pub const IMPORT_PAUSE_MS_MIN: u64 = 5;
+/// It rests at most so many: it comes to its end on a slow disk too.
+pub const IMPORT_PAUSE_MS_MAX: u64 = 250;
+/// A file of the system that `check-host` reads, bytes; more is not read.
+pub const HOST_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Layers of block devices that it follows.
+pub const HOST_DEPTH_MAX: usize = 16;
+/// What a guess at a passphrase costs: KiB of memory, passes, lanes (argon2id).
+pub const BACKUP_ARGON_KIB: u32 = 256 * 1_024;
+/// Passes over that memory.
+pub const BACKUP_ARGON_PASSES: u32 = 3;
+/// Lanes of it.
+pub const BACKUP_ARGON_LANES: u32 = 1;
+/// The most memory that a backup's head may ask for, KiB.
+pub const BACKUP_ARGON_KIB_MAX: u32 = 2 * 1_024 * 1_024;
+/// The most passes that it may ask for.
+pub const BACKUP_ARGON_PASSES_MAX: u32 = 16;
+/// Files in a backup.
+pub const BACKUP_ENTRIES_MAX: usize = 64;
+/// A file of a backup that is read into memory, bytes.
+pub const BACKUP_SMALL_FILE_BYTES_MAX: u64 = 4 << 20;
+/// How many days backups are kept, at most.
+pub const BACKUP_DAYS_MAX: u32 = 3_650;
+/// Withdrawals are remembered so many times as long as backups are kept.
+pub const REMEMBERED_FACTOR: i64 = 2;
+/// People and devices that are remembered; past it the oldest are forgotten.
+pub const REMEMBERED_MAX: u64 = 1_000_000;
+/// The list of withdrawals as a file, bytes: as many lines.
+pub const WITHDRAWALS_FILE_BYTES_MAX: u64 = 128 * REMEMBERED_MAX;
+/// People looked at in one page after a restore.
+pub const WITHDRAW_AGAIN_ROWS: usize = 1_000;
+
+const _: () = assert!(BACKUP_ARGON_KIB <= BACKUP_ARGON_KIB_MAX);
+const _: () = assert!(BACKUP_ARGON_PASSES <= BACKUP_ARGON_PASSES_MAX);
+
 // -- the Enrolment Service (enrol, store, writer) --
 
 /// The longest name of a company.
@@ -381,3 +437,18 @@ const _: () = assert!(FIRMWARE_PART_BYTES_MAX < RESPONSE_BYTES_MAX as u64);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= PROBES_QUEUED_MAX);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= cardea_engine::limits::PROBES_MAX);
 const _: () = assert!(ADMIN_PEOPLE_MAX <= IMPORT_BATCH_MAX && SIGNS_HELD_MAX <= DEVICES_SEEN_MAX);
+
+// -- installation: service, clock, firewall (serve, clock, firewall) --
+
+/// Looks at what is alive within the service manager's watchdog time.
+pub const WATCHDOG_LOOKS: u32 = 4;
+/// Networks of one list of `network.toml`, and peers beside them.
+pub const NETWORKS_MAX: usize = 256;
+/// How long a rule set is tried before it is taken back, seconds, at most.
+pub const FIREWALL_TRIAL_S_MAX: u64 = 600;
+/// Between two looks at the clock.
+pub const CLOCK_LOOK: Duration = Duration::from_secs(5);
+/// How long an answer about the time is waited for.
+pub const CLOCK_ANSWER: Duration = Duration::from_secs(1);
+/// A change of the calendar against the steady clock that counts as a step, in ms.
+pub const CLOCK_STEP_MS: i64 = 1_000;

@@ -1,6 +1,7 @@
 //! What the threads of a running server share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,9 +9,12 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use cardea_engine::ModelId;
 use cardea_space::client::OpenRequest;
 use cardea_wire::Reason;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::access::Moment;
 use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
+use crate::clock::Clock;
 use crate::directory::{Device, Directory};
 use crate::space::FaceKey;
 use crate::work::Searched;
@@ -21,6 +25,8 @@ pub struct Site {
     pub model: ModelId,
     /// View and threshold for searches; the writer publishes.
     pub searched: Arc<ArcSwap<Searched>>,
+    /// How right the server's clock is.
+    pub clock: Clock,
     answer_deadline_ms: AtomicU64,
     directory: RwLock<Directory>,
     authoriser: ArcSwap<Authoriser>,
@@ -28,6 +34,10 @@ pub struct Site {
     ready: AtomicBool,
     stopping: AtomicBool,
     erasure_pending: AtomicBool,
+    withdrawals_pending: AtomicBool,
+    address_own: AtomicBool,
+    moved_to: ArcSwapOption<IpAddr>,
+    backup_unix_s: AtomicI64,
 }
 
 impl Site {
@@ -37,6 +47,7 @@ impl Site {
         Self {
             model: searched.view.model(),
             searched: Arc::new(ArcSwap::from_pointee(searched)),
+            clock: Clock::default(),
             answer_deadline_ms: AtomicU64::new(millis(answer_deadline)),
             directory: RwLock::new(directory),
             authoriser: ArcSwap::from_pointee(Authoriser::default()),
@@ -44,6 +55,10 @@ impl Site {
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             erasure_pending: AtomicBool::new(false),
+            withdrawals_pending: AtomicBool::new(false),
+            address_own: AtomicBool::new(true),
+            moved_to: ArcSwapOption::empty(),
+            backup_unix_s: AtomicI64::new(0),
         }
     }
 
@@ -149,6 +164,48 @@ impl Site {
         self.erasure_pending.store(pending, Ordering::Release);
     }
 
+    /// Whether the list of withdrawals beside the backups lacks somebody.
+    pub fn is_withdrawals_pending(&self) -> bool {
+        self.withdrawals_pending.load(Ordering::Acquire)
+    }
+
+    /// For the writer.
+    pub fn set_withdrawals_pending(&self, pending: bool) {
+        self.withdrawals_pending.store(pending, Ordering::Release);
+    }
+
+    /// Whether the address that devices know is one of this machine's.
+    pub fn is_address_own(&self) -> bool {
+        self.address_own.load(Ordering::Acquire)
+    }
+
+    /// For the writer.
+    pub fn set_address_own(&self, own: bool) {
+        self.address_own.store(own, Ordering::Release);
+    }
+
+    /// The address that devices are told, if it is another than at the start.
+    pub fn moved_to(&self) -> Option<IpAddr> {
+        self.moved_to.load().as_ref().map(|address| **address)
+    }
+
+    /// For the writer.
+    pub fn set_moved_to(&self, address: IpAddr) {
+        self.moved_to.store(Some(Arc::new(address)));
+    }
+
+    /// How old the newest backup is, in seconds; none if there never was one.
+    pub fn backup_age_s(&self) -> Option<u64> {
+        let taken = self.backup_unix_s.load(Ordering::Acquire);
+        let now = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
+        (taken > 0).then(|| now.saturating_sub(taken).max(0).unsigned_abs())
+    }
+
+    /// For the writer: when the newest backup was taken, Unix seconds; 0 for never.
+    pub fn set_backup_unix_s(&self, taken: i64) {
+        self.backup_unix_s.store(taken, Ordering::Release);
+    }
+
     /// No new access requests from here on.
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
@@ -178,4 +235,13 @@ pub fn unix_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A moment for people: UTC, RFC 3339.
+#[must_use]
+pub fn rfc3339(unix_s: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(unix_s)
+        .ok()
+        .and_then(|moment| moment.format(&Rfc3339).ok())
+        .unwrap_or_else(|| unix_s.to_string())
 }

@@ -12,6 +12,7 @@
 //! - `load`: people, devices and probes for a load test
 //! - `python`: public libraries that read our files
 //! - `files`: files to import; `mail`: a mail relay
+//! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd
 //! - `space`: the simulator of Space, and a site whose doors it opens
 //! - `broker`: an MQTT broker with client certificates, and the test authority
 //!
@@ -25,7 +26,9 @@ pub mod enrol;
 pub mod face;
 pub mod files;
 pub mod load;
+pub mod machine;
 pub mod mail;
+pub mod netns;
 pub mod process;
 pub mod programs;
 pub mod python;

@@ -29,7 +29,11 @@ fn wrong(site: &Site, kind: &str, messages: &[Value]) -> String {
     let file = site.file("messages");
     let lines: Vec<_> = messages.iter().map(Value::to_string).collect();
     fs::write(&file, lines.join("\n")).expect("written");
-    script(&python, VALIDATE, &[&schemas.join(format!("{kind}.json")), &file])
+    script(
+        &python,
+        VALIDATE,
+        &[&schemas.join(format!("{kind}.json")), &file],
+    )
 }
 
 /// Fails when a message has a field that its schema does not know, or lacks one that it asks for.
@@ -44,14 +48,22 @@ fn what_is_said_is_what_the_schemas_describe() {
     let mut device = site.device("d1");
     device.access(&face(1));
     let commands = [
-        command("j-1", "device.commission", json!({"name": "d2", "door": "main"})),
+        command(
+            "j-1",
+            "device.commission",
+            json!({"name": "d2", "door": "main"}),
+        ),
         command("j-2", "device.delete", json!({"device": 77})),
         command("j-3", "key.rotate", json!({"key": "ship"})),
         command("j-4", "sync", json!({})),
         command("j-5", "diagnostics", json!({})),
         command("j-6", "update", json!({"manifest": "none.json"})),
-        command("j-7", "integration.set", json!({"integration": "space",
-            "setup": {"host": "h", "port": 1, "transport": "tcp"}})),
+        command(
+            "j-7",
+            "integration.set",
+            json!({"integration": "space",
+            "setup": {"host": "h", "port": 1, "transport": "tcp"}}),
+        ),
     ];
     for command in &commands {
         broker.command("j1", command);
@@ -73,10 +85,18 @@ fn what_is_said_is_what_the_schemas_describe() {
         assert!(!messages.is_empty(), "no {kind}");
         let said = wrong(&site, kind, &messages);
         assert!(said.trim().ends_with("wrong: 0"), "{kind}: {said}");
-        kinds.extend(messages.iter().filter_map(|m| Some(m["event"].as_str()?.to_owned())));
+        kinds.extend(
+            messages
+                .iter()
+                .filter_map(|m| Some(m["event"].as_str()?.to_owned())),
+        );
     }
     assert!(kinds.len() >= 7, "{kinds:?}");
-    assert!(wrong(&site, "command", &commands).trim().ends_with("wrong: 0"));
+    assert!(
+        wrong(&site, "command", &commands)
+            .trim()
+            .ends_with("wrong: 0")
+    );
     // The validator itself sees what is wrong.
     let mut odd = commands[0].clone();
     odd["more"] = json!(1);

@@ -1,10 +1,13 @@
 //! The requests and replies of the administration socket.
 
+use std::net::IpAddr;
+
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::enrol::EnrolAsk;
 use crate::connect::ConnectSetup;
+use crate::install::event::HostEvent;
 use crate::space::SpaceSetup;
 use crate::store::Role;
 
@@ -102,6 +105,48 @@ pub enum Request {
     SpaceKeys,
     /// The script for Space's machine.
     SpaceInstallScript,
+    /// A backup is about to be taken.
+    BackupBegin {
+        /// Where to.
+        target: String,
+    },
+    /// A backup is at its place.
+    BackupEnd {
+        /// When it was taken, Unix seconds.
+        taken_unix_s: i64,
+    },
+    /// The server gets another address.
+    AddressChange {
+        /// Which.
+        to: IpAddr,
+    },
+    /// Which devices have followed.
+    AddressStatus,
+    /// The new address is the only one.
+    AddressFinish {
+        /// Also if devices have not followed.
+        leave_behind: bool,
+    },
+    /// The site's own certificates.
+    PkiShow,
+    /// Gives the server a new key and certificate.
+    PkiRenewServer,
+    /// Makes a new site CA; the one before is trusted as long as a device needs it.
+    PkiRollCa,
+    /// Enrolment: set up, invite, follow.
+    Enrol {
+        /// What.
+        ask: EnrolAsk,
+    },
+    /// Hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Something happens to the machine.
+    HostEvent {
+        /// What.
+        event: HostEvent,
+        /// More about it, for people.
+        detail: String,
+    },
     /// Joins Connect, or changes how it is reached.
     ConnectSet {
         /// How.
@@ -120,17 +165,6 @@ pub enum Request {
     Diagnostics,
     /// Firmware, and how far devices are with it.
     UpdateStatus,
-    /// The site's own certificates.
-    PkiShow,
-    /// Gives the server a new key and certificate.
-    PkiRenewServer,
-    /// Makes a new site CA; the one before is trusted as long as a device needs it.
-    PkiRollCa,
-    /// Enrolment: set up, invite, follow.
-    Enrol {
-        /// What.
-        ask: EnrolAsk,
-    },
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -214,11 +248,15 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
-            Self::ConnectSet { setup } => ("connect.join", setup.site.clone()),
-            Self::ConnectLeave => ("connect.leave", String::new()),
+            Self::BackupBegin { target } => ("backup.begin", target.clone()),
+            Self::BackupEnd { .. } => ("backup.end", String::new()),
+            Self::AddressChange { to } => ("address.change", to.to_string()),
+            Self::AddressFinish { .. } => ("address.finish", String::new()),
             Self::PkiRenewServer => ("pki.renew-server", String::new()),
             Self::PkiRollCa => ("pki.roll-ca", String::new()),
             Self::Enrol { ask } => return ask.change(),
+            Self::ConnectSet { setup } => ("connect.join", setup.site.clone()),
+            Self::ConnectLeave => ("connect.leave", String::new()),
             Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
@@ -230,7 +268,9 @@ impl Request {
             Self::TokenRemove { name } => ("token.remove", name.clone()),
             Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
             Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
+            Self::HostEvent { event, detail } => (event.action(), detail.clone()),
             Self::ImportBegin
+            | Self::AddressStatus
             | Self::ImportAdd { .. }
             | Self::PeopleList { .. }
             | Self::PersonShow { .. }
@@ -248,6 +288,7 @@ impl Request {
             | Self::SpaceInstallScript
             | Self::PkiShow
             | Self::TeamList
+            | Self::Integrations
             | Self::AuditTail { .. } => return None,
         })
     }

@@ -26,11 +26,13 @@ impl Seen {
         }
         let at_unix_s = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
         let address = peer.address.ip().to_canonical().to_string();
+        let local = peer.local.to_canonical().to_string();
         let sign = DeviceSign {
             device: device.id,
             at_unix_s,
             firmware,
             address,
+            local,
             command_done,
         };
         self.0.insert(device.id, sign);

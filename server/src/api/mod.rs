@@ -26,6 +26,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use cardea_wire::{Kind, Reason, RequestId};
+use crossbeam_channel::Sender;
 
 use crate::audit::{self, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
@@ -63,6 +64,8 @@ pub enum Completion {
     Opened(cardea_space::client::Completion),
     /// A device was removed: its connections close.
     CloseDevice([u8; 32]),
+    /// Is this loop alive?
+    Alive(Sender<()>),
 }
 
 impl From<SearchDone> for Completion {
@@ -209,6 +212,8 @@ impl Service for Api {
                 Completion::Opened(done) => self.opened(&done, now, replies),
                 Completion::Served { exchange, response } => replies.push(exchange, response),
                 Completion::CloseDevice(fingerprint) => replies.close_device(fingerprint),
+                // Who asked has a place for one answer, or has gone.
+                Completion::Alive(answer) => drop(answer.try_send(())),
             }
         }
     }

@@ -1,8 +1,11 @@
 //! The command line.
 
+pub mod backup;
+pub mod check_host;
 pub mod connect;
 pub mod enrol;
 pub mod init;
+pub mod install;
 pub mod latency;
 pub mod people;
 pub mod people_file;
@@ -16,6 +19,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::message::SpaceKey;
+use install::{FirewallArgs, HostEventArg, SetupArgs};
 
 /// The server of a face-access system.
 #[derive(Debug, Parser)]
@@ -57,6 +61,12 @@ pub enum Command {
     /// Connects Salto Space.
     #[command(subcommand)]
     Space(SpaceCommand),
+    /// Shows, renews and rolls over the site's own certificates.
+    #[command(subcommand)]
+    Pki(PkiCommand),
+    /// Invites people to enrol, and follows them.
+    #[command(subcommand)]
+    Enrol(enrol::EnrolCommand),
     /// Joins Connect, so that the site is seen and kept from afar.
     #[command(subcommand)]
     Connect(ConnectCommand),
@@ -68,12 +78,6 @@ pub enum Command {
     /// Updates of devices and server that came by Connect.
     #[command(subcommand)]
     Update(UpdateCommand),
-    /// Shows, renews and rolls over the site's own certificates.
-    #[command(subcommand)]
-    Pki(PkiCommand),
-    /// Invites people to enrol, and follows them.
-    #[command(subcommand)]
-    Enrol(enrol::EnrolCommand),
     /// Adds, lists and removes who works with the console.
     #[command(subcommand)]
     Team(team::TeamCommand),
@@ -83,8 +87,35 @@ pub enum Command {
     /// Shows the gallery.
     #[command(subcommand)]
     Gallery(GalleryCommand),
+    /// Says whether this machine can serve a site, why not, and what to do. Exit status: 0 all
+    /// pass, 3 something to look at, 4 something fails.
+    CheckHost(check_host::CheckHostArgs),
+    /// Takes an encrypted backup of the whole site, also while it is served.
+    Backup(backup::BackupArgs),
+    /// Makes a key for backups: the secret key goes to a new file, the public key is printed.
+    BackupKey {
+        /// The file; keep it off this machine.
+        file: PathBuf,
+    },
+    /// Makes the site again from a backup, in an empty data directory.
+    Restore(backup::RestoreArgs),
+    /// Gives the server another address, with devices following.
+    #[command(subcommand)]
+    Address(AddressCommand),
     /// Prints percentiles per stage and the worst requests from the latency logs.
     Latency(LatencyArgs),
+    /// Sets up what the package installed: site, network, clock, service, firewall.
+    Setup(Box<SetupArgs>),
+    /// Shows, checks, loads and confirms the firewall.
+    Firewall(FirewallArgs),
+    /// Lists the hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Tells the server what happens to the machine.
+    #[command(hide = true)]
+    HostEvent {
+        /// What.
+        what: HostEventArg,
+    },
 }
 
 /// `cardea init`.
@@ -274,6 +305,35 @@ pub struct SpaceArgs {
     pub ship_key_file: Option<PathBuf>,
 }
 
+/// `cardea address ..`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum AddressCommand {
+    /// Tells devices in advance, and serves both addresses. The old address again goes back.
+    Change {
+        /// The new address.
+        to: IpAddr,
+    },
+    /// Shows which devices have followed.
+    Status,
+    /// Ends the move: the new address is the only one.
+    Finish {
+        /// Also if devices have not followed; they must be commissioned anew.
+        #[arg(long)]
+        leave_behind: bool,
+    },
+}
+
+/// `cardea pki ..`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum PkiCommand {
+    /// The certificates in force; during a roll-over, who still needs the CA before.
+    Show,
+    /// Gives the server a new key and certificate now; it does so itself in time.
+    RenewServer,
+    /// Makes a new site CA. Devices learn it when they renew; the one before holds until then.
+    RollCa,
+}
+
 /// `cardea connect ..`.
 #[derive(Debug, Subcommand)]
 pub enum ConnectCommand {
@@ -319,17 +379,6 @@ pub struct VerifyArgs {
     pub allow_older: bool,
 }
 
-/// `cardea pki ..`.
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum PkiCommand {
-    /// The certificates in force; during a roll-over, who still needs the CA before.
-    Show,
-    /// Gives the server a new key and certificate now; it does so itself in time.
-    RenewServer,
-    /// Makes a new site CA. Devices learn it when they renew; the one before holds until then.
-    RollCa,
-}
-
 /// `cardea audit ..`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
@@ -357,6 +406,6 @@ pub struct LatencyArgs {
     #[arg(long, default_value_t = 0.0)]
     pub from: f64,
     /// Only intervals that begin before this time, Unix seconds.
-    #[arg(long, default_value_t = f64::MAX)]
+    #[arg(long, default_value_t = f64::MAX, hide_default_value = true)]
     pub to: f64,
 }

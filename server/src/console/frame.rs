@@ -26,6 +26,7 @@ const fn entry(name: &'static str, path: &'static str, scope: Scope) -> Entry {
 
 const NAVIGATION: &[Entry] = &[
     entry("dashboard", "/console/", Scope::Read),
+    entry("invitations", "/console/invitations", Scope::Read),
     entry("integrations", "/console/integrations", Scope::Read),
     entry("team", "/console/team", Scope::Team),
     entry("tokens", "/console/tokens", Scope::Team),
@@ -208,7 +209,8 @@ pub fn moment(unix_s: i64) -> String {
 /// The address that devices were told, if this machine no longer has it or the configuration now
 /// names another.
 fn lost_address(desk: &Desk) -> Result<Option<String>, Failure> {
-    let now = desk.parts().address;
+    let parts = desk.parts();
+    let now = parts.site.moved_to().unwrap_or(parts.address);
     let first = desk.text(crate::store::SettingKey::ADDRESS_AT_SETUP)?;
     if !first.is_empty() && first != now.to_string() {
         return Ok(Some(first));

@@ -26,6 +26,7 @@ mod desk;
 mod dispatch;
 mod form;
 mod frame;
+mod invitations;
 pub mod language;
 mod multipart;
 mod pages;

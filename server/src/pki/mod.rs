@@ -81,7 +81,7 @@ impl SitePki {
         files.put(CA_CERTIFICATE, &ca);
         files.put_sealed(sealer, CA_KEY, ca_key.serialized_der())?;
         let issuer = Issuer::from_ca_cert_der(&ca, ca_key)?;
-        roll::put_server(&mut files, sealer, &issuer, (server, life_s), now)?;
+        roll::put_server(&mut files, sealer, &issuer, (&[server], life_s), now)?;
         files.create(data)?;
         Self::open(data, sealer)
     }
@@ -211,7 +211,7 @@ fn ca_params(site: &str, now: OffsetDateTime) -> Result<CertificateParams, PkiEr
 }
 
 fn server_params(
-    address: IpAddr,
+    addresses: &[IpAddr],
     life_s: u64,
     now: OffsetDateTime,
 ) -> Result<CertificateParams, PkiError> {
@@ -220,7 +220,7 @@ fn server_params(
     params.not_before = beginning(now, life(life_s));
     params.not_after = now + life(life_s);
     params.serial_number = Some(serial()?);
-    params.subject_alt_names = vec![SanType::IpAddress(address)];
+    params.subject_alt_names = addresses.iter().copied().map(SanType::IpAddress).collect();
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;

@@ -34,6 +34,12 @@ impl SettingKey {
     /// The decision threshold: f32, then as u64 the number of people it was set for, then as f32
     /// the FPIR it was set for; little-endian.
     pub const DECISION_THRESHOLD: Self = Self("decision.threshold");
+    /// The key of the hashes by which withdrawals are remembered, sealed.
+    pub const WITHDRAWAL_KEY: Self = Self("withdrawal.key");
+    /// When the newest backup was taken, Unix seconds as i64, little-endian.
+    pub const BACKUP_LAST: Self = Self("backup.last");
+    /// Where the server is moving from and to: two IP addresses as text, a blank between.
+    pub const ADDRESS_CHANGE: Self = Self("address.change");
     /// How Space is reached, with both keys: JSON, sealed.
     pub const SPACE_SEALED: Self = Self("space.sealed");
     /// How Connect's broker is reached, with the site's key: JSON, sealed.

@@ -2,13 +2,12 @@
 //! durable and in force.
 
 use cardea_wire::{Decision, Reason};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::error::WriterError;
 use super::{Session, Writer};
 use crate::admin::message::{Request, Response};
 use crate::audit::{AttemptRecord, Entry, Progress};
+pub(super) use crate::site::rfc3339 as date;
 use crate::site::unix_ms;
 use crate::store::{self, PeopleFilter, PersonState};
 
@@ -82,16 +81,23 @@ impl Writer {
             Request::GalleryShow => self.gallery_show(),
             Request::SpaceKeys => self.space_keys(),
             Request::SpaceInstallScript => self.space_install_script(),
+            Request::BackupBegin { .. } => self.backup_begin(),
+            Request::BackupEnd { taken_unix_s } => self.backup_end(taken_unix_s),
+            Request::AddressChange { to } => self.address_change(to),
+            Request::AddressStatus => self.address_status(),
+            Request::AddressFinish { leave_behind } => self.address_finish(leave_behind),
+            Request::PkiShow => self.pki_show(),
+            Request::PkiRenewServer => self.pki_renew_server(),
+            Request::PkiRollCa => self.pki_roll_ca(),
+            Request::Enrol { ask } => self.enrol_ask(ask),
+            Request::Integrations => self.integrations(),
+            Request::HostEvent { event, .. } => Ok(done(event.action())),
             Request::ConnectSet { setup } => self.connect_set(&setup),
             Request::ConnectLeave => self.connect_leave(),
             Request::ConnectStatus => self.connect_status(),
             Request::ConnectPending { limit } => self.connect_pending(limit),
             Request::Diagnostics => self.diagnostics(),
             Request::UpdateStatus => self.update_status(),
-            Request::PkiShow => self.pki_show(),
-            Request::PkiRenewServer => self.pki_renew_server(),
-            Request::PkiRollCa => self.pki_roll_ca(),
-            Request::Enrol { ask } => self.enrol_ask(ask),
             Request::AuditTail { count } => self.audit_tail(count),
             // the console's team and settings
             Request::TeamList => self.team_list(),
@@ -318,14 +324,6 @@ pub(super) fn table(columns: &[&str], rows: Vec<Vec<String>>) -> Response {
 /// Unix seconds by the server's clock.
 pub(super) fn unix_s() -> i64 {
     i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX)
-}
-
-/// A moment for people: UTC, RFC 3339.
-pub(super) fn date(unix_s: i64) -> String {
-    OffsetDateTime::from_unix_timestamp(unix_s)
-        .ok()
-        .and_then(|moment| moment.format(&Rfc3339).ok())
-        .unwrap_or_else(|| unix_s.to_string())
 }
 
 fn state(state: PersonState) -> String {

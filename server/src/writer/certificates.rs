@@ -3,7 +3,7 @@
 
 use time::OffsetDateTime;
 
-use super::carry_out::{Refusal, date, done, table, unix_s, words};
+use super::carry_out::{Refusal, date, done, table, unix_s};
 use super::error::WriterError;
 use super::{Session, Writer};
 use crate::admin::message::Response;
@@ -53,13 +53,10 @@ impl Writer {
     /// The store first notes what hangs on the CA before; no certificate is issued in between,
     /// because nobody else issues any.
     pub(super) fn pki_roll_ca(&mut self) -> Result<Response, Refusal> {
-        if self.pki.is_rolling() {
-            return Err(words(
-                "a roll-over is under way; `cardea pki show` says who still needs the CA before",
-            ));
-        }
+        self.pki.may_roll()?;
         self.store.roll_over_begin()?;
-        let server = (self.config.address, self.config.server_certificate_life_s);
+        let addresses = self.server_addresses()?;
+        let server = (addresses.as_slice(), self.config.server_certificate_life_s);
         self.pki.roll(
             self.directory.path(),
             &self.sealer,
@@ -90,7 +87,10 @@ impl Writer {
     fn pki_upkeep(&mut self, now_unix_s: i64) -> Result<(), WriterError> {
         let life_s = self.config.server_certificate_life_s;
         let now = OffsetDateTime::now_utc();
-        if self.pki.server_is_due(self.config.address, life_s, now) {
+        if self
+            .pki
+            .server_is_due(&self.server_addresses()?, life_s, now)
+        {
             self.renew_server()?;
             tracing::info!("the server's certificate was renewed");
             self.note_upkeep("pki.renew-server");
@@ -120,12 +120,12 @@ impl Writer {
         }
     }
 
-    fn renew_server(&mut self) -> Result<(), WriterError> {
+    pub(super) fn renew_server(&mut self) -> Result<(), WriterError> {
+        let addresses = self.server_addresses()?;
         self.pki.renew_server(
             self.directory.path(),
             &self.sealer,
-            self.config.address,
-            self.config.server_certificate_life_s,
+            (&addresses, self.config.server_certificate_life_s),
             OffsetDateTime::now_utc(),
         )?;
         self.put_certificates()

@@ -122,6 +122,8 @@ pub enum Command {
     SpaceSynced(Arc<SpaceSnapshot>),
     /// A retired snapshot has been erased, or not.
     Erased(Result<(), EraseError>),
+    /// Is the writer alive?
+    Alive(Sender<()>),
     /// Connect's threads tell something.
     Connect(Box<News>),
     /// Finish and end.

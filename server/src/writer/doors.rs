@@ -95,6 +95,7 @@ impl Writer {
             .find(|device| device.name == name)
             .ok_or_else(|| words("no device of this name"))?;
         self.store.device_remove(device.id)?;
+        self.withdrawals_changed();
         self.follow()?;
         Ok(done("removed: its certificate is refused from now on"))
     }

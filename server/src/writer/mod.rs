@@ -13,10 +13,13 @@
 //! - `invite`: what administrators ask of the Enrolment Service; `service`: its mail and its clock
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
+//! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
 //! - `devices`: commissioning, renewal, signs of life
 //! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
+mod address;
+mod backup;
 mod carry_out;
 mod certificates;
 mod check;
@@ -30,6 +33,7 @@ mod enrolment;
 mod error;
 mod faces;
 mod gallery;
+mod integrations;
 mod invite;
 mod people;
 mod person;
@@ -64,6 +68,8 @@ use crate::space::{Journal, SpaceLink};
 use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
 use crate::tls::LiveTls;
 
+use address::OwnAddress;
+use backup::Export;
 pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 use connect::ConnectSide;
@@ -96,7 +102,11 @@ pub struct Writer {
     /// Certificates are left alone until then, Unix seconds: the last try failed.
     certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
+    export: Export,
+    own_address: OwnAddress,
     online: Option<Online>,
+    /// The audit itself where no server holds it: what was noted is written when it is dropped.
+    _audit_here: Option<Audit>,
 }
 
 /// What a writer has beside the store while a server runs.
@@ -107,8 +117,8 @@ struct Online {
     space: Option<SpaceLink>,
     journal: Journal,
     events: Option<SpaceEventsIn>,
-    connect: ConnectSide,
     service: Service,
+    connect: ConnectSide,
     since: Instant,
     /// A sync of this run is in the store.
     space_stored: bool,
@@ -124,7 +134,9 @@ impl Writer {
     pub fn offline(data: &Path) -> Result<Self, WriterError> {
         let directory = DataDirectory::of_site(data)?;
         let audit = Audit::open(&directory, moment(Instant::now()).unix_us)?;
-        Self::open(directory, &audit)
+        let mut writer = Self::open(directory, &audit)?;
+        writer._audit_here = Some(audit);
+        Ok(writer)
     }
 
     /// The writer of a locked data directory.
@@ -134,8 +146,9 @@ impl Writer {
     pub fn open(directory: DataDirectory, audit: &Audit) -> Result<Self, WriterError> {
         let data = directory.path();
         let config = Config::read(data).map_err(WriterError::Config)?;
-        let store = Store::open(&directory)?;
+        let mut store = Store::open(&directory)?;
         let sealer = Sealer::open(data)?;
+        backup::remember_withdrawals(&mut store, &sealer)?;
         let pki = SitePki::open(data, &sealer)?;
         // Nobody waits for records of changes: the writer's own transaction is the change.
         let records = audit.handle(|_| {}, || {});
@@ -152,7 +165,10 @@ impl Writer {
             tls: None,
             certificates_pause_unix_s: 0,
             import: None,
+            export: Export::default(),
+            own_address: OwnAddress::default(),
             online: None,
+            _audit_here: None,
         })
     }
 
@@ -167,17 +183,17 @@ impl Writer {
         self.config.listen = listen;
     }
 
+    /// Where certificates that are new are put into force.
+    pub fn set_tls(&mut self, tls: LiveTls) {
+        self.tls = Some(tls);
+    }
+
     /// What Connect works with beside the store: parts of firmware, and the text of `/metrics`.
     pub fn set_connect(&mut self, firmware: Firmware, metrics: Arc<ArcSwap<String>>) {
         if let Some(online) = &mut self.online {
             online.connect.firmware = Some(firmware);
             online.connect.metrics = Some(metrics);
         }
-    }
-
-    /// Where certificates that are new are put into force.
-    pub fn set_tls(&mut self, tls: LiveTls) {
-        self.tls = Some(tls);
     }
 
     /// A reader of the store, for another thread.
@@ -216,6 +232,7 @@ impl Writer {
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
         let site = published.site();
+        site.set_backup_unix_s(self.backup_last()?);
         self.online = Some(Online {
             published,
             snapshots,
@@ -223,8 +240,8 @@ impl Writer {
             space: None,
             journal: Journal::new(self.records.clone()),
             events: None,
-            connect: ConnectSide::default(),
             service: Service::default(),
+            connect: ConnectSide::default(),
             since: Instant::now(),
             space_stored: false,
             waiting: Vec::new(),
@@ -322,6 +339,8 @@ impl Writer {
                     online.snapshots.erased(erased);
                 }
             }
+            // Who asked has a place for one answer, or has gone.
+            Command::Alive(answer) => drop(answer.try_send(())),
             Command::Stop => unreachable!("taken by the loop"),
         }
     }
@@ -456,6 +475,8 @@ impl Writer {
             tracing::error!(%error, "invitations and captures");
         }
         self.prune_audit();
+        self.address_tick();
+        self.backup_tick();
         self.connect_tick();
         let Some(online) = &mut self.online else {
             return Ok(());

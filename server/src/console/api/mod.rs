@@ -1,6 +1,7 @@
 //! The JSON API: what the console does, for scripts. An operation is a route and its description;
 //! the OpenAPI document is made of them, so that neither can be without the other.
 
+mod invitations;
 mod openapi;
 pub mod schema;
 mod site;
@@ -77,7 +78,12 @@ impl Operation {
 }
 
 /// Every operation: to add some, add a file with `OPERATIONS` and its name here.
-const ALL: &[&[Operation]] = &[openapi::OPERATIONS, site::OPERATIONS, team::OPERATIONS];
+const ALL: &[&[Operation]] = &[
+    invitations::OPERATIONS,
+    openapi::OPERATIONS,
+    site::OPERATIONS,
+    team::OPERATIONS,
+];
 
 pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
     ALL.iter().flat_map(|operations| operations.iter())

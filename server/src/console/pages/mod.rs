@@ -5,6 +5,7 @@ mod changes;
 mod dashboard;
 mod enrol;
 mod enrol_data;
+mod invitations;
 pub mod problem;
 mod sign_in;
 mod team;
@@ -17,6 +18,7 @@ const ALL: &[&[Route]] = &[
     changes::ROUTES,
     dashboard::ROUTES,
     enrol::ROUTES,
+    invitations::ROUTES,
     sign_in::ROUTES,
     team::ROUTES,
     tokens::ROUTES,
