@@ -98,9 +98,4 @@ impl Writer {
         Ok(text.filter(|text| !text.is_empty()))
     }
 
-    pub(super) fn device_named(&self, name: &str) -> Result<DeviceId, Refusal> {
-        let devices = self.store.read().devices()?;
-        let device = devices.into_iter().find(|device| device.name == name);
-        Ok(device.ok_or_else(|| words("no device of this name"))?.id)
-    }
 }
