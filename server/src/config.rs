@@ -305,6 +305,27 @@ mod tests {
         assert_eq!(Config::parse(&new().to_text()).expect("sound"), new());
     }
 
+    // Fails without the bounds of `timeout_s` and `memory_mib`, or of an empty command.
+    #[test]
+    fn an_extractor_keeps_its_bounds() {
+        let of = |program: &str, timeout_s, memory_mib| {
+            let extractor = Extractor {
+                command: vec![program.to_owned()],
+                timeout_s,
+                memory_mib,
+            };
+            let config = Config {
+                extractor: Some(extractor),
+                ..new()
+            };
+            Config::parse(&config.to_text()).is_ok()
+        };
+        let (timeout, memory) = (EXTRACTOR_TIMEOUT_S_MAX, EXTRACTOR_MEMORY_MIB_MAX);
+        assert!(of("/x", timeout, memory) && of("/x", 1, 16));
+        assert!(!of("", 1, 16) && !of("/x", 0, 16) && !of("/x", 1, 15));
+        assert!(!of("/x", timeout + 1, 16) && !of("/x", 1, memory + 1));
+    }
+
     #[test]
     fn an_unknown_key_and_a_number_out_of_range_are_refused() {
         let unknown = format!("{}\nlisten_port = 3\n", new().to_text());

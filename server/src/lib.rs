@@ -9,6 +9,7 @@ pub mod api;
 pub mod audit;
 pub mod authorise;
 pub mod backup;
+pub mod calibrate;
 pub mod cli;
 pub mod clock;
 pub mod completions;

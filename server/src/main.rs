@@ -66,6 +66,7 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Gallery(GalleryCommand::Show) => {
             cli::site::ask(data, &Request::GalleryShow)?;
         }
+        Command::Calibrate(args) => cli::calibrate::run(data, &args)?,
         Command::CheckHost(args) => {
             let verdict = cli::check_host::run(data, &args)?;
             return Ok(ExitCode::from(match verdict {

@@ -28,6 +28,7 @@ pub struct Site {
     /// How right the server's clock is.
     pub clock: Clock,
     answer_deadline_ms: AtomicU64,
+    threshold_people: AtomicU64,
     directory: RwLock<Directory>,
     authoriser: ArcSwap<Authoriser>,
     face_key: ArcSwapOption<FaceKey>,
@@ -50,6 +51,7 @@ impl Site {
             searched: Arc::new(ArcSwap::from_pointee(searched)),
             clock: Clock::default(),
             answer_deadline_ms: AtomicU64::new(millis(answer_deadline)),
+            threshold_people: AtomicU64::new(0),
             directory: RwLock::new(directory),
             authoriser: ArcSwap::from_pointee(Authoriser::default()),
             face_key: ArcSwapOption::empty(),
@@ -89,6 +91,16 @@ impl Site {
     pub fn set_answer_deadline(&self, deadline: Duration) {
         self.answer_deadline_ms
             .store(millis(deadline), Ordering::Relaxed);
+    }
+
+    /// The number of people that the threshold was set for; 0 if it never was calibrated.
+    pub fn threshold_people(&self) -> u64 {
+        self.threshold_people.load(Ordering::Relaxed)
+    }
+
+    /// For the writer.
+    pub fn set_threshold_people(&self, people: u64) {
+        self.threshold_people.store(people, Ordering::Relaxed);
     }
 
     /// Who decides now.

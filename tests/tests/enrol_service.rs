@@ -402,6 +402,11 @@ fn a_file_of_people_is_invited_row_by_row() {
         assert!(line.contains(result), "{line}");
     }
     assert_eq!(stage(&site, "P2"), "", "refused, and not half known");
+    let long = ["--name", "Pip", "--days", "366", "--paper", &folder];
+    let why = site
+        .site
+        .refused(&[&["enrol", "invite", "P6"][..], &long].concat());
+    assert!(why.contains("365 days"), "{why}");
     let person = serde_json::json!({"external_id": "X", "name": "X"});
     let many = vec![person; 65];
     let ask = serde_json::json!({

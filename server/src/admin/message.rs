@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::devices::DeviceAsk;
 use super::enrol::EnrolAsk;
+use crate::calibrate::CalibrationAsk;
 use crate::connect::ConnectSetup;
 use crate::install::event::HostEvent;
 use crate::space::SpaceSetup;
@@ -101,6 +103,21 @@ pub enum Request {
     SpaceRelease,
     /// The gallery in force, and why it is searched as it is.
     GalleryShow,
+    /// Searches the gallery by itself, for the choice of a threshold. Answered when done, the text a
+    /// `CalibrationReport` as JSON.
+    Calibrate {
+        /// How.
+        ask: CalibrationAsk,
+    },
+    /// Puts a decision threshold into force.
+    ThresholdSet {
+        /// A comparison score.
+        threshold: f32,
+        /// The number of people it is for.
+        people: u64,
+        /// The FPIR it is for.
+        fpir: f32,
+    },
     /// Both keys between this server and Space.
     SpaceKeys,
     /// The script for Space's machine.
@@ -224,6 +241,11 @@ pub enum Request {
         /// All of them.
         names: Vec<String>,
     },
+    /// Devices and doors: codes, decommissioning, resets, changes.
+    Devices {
+        /// What.
+        ask: DeviceAsk,
+    },
 }
 
 impl Request {
@@ -248,6 +270,14 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
+            Self::ThresholdSet {
+                threshold,
+                people,
+                fpir,
+            } => (
+                "threshold.set",
+                format!("{threshold:.3} for {people} people, FPIR {fpir}"),
+            ),
             Self::BackupBegin { target } => ("backup.begin", target.clone()),
             Self::BackupEnd { .. } => ("backup.end", String::new()),
             Self::AddressChange { to } => ("address.change", to.to_string()),
@@ -268,6 +298,7 @@ impl Request {
             Self::TokenRemove { name } => ("token.remove", name.clone()),
             Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
             Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
+            Self::Devices { ask } => ask.change(),
             Self::HostEvent { event, detail } => (event.action(), detail.clone()),
             Self::ImportBegin
             | Self::AddressStatus
@@ -280,6 +311,7 @@ impl Request {
             | Self::SpaceSync
             | Self::SpaceDoors
             | Self::GalleryShow
+            | Self::Calibrate { .. }
             | Self::SpaceKeys
             | Self::ConnectStatus
             | Self::ConnectPending { .. }

@@ -1,6 +1,8 @@
 //! The command line.
 
 pub mod backup;
+pub mod calibrate;
+pub mod calibrate_chart;
 pub mod check_host;
 pub mod connect;
 pub mod enrol;
@@ -87,6 +89,8 @@ pub enum Command {
     /// Shows the gallery.
     #[command(subcommand)]
     Gallery(GalleryCommand),
+    /// Searches the gallery by itself: which decision threshold for which rate of false matches.
+    Calibrate(CalibrateArgs),
     /// Says whether this machine can serve a site, why not, and what to do. Exit status: 0 all
     /// pass, 3 something to look at, 4 something fails.
     CheckHost(check_host::CheckHostArgs),
@@ -395,6 +399,36 @@ pub enum AuditCommand {
 pub enum GalleryCommand {
     /// The gallery in force: its size, and why it is searched as it is.
     Show,
+}
+
+/// `cardea calibrate`.
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// The wanted rate of strangers who would match somebody (FPIR).
+    #[arg(long, default_value_t = 1e-3, value_parser = parse_rate)]
+    pub fpir: f64,
+    /// Searches a day by people who are not enrolled; by default those that the audit counted as
+    /// no match.
+    #[arg(long)]
+    pub searches_per_day: Option<f64>,
+    /// References to search with, spread evenly; at most 50,000.
+    #[arg(long, default_value_t = 20_000)]
+    pub searches: usize,
+    /// Draws the tail of the scores into this file.
+    #[arg(long)]
+    pub svg: Option<PathBuf>,
+    /// Puts the threshold for the wanted rate into force.
+    #[arg(long)]
+    pub set: bool,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if rate > 0.0 && rate < 1.0 {
+        Ok(rate)
+    } else {
+        Err("a rate lies between 0 and 1".to_owned())
+    }
 }
 
 /// `cardea latency`.

@@ -26,6 +26,11 @@ const ASSETS: &[Asset] = &[
         bytes: include_bytes!("../../console/assets/parts.css"),
     },
     Asset {
+        name: "pages.css",
+        content_type: CSS,
+        bytes: include_bytes!("../../console/assets/pages.css"),
+    },
+    Asset {
         name: "console.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../console/assets/console.js"),

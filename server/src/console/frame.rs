@@ -28,6 +28,11 @@ const NAVIGATION: &[Entry] = &[
     entry("dashboard", "/console/", Scope::Read),
     entry("invitations", "/console/invitations", Scope::Read),
     entry("integrations", "/console/integrations", Scope::Read),
+    entry("people", "/console/people", Scope::Read),
+    entry("devices", "/console/devices", Scope::Read),
+    entry("doors", "/console/doors", Scope::Read),
+    entry("logs", "/console/logs/attempts", Scope::Read),
+    entry("latency", "/console/latency", Scope::Read),
     entry("team", "/console/team", Scope::Team),
     entry("tokens", "/console/tokens", Scope::Team),
     entry("changes", "/console/changes", Scope::Read),
@@ -201,7 +206,7 @@ pub(super) fn moment(unix_s: i64) -> String {
 
 /// The address that devices were told, if this machine no longer has it or the configuration now
 /// names another.
-fn lost_address(desk: &Desk) -> Result<Option<String>, Failure> {
+pub(super) fn lost_address(desk: &Desk) -> Result<Option<String>, Failure> {
     let parts = desk.parts();
     let now = parts.site.moved_to().unwrap_or(parts.address);
     let first = desk.text(crate::store::SettingKey::ADDRESS_AT_SETUP)?;

@@ -293,7 +293,7 @@ mod tests {
         sealed.expect("sealed");
         files.replace(folder.path()).expect("written");
         let mut pki = SitePki::open(folder.path(), &sealer).expect("whole");
-        let server = (HERE, DAY_S);
+        let server = (&[HERE][..], DAY_S);
         let refused = pki.roll(folder.path(), &sealer, "test", server, at(1));
         assert!(matches!(refused, Err(PkiError::SignsNoSuccessor)));
         let reopened = SitePki::open(folder.path(), &sealer).expect("whole");

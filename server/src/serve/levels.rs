@@ -10,6 +10,7 @@ use crate::net::{Counter, Counters};
 use crate::pace::Pace;
 use crate::site::Site;
 use crate::work::WorkQueue;
+use crate::writer::is_outgrown;
 
 /// Asks for everything anew at each call.
 pub(super) fn levels(
@@ -47,6 +48,7 @@ pub(super) fn levels(
             "Withdrawals since the snapshot",
             view.withdrawals() as f64,
         );
+        calibration(&mut levels, &site, people);
         let pending = f64::from(u8::from(site.is_erasure_pending()));
         levels.gauge(
             "erasure_pending",
@@ -76,6 +78,27 @@ pub(super) fn levels(
         }
         levels
     }
+}
+
+/// The decision threshold, and whether the site has outgrown it.
+fn calibration(levels: &mut Levels, site: &Site, people: usize) {
+    let set_for = site.threshold_people();
+    let threshold = site.searched.load().threshold.value();
+    levels.gauge(
+        "decision_threshold",
+        "Comparison score from which it is a match",
+        threshold.into(),
+    );
+    levels.gauge(
+        "threshold_people",
+        "People that the threshold was calibrated for: 0 if it never was",
+        set_for as f64,
+    );
+    levels.gauge(
+        "threshold_outgrown",
+        "More than half as many people again are in force: 1 or 0",
+        f64::from(u8::from(is_outgrown(set_for, people))),
+    );
 }
 
 fn clock(levels: &mut Levels, reading: &Reading) {

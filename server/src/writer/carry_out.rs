@@ -35,6 +35,9 @@ impl Writer {
         request: Request,
         reply: Sender<Response>,
     ) {
+        if let Request::Calibrate { ask } = request {
+            return self.calibrate(ask, reply);
+        }
         let response = self.carry_out_as(session, actor, request);
         self.connect_wake();
         let Some(online) = &mut self.online else {
@@ -103,6 +106,12 @@ impl Writer {
             Request::SpaceRotateKey { key } => self.space_rotate(key),
             Request::SpaceRelease => self.space_release(),
             Request::GalleryShow => self.gallery_show(),
+            Request::Calibrate { ask } => self.calibrate_here(ask),
+            Request::ThresholdSet {
+                threshold,
+                people,
+                fpir,
+            } => self.threshold_set(threshold, people, fpir),
             Request::SpaceKeys => self.space_keys(),
             Request::SpaceInstallScript => self.space_install_script(),
             Request::BackupBegin { .. } => self.backup_begin(),
@@ -132,6 +141,7 @@ impl Writer {
             | Request::TokenRemove { .. }
             | Request::EnrolmentServiceSet { .. }
             | Request::IntegrationsAdded { .. }) => self.console_request(request),
+            Request::Devices { ask } => self.devices_ask(&ask),
         };
         match done {
             Ok(response) => response,

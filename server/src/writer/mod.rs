@@ -6,21 +6,24 @@
 //! - `publish`: from the store's feed of changes to what is in force
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
 //! - `carry_out`: what administrators ask for; `doors`: of doors, devices and rights
+//! - `calibrate`: the decision threshold
 //! - `people`: imports and withdrawals
 //! - `console`: the console's team, sessions and settings
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
-//! - `invite`: what administrators ask of the Enrolment Service; `service`: its mail and its clock
+//! - `enrol_setup`, `invite`: what administrators ask of the Enrolment Service
+//! - `service`: its mail and its clock
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
+//! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
 //! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
-//! - `devices`: commissioning, renewal, signs of life
 //! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
 mod address;
 mod backup;
 mod browsers;
+mod calibrate;
 mod carry_out;
 mod certificates;
 mod check;
@@ -30,12 +33,15 @@ mod connect_commands;
 mod console;
 mod devices;
 mod doors;
+mod enrol_setup;
 mod enrolment;
 mod error;
 mod faces;
 mod gallery;
 mod integrations;
 mod invite;
+mod leaving;
+mod load;
 mod people;
 mod person;
 mod publish;
@@ -53,7 +59,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use cardea_engine::{Gallery, ModelId, Threshold};
+use cardea_engine::Gallery;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::admin::message::Response;
@@ -71,6 +77,7 @@ use crate::tls::LiveTls;
 
 use address::OwnAddress;
 use backup::Export;
+pub use calibrate::is_outgrown;
 pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
 use connect::ConnectSide;
@@ -103,6 +110,7 @@ pub struct Writer {
     /// Certificates are left alone until then, Unix seconds: the last try failed.
     certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
+    calibrating: calibrate::Calibrating,
     export: Export,
     own_address: OwnAddress,
     online: Option<Online>,
@@ -166,6 +174,7 @@ impl Writer {
             tls: None,
             certificates_pause_unix_s: 0,
             import: None,
+            calibrating: calibrate::Calibrating::default(),
             export: Export::default(),
             own_address: OwnAddress::default(),
             online: None,
@@ -208,22 +217,8 @@ impl Writer {
     /// # Errors
     /// If store or gallery cannot be read or written.
     pub fn go_online(&mut self, handle: &WriterHandle) -> Result<Arc<Site>, WriterError> {
-        let model = ModelId(self.setting(SettingKey::MODEL_ID)?);
-        let threshold: [u8; 16] = self.setting(SettingKey::DECISION_THRESHOLD)?;
-        let score = f32::from_le_bytes([threshold[0], threshold[1], threshold[2], threshold[3]]);
-        let threshold = Threshold::new(score).map_err(|_| WriterError::BadSetting {
-            key: SettingKey::DECISION_THRESHOLD.0,
-        })?;
         self.store.reserve_log()?;
-        let mut snapshots = Snapshots::new(
-            &self.store,
-            &self.directory,
-            (model, threshold),
-            handle.clone(),
-        )?;
-        let gallery = snapshots.open_or_rebuild(&self.store)?;
-        let deadline = Duration::from_millis(self.config.answer_deadline_ms);
-        let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
+        let (published, snapshots) = self.load(handle)?;
         let site = published.site();
         site.set_backup_unix_s(self.backup_last()?);
         self.online = Some(Online {
@@ -437,6 +432,7 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
+        self.leaving_tick()?;
         self.pki_tick();
         // A person who cannot be withdrawn now must not keep others from being erased.
         if let Err(error) = self.space_tick() {
@@ -446,6 +442,7 @@ impl Writer {
             tracing::error!(%error, "invitations and captures");
         }
         self.prune_audit();
+        self.calibration_tick();
         self.address_tick();
         self.backup_tick();
         self.connect_tick();

@@ -1,9 +1,12 @@
 //! The JSON API: what the console does, for scripts. An operation is a route and its description;
 //! the OpenAPI document is made of them, so that neither can be without the other.
 
+mod devices;
 mod integrations;
 mod invitations;
+mod logs;
 mod openapi;
+mod people;
 pub(super) mod schema;
 mod site;
 mod team;
@@ -80,9 +83,12 @@ impl Operation {
 
 /// Every operation: to add some, add a file with `OPERATIONS` and its name here.
 const ALL: &[&[Operation]] = &[
-    integrations::OPERATIONS,
     invitations::OPERATIONS,
+    devices::OPERATIONS,
+    integrations::OPERATIONS,
+    logs::OPERATIONS,
     openapi::OPERATIONS,
+    people::OPERATIONS,
     site::OPERATIONS,
     team::OPERATIONS,
 ];

@@ -4,11 +4,19 @@ mod account;
 mod changes;
 mod connect;
 mod dashboard;
+mod device_codes;
+mod devices;
+mod doors;
 mod enrol;
 mod enrol_data;
 mod enrolment_service;
 mod integrations;
 mod invitations;
+mod latency;
+mod logs;
+mod people;
+mod people_import;
+mod person;
 pub(super) mod problem;
 mod sign_in;
 mod space;
@@ -22,10 +30,18 @@ const ALL: &[&[Route]] = &[
     changes::ROUTES,
     connect::ROUTES,
     dashboard::ROUTES,
+    device_codes::ROUTES,
+    devices::ROUTES,
+    doors::ROUTES,
     enrol::ROUTES,
+    invitations::ROUTES,
     enrolment_service::ROUTES,
     integrations::ROUTES,
-    invitations::ROUTES,
+    latency::ROUTES,
+    logs::ROUTES,
+    people::ROUTES,
+    people_import::ROUTES,
+    person::ROUTES,
     sign_in::ROUTES,
     space::ROUTES,
     team::ROUTES,

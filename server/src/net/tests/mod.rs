@@ -343,7 +343,6 @@ fn patient() -> Bounds {
     let timeouts = Timeouts {
         handshake: PATIENCE,
         head: PATIENCE,
-        large_body: PATIENCE,
         body: PATIENCE,
         large_body: PATIENCE,
         answer: PATIENCE,
