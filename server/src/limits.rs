@@ -378,6 +378,10 @@ pub const CONSOLE_ANSWER: Duration = Duration::from_secs(9);
 pub const CONSOLE_NICENESS: i32 = 10;
 /// Fields of a form or a query.
 pub const FORM_FIELDS_MAX: usize = 1_024;
+/// The longest value of such a field: a few certificates in PEM.
+pub const FORM_VALUE_BYTES_MAX: usize = 64 << 10;
+/// The longest address of a privacy policy.
+pub const POLICY_ADDRESS_BYTES_MAX: usize = 1_024;
 /// Members of the team.
 pub const TEAM_MAX: usize = 256;
 /// The longest name of a member or a token.

@@ -279,7 +279,8 @@ fn long_bodies_are_for_the_console_only() {
     let server = site.serve();
     let mut browser = Browser::administrator(&site, &server);
     let kind = "application/x-www-form-urlencoded";
-    let mut body = format!("csrf={}&name=", browser.csrf).into_bytes();
+    browser.get("/console/team");
+    let mut body = format!("csrf={}&role=viewer&name=", browser.csrf).into_bytes();
     body.resize(4 << 20, b'x');
     let page = browser.ask("POST", "/console/team", &[], kind, &body);
     assert_eq!(page.status, 422, "taken, and the name is too long");

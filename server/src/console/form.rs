@@ -1,6 +1,6 @@
 //! Fields of a form or a query, as browsers send them.
 
-use crate::limits::FORM_FIELDS_MAX;
+use crate::limits::{FORM_FIELDS_MAX, FORM_VALUE_BYTES_MAX};
 
 /// The type of a form's body.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
@@ -10,9 +10,12 @@ pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads `a=1&b=2`; fields past [`FORM_FIELDS_MAX`] are left out.
+    /// Reads `a=1&b=2`; fields past [`FORM_FIELDS_MAX`], and values longer than
+    /// [`FORM_VALUE_BYTES_MAX`], are left out: a page shows again what was entered.
     pub(super) fn parse(bytes: &[u8]) -> Self {
-        let fields = form_urlencoded::parse(bytes).take(FORM_FIELDS_MAX);
+        let fields = form_urlencoded::parse(bytes)
+            .take(FORM_FIELDS_MAX)
+            .filter(|(_, value)| value.len() <= FORM_VALUE_BYTES_MAX);
         Self(
             fields
                 .map(|(name, value)| (name.into_owned(), value.into_owned()))
@@ -63,6 +66,9 @@ mod tests {
         assert!(form.has("flag") && !form.has("other"));
         let many = "a=1&".repeat(FORM_FIELDS_MAX + 5);
         assert_eq!(Form::parse(many.as_bytes()).0.len(), FORM_FIELDS_MAX);
+        let long = format!("a={}&b=1", "x".repeat(FORM_VALUE_BYTES_MAX + 1));
+        let form = Form::parse(long.as_bytes());
+        assert_eq!((form.has("a"), form.text("b")), (false, "1"));
         assert!(Form::parse(&[0xff, b'=', 0xfe, b'%', b'z']).0.len() == 1);
     }
 }

@@ -2,6 +2,7 @@
 //! durable and in force.
 
 use cardea_wire::{Decision, Reason};
+use crossbeam_channel::Sender;
 
 use super::error::WriterError;
 use super::{Session, Writer};
@@ -26,6 +27,32 @@ impl<E: Into<WriterError>> From<E> for Refusal {
 }
 
 impl Writer {
+    /// Carries a request out and answers, at once or when a snapshot brings it into force.
+    pub(super) fn administer(
+        &mut self,
+        session: Session,
+        actor: Option<&str>,
+        request: Request,
+        reply: Sender<Response>,
+    ) {
+        if let Request::Calibrate { ask } = request {
+            return self.calibrate(ask, reply);
+        }
+        let response = self.carry_out_as(session, actor, request);
+        self.connect_wake();
+        let Some(online) = &mut self.online else {
+            let _ = reply.send(response);
+            return;
+        };
+        match online.published.in_force_with_snapshot() {
+            Some(generation) if matches!(response, Response::Done { .. }) => {
+                online.waiting.push((generation, reply, response));
+            }
+            // Who does not wait for the answer any more has lost only the answer.
+            _ => drop(reply.send(response)),
+        }
+    }
+
     /// Carries a request out.
     pub fn carry_out(&mut self, session: Session, request: Request) -> Response {
         self.carry_out_as(session, None, request)
@@ -105,27 +132,15 @@ impl Writer {
             Request::Diagnostics => self.diagnostics(),
             Request::UpdateStatus => self.update_status(),
             Request::AuditTail { count } => self.audit_tail(count),
-            // the console's team and settings
-            Request::TeamList => self.team_list(),
-            Request::TeamAdd {
-                name,
-                role,
-                password_hash,
-            } => self.team_add(&name, role, &password_hash),
-            Request::TeamPassword {
-                name,
-                password_hash,
-            } => self.team_password(&name, &password_hash),
-            Request::TeamRole { name, role } => self.team_role(&name, role),
-            Request::TeamRemove { name } => self.team_remove(&name),
-            Request::TokenAdd { token } => self.token_add(&token),
-            Request::TokenRemove { name } => self.token_remove(&name),
-            Request::EnrolmentServiceSet {
-                company,
-                policy_address,
-                check,
-            } => self.enrolment_service_set(&company, &policy_address, &check),
-            Request::IntegrationsAdded { names } => self.integrations_added(&names),
+            request @ (Request::TeamList
+            | Request::TeamAdd { .. }
+            | Request::TeamPassword { .. }
+            | Request::TeamRole { .. }
+            | Request::TeamRemove { .. }
+            | Request::TokenAdd { .. }
+            | Request::TokenRemove { .. }
+            | Request::EnrolmentServiceSet { .. }
+            | Request::IntegrationsAdded { .. }) => self.console_request(request),
             Request::Devices { ask } => self.devices_ask(&ask),
         };
         match done {

@@ -5,7 +5,7 @@ use super::carry_out::{Refusal, done, table, words};
 use super::invite::Way;
 use crate::admin::message::Response;
 use crate::enrol::EnrolmentSetup;
-use crate::store::{DeviceId, SettingKey};
+use crate::store::SettingKey;
 
 impl Writer {
     pub(super) fn enrol_show(&self) -> Result<Response, Refusal> {
@@ -97,5 +97,4 @@ impl Writer {
         let text = value.and_then(|bytes| String::from_utf8(bytes).ok());
         Ok(text.filter(|text| !text.is_empty()))
     }
-
 }

@@ -62,7 +62,7 @@ use arc_swap::ArcSwap;
 use cardea_engine::Gallery;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::admin::message::{Request, Response};
+use crate::admin::message::Response;
 use crate::api::Completion;
 use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
@@ -72,7 +72,7 @@ use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
 use crate::space::{Journal, SpaceLink};
-use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
+use crate::store::{DataDirectory, ImportId, SettingKey, Store};
 use crate::tls::LiveTls;
 
 use address::OwnAddress;
@@ -206,14 +206,6 @@ impl Writer {
         }
     }
 
-    /// A reader of the store, for another thread.
-    ///
-    /// # Errors
-    /// If it cannot be opened.
-    pub fn open_reader(&self) -> Result<Reader, WriterError> {
-        Ok(self.store.open_reader()?)
-    }
-
     /// The site's certificates.
     #[must_use]
     pub fn pki(&self) -> &SitePki {
@@ -338,32 +330,6 @@ impl Writer {
             // Who asked has a place for one answer, or has gone.
             Command::Alive(answer) => drop(answer.try_send(())),
             Command::Stop => unreachable!("taken by the loop"),
-        }
-    }
-
-    /// Carries a request out and answers, at once or when a snapshot brings it into force.
-    fn administer(
-        &mut self,
-        session: Session,
-        actor: Option<&str>,
-        request: Request,
-        reply: Sender<Response>,
-    ) {
-        if let Request::Calibrate { ask } = request {
-            return self.calibrate(ask, reply);
-        }
-        let response = self.carry_out_as(session, actor, request);
-        self.connect_wake();
-        let Some(online) = &mut self.online else {
-            let _ = reply.send(response);
-            return;
-        };
-        match online.published.in_force_with_snapshot() {
-            Some(generation) if matches!(response, Response::Done { .. }) => {
-                online.waiting.push((generation, reply, response));
-            }
-            // Who does not wait for the answer any more has lost only the answer.
-            _ => drop(reply.send(response)),
         }
     }
 

@@ -219,8 +219,8 @@ fn done(text: &str) -> Response {
     reply::json(200, &json!({"done": text}))
 }
 
-fn states(desk: &mut Desk, _call: &Call) -> Result<Response, Failure> {
-    let states = integrations::states(desk)?;
+fn states(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
+    let states = integrations::states(desk, call)?;
     let states = states.iter().map(|state| {
         json!({
             "name": state.name.name(),

@@ -1,8 +1,10 @@
 //! The integrations, as pages and API see them: which there are, and how each is.
 //!
+//! - `connect`: how the connection to Connect is
 //! - `space`: how Space is reached, tested when it is saved, and what it must be set to
 //! - `policy`: the page that says how biometric data is used, looked at when it is saved
 
+pub(super) mod connect;
 pub(super) mod policy;
 pub(super) mod space;
 
@@ -115,14 +117,14 @@ pub(super) struct State {
 ///
 /// # Errors
 /// Those of a read.
-pub(super) fn states(desk: &Desk) -> Result<Vec<State>, Failure> {
+pub(super) fn states(desk: &Desk, call: &Call) -> Result<Vec<State>, Failure> {
     let added = desk.text(SettingKey::INTEGRATIONS_ADDED)?;
     let mut states = Vec::new();
     for name in Name::ALL {
         let mut state = match name {
             Name::Space => space::state(desk)?,
             Name::Enrolment => policy::state(desk)?,
-            Name::Connect => connect_state(desk)?,
+            Name::Connect => connect::state(desk, call)?,
         };
         state.added = state.configured || added.split(' ').any(|known| known == name.name());
         states.push(state);
@@ -140,15 +142,6 @@ fn unconfigured(name: Name) -> State {
         why: String::new(),
         since_unix_s: None,
     }
-}
-
-/// Connect, by what is stored of it.
-fn connect_state(desk: &Desk) -> Result<State, Failure> {
-    let stored = desk.read.store.setting(SettingKey::CONNECT_SEALED)?;
-    Ok(State {
-        configured: stored.is_some(),
-        ..unconfigured(Name::Connect)
-    })
 }
 
 /// Adds integrations to those that show as cards.

@@ -13,12 +13,11 @@ use crate::admin::message::Request;
 use crate::console::call::Call;
 use crate::console::desk::Desk;
 use crate::console::reply::Failure;
+use crate::limits::POLICY_ADDRESS_BYTES_MAX;
 use crate::store::SettingKey;
 
 /// A page that takes longer is not there in time.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(6);
-/// The longest address.
-const ADDRESS_BYTES_MAX: usize = 1_024;
 /// The authorities that this machine trusts; `SSL_CERT_FILE` names another file.
 const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// One of these is in every text that names biometric data in one of the console's languages.
@@ -131,7 +130,7 @@ pub(crate) fn save(
     company: &str,
     address: &str,
 ) -> Result<Check, Failure> {
-    if company.trim().is_empty() || address.is_empty() || address.len() > ADDRESS_BYTES_MAX {
+    if company.trim().is_empty() || address.is_empty() || address.len() > POLICY_ADDRESS_BYTES_MAX {
         return Err(Failure::Refused(call.t("enrolment.both").to_owned()));
     }
     let check = look(address, call);

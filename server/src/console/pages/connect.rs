@@ -5,11 +5,11 @@ use askama::Template;
 use crate::console::call::Call;
 use crate::console::desk::Desk;
 use crate::console::frame::Frame;
-use crate::console::integrations::{self, Name, State};
+use crate::console::integrations::{self, Name, State, connect};
 use crate::console::reply::{Failure, html};
 use crate::console::route::{Route, get};
 use crate::net::Response;
-use crate::store::{Scope, SettingKey};
+use crate::store::Scope;
 
 pub(super) const ROUTES: &[Route] = &[get("/console/integrations/connect", Scope::Read, page)];
 
@@ -20,24 +20,21 @@ struct ConnectPage {
     state: State,
     broker: String,
     site: String,
+    until: String,
+    waiting: String,
 }
 
 fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
-    let states = integrations::states(desk)?;
+    let states = integrations::states(desk, call)?;
     let state = states.into_iter().find(|state| state.name == Name::Connect);
-    let stored = desk.sealed(SettingKey::CONNECT_SEALED)?;
-    let stored: serde_json::Value = stored
-        .and_then(|json| serde_json::from_slice(&json).ok())
-        .unwrap_or_default();
-    let text = |name: &str| stored[name].as_str().unwrap_or_default().to_owned();
-    let broker = match stored["broker_port"].as_u64() {
-        Some(port) => format!("{}:{port}", text("broker_host")),
-        None => String::new(),
-    };
+    let facts = connect::facts(desk, call)?;
+    let text = |name: &str| connect::fact(&facts, name).to_owned();
     html(&ConnectPage {
         f: Frame::new(desk, call, "integrations"),
         state: state.ok_or(Failure::NotFound)?,
-        broker,
+        broker: text("broker"),
         site: text("site"),
+        until: text("certificate until"),
+        waiting: text("messages that wait"),
     })
 }

@@ -43,7 +43,7 @@ fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
             tile("requests", counts.people),
             tile("completed", u64::try_from(enrolled).unwrap_or(u64::MAX)),
         ],
-        states: integrations::states(desk)?,
+        states: integrations::states(desk, call)?,
         ready: site.is_ready() && !site.is_stopping(),
         address: std::net::SocketAddr::from((parts.address, parts.port)).to_string(),
     };

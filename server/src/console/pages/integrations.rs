@@ -34,7 +34,7 @@ struct IntegrationsPage {
 }
 
 fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
-    let states = integrations::states(desk)?;
+    let states = integrations::states(desk, call)?;
     let (cards, others): (Vec<_>, Vec<_>) = states.into_iter().partition(|state| state.added);
     html(&IntegrationsPage {
         f: Frame::new(desk, call, "integrations"),
