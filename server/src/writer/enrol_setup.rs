@@ -5,7 +5,7 @@ use super::carry_out::{Refusal, done, table, words};
 use super::invite::Way;
 use crate::admin::message::Response;
 use crate::enrol::EnrolmentSetup;
-use crate::store::{DeviceId, SettingKey};
+use crate::store::SettingKey;
 
 impl Writer {
     pub(super) fn enrol_show(&self) -> Result<Response, Refusal> {
