@@ -15,14 +15,14 @@ const HEIGHT: u32 = 320;
 const BARS_PER_DECADE: f64 = 20.0;
 
 /// Colours that stand out on white and on black.
-pub const COLOURS: [(&str, RGBColor); 3] = [
+pub(super) const COLOURS: [(&str, RGBColor); 3] = [
     ("#2f80c8", RGBColor(0x2f, 0x80, 0xc8)),
     ("#c77a14", RGBColor(0xc7, 0x7a, 0x14)),
     ("#d0455c", RGBColor(0xd0, 0x45, 0x5c)),
 ];
 
 /// A line over time: Unix seconds and milliseconds.
-pub struct Line {
+pub(super) struct Line {
     /// Its points, oldest first.
     pub points: Vec<(f64, f64)>,
 }
@@ -31,7 +31,7 @@ pub struct Line {
 ///
 /// # Errors
 /// [`Failure::Broken`] if it cannot be drawn.
-pub fn over_time(
+pub(super) fn over_time(
     (from, to): (f64, f64),
     lines: &[Line; 3],
     marks: &[f64],
@@ -76,7 +76,7 @@ pub fn over_time(
 ///
 /// # Errors
 /// [`Failure::Broken`] if it cannot be drawn.
-pub fn histogram(counts: &[(f64, u64)], name: &str) -> Result<String, Failure> {
+pub(super) fn histogram(counts: &[(f64, u64)], name: &str) -> Result<String, Failure> {
     let (low, high) = decades(counts.iter().map(|(ms, _)| *ms));
     let bars = bars(counts, low, high);
     let most = bars.iter().copied().max().unwrap_or(0).max(1) as f64;

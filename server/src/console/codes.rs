@@ -8,11 +8,11 @@ use crate::limits::CODES_SHOWN_MAX;
 
 /// Codes by the device's name, with a number that rises.
 #[derive(Default)]
-pub struct Codes(Mutex<(u64, HashMap<String, (u64, String)>)>);
+pub(super) struct Codes(Mutex<(u64, HashMap<String, (u64, String)>)>);
 
 impl Codes {
     /// Keeps a code, in place of any for this device; the oldest goes past the bound.
-    pub fn keep(&self, device: &str, code: String) {
+    pub(super) fn keep(&self, device: &str, code: String) {
         let mut codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, by_name) = &mut *codes;
         *last += 1;
@@ -26,13 +26,13 @@ impl Codes {
     }
 
     /// The code of a device.
-    pub fn of(&self, device: &str) -> Option<String> {
+    pub(super) fn of(&self, device: &str) -> Option<String> {
         let codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         codes.1.get(device).map(|(_, code)| code.clone())
     }
 
     /// Forgets the code of a device.
-    pub fn forget(&self, device: &str) {
+    pub(super) fn forget(&self, device: &str) {
         let mut codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         codes.1.remove(device);
     }

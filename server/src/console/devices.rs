@@ -16,7 +16,7 @@ use crate::store::{Device, DeviceId, DeviceState, Door, token_hash};
 
 /// How a device is, for who looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub(super) enum Standing {
     /// To be commissioned.
     Waiting,
     /// Heard of within four heartbeats.
@@ -33,7 +33,7 @@ pub enum Standing {
 
 impl Standing {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Waiting,
         Self::Ready,
         Self::NotSeen,
@@ -43,7 +43,7 @@ impl Standing {
     ];
 
     /// Its name in texts and the API.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Ready => "ready",
@@ -55,7 +55,7 @@ impl Standing {
     }
 
     /// Its pill.
-    pub fn kind(self) -> &'static str {
+    pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Waiting | Self::Leaving => "none",
             Self::Ready => "good",
@@ -67,7 +67,7 @@ impl Standing {
 
 /// A device for who looks.
 #[derive(Debug, Clone)]
-pub struct DeviceView {
+pub(super) struct DeviceView {
     /// Its id.
     pub id: DeviceId,
     /// Its name.
@@ -93,7 +93,7 @@ pub struct DeviceView {
 }
 
 /// All devices by name; those whose name or door has this text, if any.
-pub fn all(desk: &Desk, call: &Call, wanted: &str) -> Result<Vec<DeviceView>, Failure> {
+pub(super) fn all(desk: &Desk, call: &Call, wanted: &str) -> Result<Vec<DeviceView>, Failure> {
     let doors = desk.read.store.doors()?;
     let update = CommandKind::Update as u8;
     let updating = desk.read.store.devices_with_waiting(update)?;
@@ -126,7 +126,7 @@ pub fn all(desk: &Desk, call: &Call, wanted: &str) -> Result<Vec<DeviceView>, Fa
 }
 
 /// The device of a name.
-pub fn named(desk: &Desk, call: &Call, name: &str) -> Result<DeviceView, Failure> {
+pub(super) fn named(desk: &Desk, call: &Call, name: &str) -> Result<DeviceView, Failure> {
     let views = all(desk, call, "")?;
     let found = views.into_iter().find(|view| view.name == name);
     found.ok_or(Failure::NotFound)
@@ -179,7 +179,7 @@ fn version(firmware: u32) -> String {
 }
 
 /// Adds a device; gives its commissioning code.
-pub fn add(desk: &Desk, call: &Call, name: &str, door: &str) -> Result<String, Failure> {
+pub(super) fn add(desk: &Desk, call: &Call, name: &str, door: &str) -> Result<String, Failure> {
     let device = NewDevice {
         name: name.to_owned(),
         door: door.to_owned(),
@@ -191,7 +191,7 @@ pub fn add(desk: &Desk, call: &Call, name: &str, door: &str) -> Result<String, F
 }
 
 /// Another commissioning code for a device.
-pub fn code(desk: &Desk, call: &Call, name: &str) -> Result<String, Failure> {
+pub(super) fn code(desk: &Desk, call: &Call, name: &str) -> Result<String, Failure> {
     let name = name.to_owned();
     let ask = DeviceAsk::Code { name: name.clone() };
     let code = single(desk.ask(call, Request::Devices { ask })?)?;
@@ -200,14 +200,19 @@ pub fn code(desk: &Desk, call: &Call, name: &str) -> Result<String, Failure> {
 }
 
 /// The last code of a reset for these colours.
-pub fn reset(desk: &Desk, call: &Call, name: &str, colours: &str) -> Result<String, Failure> {
+pub(super) fn reset(
+    desk: &Desk,
+    call: &Call,
+    name: &str,
+    colours: &str,
+) -> Result<String, Failure> {
     let (name, colours) = (name.to_owned(), colours.to_owned());
     let ask = DeviceAsk::Reset { name, colours };
     single(desk.ask(call, Request::Devices { ask })?)
 }
 
 /// Removes a device: at its next contact, or at once.
-pub fn remove(desk: &Desk, call: &Call, name: &str, at_once: bool) -> Result<(), Failure> {
+pub(super) fn remove(desk: &Desk, call: &Call, name: &str, at_once: bool) -> Result<(), Failure> {
     let name = name.to_owned();
     desk.shared.codes.forget(&name);
     let request = match at_once {
@@ -220,7 +225,11 @@ pub fn remove(desk: &Desk, call: &Call, name: &str, at_once: bool) -> Result<(),
 }
 
 /// The code that was last made for a device and still holds, with its end.
-pub fn shown_code(desk: &Desk, view: &DeviceView, now: i64) -> Result<Option<Shown>, Failure> {
+pub(super) fn shown_code(
+    desk: &Desk,
+    view: &DeviceView,
+    now: i64,
+) -> Result<Option<Shown>, Failure> {
     let Some((hash, until)) = desk.read.store.device_token_held(view.id)? else {
         return Ok(None);
     };
@@ -233,7 +242,7 @@ pub fn shown_code(desk: &Desk, view: &DeviceView, now: i64) -> Result<Option<Sho
 }
 
 /// A code that holds.
-pub struct Shown {
+pub(super) struct Shown {
     /// The code.
     pub text: String,
     /// Until when, Unix time in seconds.

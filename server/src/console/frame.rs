@@ -156,7 +156,7 @@ impl Frame {
     }
 
     /// The text of a key with one named place filled.
-    pub fn filled(&self, key: &str, place: &str, value: impl ToString) -> String {
+    pub(super) fn filled(&self, key: &str, place: &str, value: impl ToString) -> String {
         self.language.filled(key, &[(place, &value.to_string())])
     }
 

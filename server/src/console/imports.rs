@@ -16,7 +16,7 @@ use crate::writer::{Command, Session, WriterHandle};
 
 /// How far the last import is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Whether it is under way.
     pub running: bool,
     /// Who began it.
@@ -37,11 +37,11 @@ pub struct Progress {
 
 /// The last import.
 #[derive(Default)]
-pub struct Imports(Mutex<Progress>);
+pub(super) struct Imports(Mutex<Progress>);
 
 impl Imports {
     /// How far the last import is; all zero before the first.
-    pub fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> Progress {
         self.with(|progress| progress.clone())
     }
 
@@ -51,7 +51,7 @@ impl Imports {
 }
 
 /// A file to import.
-pub struct File {
+pub(super) struct File {
     /// JSON Lines, or the CSV of `embeddings`.
     pub people: Vec<u8>,
     /// The `.npy` beside a CSV.
@@ -64,7 +64,7 @@ pub struct File {
 ///
 /// # Errors
 /// [`Failure::Refused`] while another is under way or if the file is none.
-pub fn start(desk: &Desk, call: &Call, file: File) -> Result<(), Failure> {
+pub(super) fn start(desk: &Desk, call: &Call, file: File) -> Result<(), Failure> {
     let shared = Arc::clone(&desk.shared);
     let lines = file.people.split(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !line.is_empty()).count() as u64;

@@ -8,7 +8,7 @@ use crate::admin::message::{Request, Response};
 
 /// What becomes of one person's invitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// Disenrol, and invite again by mail.
     Resend,
     /// Disenrol, and invite again on paper.
@@ -23,7 +23,7 @@ pub enum Step {
 
 impl Step {
     /// By its name in paths.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "resend" => Self::Resend,
             "reprint" => Self::Reprint,
@@ -39,7 +39,7 @@ impl Step {
 ///
 /// # Errors
 /// The writer's words.
-pub fn invite(
+pub(super) fn invite(
     desk: &Desk,
     call: &Call,
     invitee: Invitee,
@@ -54,7 +54,7 @@ pub fn invite(
 ///
 /// # Errors
 /// The writer's words.
-pub fn step(
+pub(super) fn step(
     desk: &Desk,
     call: &Call,
     external_id: &str,

@@ -9,7 +9,7 @@ use crate::histograms::series::{self, Series, Span};
 use crate::limits::{CHART_POINTS, PAGE_ROWS_MAX};
 
 /// Spans to choose from: name and seconds.
-pub const SPANS: [(&str, f64); 4] = [
+pub(super) const SPANS: [(&str, f64); 4] = [
     ("10m", 600.0),
     ("1h", 3_600.0),
     ("24h", 86_400.0),
@@ -17,7 +17,7 @@ pub const SPANS: [(&str, f64); 4] = [
 ];
 
 /// A moment at which an integration changed its state.
-pub struct Mark {
+pub(super) struct Mark {
     /// Unix time in seconds.
     pub at: i64,
     /// What it came to.
@@ -25,14 +25,14 @@ pub struct Mark {
 }
 
 /// The span that is asked for: its place in [`SPANS`].
-pub fn span(call: &Call) -> usize {
+pub(super) fn span(call: &Call) -> usize {
     let wanted = call.query.text("span");
     let found = SPANS.iter().position(|(name, _)| *name == wanted);
     found.unwrap_or(0)
 }
 
 /// Its first and last moment, now.
-pub fn bounds(call: &Call, span: usize) -> Span {
+pub(super) fn bounds(call: &Call, span: usize) -> Span {
     let to = call.now_unix_s as f64 + 1.0;
     let (_, seconds) = SPANS[span.min(SPANS.len() - 1)];
     Span {
@@ -45,7 +45,7 @@ pub fn bounds(call: &Call, span: usize) -> Span {
 ///
 /// # Errors
 /// If the log cannot be read.
-pub fn read(desk: &Desk, call: &Call, span: usize) -> Result<Series, Failure> {
+pub(super) fn read(desk: &Desk, call: &Call, span: usize) -> Result<Series, Failure> {
     let folder = desk.parts().data.join(FOLDER);
     series::read(&folder, bounds(call, span), CHART_POINTS)
         .map_err(|error| Failure::Broken(error.to_string()))
@@ -55,7 +55,7 @@ pub fn read(desk: &Desk, call: &Call, span: usize) -> Result<Series, Failure> {
 ///
 /// # Errors
 /// Those of a read.
-pub fn marks(desk: &Desk, call: &Call, span: usize) -> Result<Vec<Mark>, Failure> {
+pub(super) fn marks(desk: &Desk, call: &Call, span: usize) -> Result<Vec<Mark>, Failure> {
     let filter = AuditFilter {
         changes_only: true,
         ..AuditFilter::default()

@@ -11,7 +11,7 @@ use crate::store::{Device, Door};
 
 /// An access attempt, the decision first.
 #[derive(Debug, Clone)]
-pub struct AttemptRow {
+pub(super) struct AttemptRow {
     /// Its number in the audit.
     pub sequence: u64,
     /// `granted`, `denied`, `in-flight` or `interrupted`.
@@ -30,7 +30,7 @@ pub struct AttemptRow {
 
 /// A person by external id.
 #[derive(Debug, Clone)]
-pub struct PersonLink {
+pub(super) struct PersonLink {
     /// What the site calls them.
     pub external_id: String,
     /// The same in a path.
@@ -39,7 +39,7 @@ pub struct PersonLink {
 
 /// An event, or a message that waits.
 #[derive(Debug, Clone)]
-pub struct EventRow {
+pub(super) struct EventRow {
     /// Unix time in seconds.
     pub at: i64,
     /// What.
@@ -50,7 +50,7 @@ pub struct EventRow {
 
 impl AttemptRow {
     /// Its pill.
-    pub fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self.decision {
             "granted" => "good",
             "denied" => "bad",
@@ -60,19 +60,19 @@ impl AttemptRow {
     }
 
     /// The second within its minute.
-    pub fn seconds(&self) -> String {
+    pub(super) fn seconds(&self) -> String {
         format!("{:02}", self.at.rem_euclid(60))
     }
 }
 
 /// Rows of a page, and where the next one begins.
-pub type Page<T> = (Vec<T>, Option<u64>);
+pub(super) type Page<T> = (Vec<T>, Option<u64>);
 
 /// Access attempts before this number, newest first.
 ///
 /// # Errors
 /// Those of a read.
-pub fn attempts(
+pub(super) fn attempts(
     desk: &Desk,
     before: Option<u64>,
     limit: usize,
@@ -141,7 +141,7 @@ fn outcome(attempt: &AttemptRecord, progress: Progress) -> (&'static str, &'stat
 ///
 /// # Errors
 /// Those of a read.
-pub fn events(
+pub(super) fn events(
     desk: &Desk,
     before: Option<u64>,
     limit: usize,
@@ -174,7 +174,7 @@ pub fn events(
 ///
 /// # Errors
 /// Those of a read.
-pub fn pending(desk: &Desk, limit: usize) -> Result<Vec<EventRow>, Failure> {
+pub(super) fn pending(desk: &Desk, limit: usize) -> Result<Vec<EventRow>, Failure> {
     let devices = desk.read.store.devices()?;
     let waiting = desk.read.store.commands_pending(limit)?;
     let rows = waiting.into_iter().map(|(device, kind, at)| {

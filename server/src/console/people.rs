@@ -6,7 +6,7 @@ use super::reply::Failure;
 use crate::store::{PeopleFilter, PeoplePage, Person, PersonId, PersonState, SettingKey};
 
 /// Every state of a person that is shown.
-pub const STATES: [&str; 6] = [
+pub(super) const STATES: [&str; 6] = [
     "requested",
     "invited",
     "consented",
@@ -19,7 +19,7 @@ pub const STATES: [&str; 6] = [
 ///
 /// # Errors
 /// Those of a read.
-pub fn state(
+pub(super) fn state(
     desk: &Desk,
     call: &Call,
     external_id: &str,
@@ -35,7 +35,7 @@ pub fn state(
 }
 
 /// A state's pill.
-pub fn kind(state: &str) -> &'static str {
+pub(super) fn kind(state: &str) -> &'static str {
     match state {
         "enrolled" => "good",
         "suspended" | "expired" => "bad",
@@ -49,7 +49,7 @@ pub fn kind(state: &str) -> &'static str {
 ///
 /// # Errors
 /// Those of a read.
-pub fn page(
+pub(super) fn page(
     desk: &Desk,
     search: &str,
     by: &str,
@@ -77,7 +77,7 @@ pub fn page(
 ///
 /// # Errors
 /// [`Failure::NotFound`]; those of a read.
-pub fn person(desk: &Desk, external_id: &str) -> Result<Person, Failure> {
+pub(super) fn person(desk: &Desk, external_id: &str) -> Result<Person, Failure> {
     let person = desk.read.store.person_show(external_id)?;
     person.ok_or(Failure::NotFound)
 }
@@ -86,7 +86,7 @@ pub fn person(desk: &Desk, external_id: &str) -> Result<Person, Failure> {
 ///
 /// # Errors
 /// Those of a read.
-pub fn doors(desk: &Desk, person: &Person) -> Result<Vec<String>, Failure> {
+pub(super) fn doors(desk: &Desk, person: &Person) -> Result<Vec<String>, Failure> {
     let doors = desk.read.store.doors()?;
     let held = doors
         .into_iter()
@@ -98,6 +98,6 @@ pub fn doors(desk: &Desk, person: &Person) -> Result<Vec<String>, Failure> {
 ///
 /// # Errors
 /// Those of a read.
-pub fn rights_from_space(desk: &Desk) -> Result<bool, Failure> {
+pub(super) fn rights_from_space(desk: &Desk) -> Result<bool, Failure> {
     Ok(desk.read.store.setting(SettingKey::SPACE_SEALED)?.is_some())
 }

@@ -7,7 +7,7 @@ use crate::enrol::link::qr_svg;
 ///
 /// # Errors
 /// If the text is too long for a QR code.
-pub fn svg(text: &str, name: &str) -> Result<String, Failure> {
+pub(super) fn svg(text: &str, name: &str) -> Result<String, Failure> {
     let picture = qr_svg(text).unwrap_or_default();
     let Some((_, picture)) = picture.split_once("<svg") else {
         return Err(Failure::Broken("a text too long for a QR code".to_owned()));

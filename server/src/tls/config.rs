@@ -91,7 +91,7 @@ pub fn server_config(
 ///
 /// # Errors
 /// As [`server_config`].
-pub fn server_config_with(
+pub(super) fn server_config_with(
     (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
     browsers: Option<Arc<BrowserIdentity>>,
     client_roots: &[CertificateDer<'static>],
