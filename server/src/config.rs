@@ -62,6 +62,9 @@ pub struct Config {
     /// right that hangs on a table not described here is denied.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timetables: BTreeMap<String, Vec<String>>,
+    /// A certificate for browsers that ask for one of its names; devices never see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_certificate: Option<CertificateFiles>,
     /// Backups that are taken by a timer, or without being told where to.
     #[serde(default)]
     pub backup: Backup,
@@ -71,6 +74,16 @@ pub struct Config {
     /// Takes Space's stream of events, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space_events: Option<SpaceEvents>,
+}
+
+/// A certificate and its key, PEM files; their paths are taken from the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// The certificate, then those of its issuers.
+    pub chain: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// Where backups go, for whom, and how long they are kept.
@@ -190,6 +203,7 @@ impl Config {
             latency_log_mib: latency_log_mib(),
             time_from: time_from(),
             timetables: BTreeMap::new(),
+            console_certificate: None,
             backup: Backup::default(),
             extractor: None,
             space_events: None,
@@ -289,6 +303,27 @@ mod tests {
     #[test]
     fn what_init_writes_is_read_back() {
         assert_eq!(Config::parse(&new().to_text()).expect("sound"), new());
+    }
+
+    // Fails without the bounds of `timeout_s` and `memory_mib`, or of an empty command.
+    #[test]
+    fn an_extractor_keeps_its_bounds() {
+        let of = |program: &str, timeout_s, memory_mib| {
+            let extractor = Extractor {
+                command: vec![program.to_owned()],
+                timeout_s,
+                memory_mib,
+            };
+            let config = Config {
+                extractor: Some(extractor),
+                ..new()
+            };
+            Config::parse(&config.to_text()).is_ok()
+        };
+        let (timeout, memory) = (EXTRACTOR_TIMEOUT_S_MAX, EXTRACTOR_MEMORY_MIB_MAX);
+        assert!(of("/x", timeout, memory) && of("/x", 1, 16));
+        assert!(!of("", 1, 16) && !of("/x", 0, 16) && !of("/x", 1, 15));
+        assert!(!of("/x", timeout + 1, 16) && !of("/x", 1, memory + 1));
     }
 
     #[test]

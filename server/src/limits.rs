@@ -427,6 +427,24 @@ pub const NEAR_PAIRS_MAX: usize = 1_000;
 /// Notices that wait for the page after a change.
 pub const NOTICES_MAX: usize = 256;
 
+// -- the console's pages of devices, people, logs and latency --
+
+/// A device that is to be decommissioned and is not heard of is removed after so long, seconds.
+pub const DECOMMISSION_WAIT_S: i64 = 7 * 86_400;
+/// A device that was not heard of for so long is shown as not seen: four heartbeats, seconds.
+pub const DEVICE_SILENT_S: i64 = 120;
+/// Commissioning codes that pages may show again; past it the oldest is forgotten.
+pub const CODES_SHOWN_MAX: usize = 1_024;
+/// Rows of a page's table.
+pub const TABLE_ROWS: usize = 50;
+/// Bad lines of an import that are listed; the rest is counted.
+pub const BAD_LINES_MAX: usize = 100;
+/// Points in time of a chart.
+pub const CHART_POINTS: usize = 60;
+/// Intervals of the latency log that one page reads; older ones of its span are left out.
+pub const LATENCY_LINES_MAX: usize = 80_000;
+
+const _: () = assert!(TABLE_ROWS <= PAGE_ROWS_MAX);
 const _: () = assert!(CONSOLE_ANSWER.as_secs() < ANSWER_TIMEOUT.as_secs());
 const _: () = assert!(CONSOLE_BYTES_MAX >= LARGE_BODY_BYTES_MAX);
 const _: () = assert!(LARGE_BYTES_IN_FLIGHT_MAX >= LARGE_BODY_BYTES_MAX);

@@ -35,6 +35,7 @@ pub struct Site {
     ready: AtomicBool,
     stopping: AtomicBool,
     erasure_pending: AtomicBool,
+    space_asked: AtomicBool,
     withdrawals_pending: AtomicBool,
     address_own: AtomicBool,
     moved_to: ArcSwapOption<IpAddr>,
@@ -57,6 +58,7 @@ impl Site {
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             erasure_pending: AtomicBool::new(false),
+            space_asked: AtomicBool::new(false),
             withdrawals_pending: AtomicBool::new(false),
             address_own: AtomicBool::new(true),
             moved_to: ArcSwapOption::empty(),
@@ -114,11 +116,22 @@ impl Site {
     /// Whether a request's `Authorization` is that of Space, by the key in force now.
     pub fn admits_space(&self, authorization: Option<&str>) -> bool {
         let key = self.face_key.load();
-        key.as_ref().is_some_and(|key| key.admits(authorization))
+        let admits = key.as_ref().is_some_and(|key| key.admits(authorization));
+        if admits {
+            self.space_asked.store(true, Ordering::Relaxed);
+        }
+        admits
+    }
+
+    /// Whether Space has asked with the key in force since the server started or the key changed:
+    /// then its Face recognition tab is right.
+    pub fn space_asked(&self) -> bool {
+        self.space_asked.load(Ordering::Relaxed)
     }
 
     /// From here on only this face-recognition key is taken, or none.
     pub fn set_face_key(&self, key: Option<FaceKey>) {
+        self.space_asked.store(false, Ordering::Relaxed);
         self.face_key.store(key.map(Arc::new));
     }
 

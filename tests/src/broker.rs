@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -13,6 +14,11 @@ use crate::process::Process;
 use crate::programs::program;
 use crate::site::Site;
 use crate::space::until;
+
+/// Nothing waits this long unless it hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
+/// Between two starts of a listener that has lost the broker; it only spares the machine.
+const BETWEEN_STARTS: Duration = Duration::from_millis(200);
 
 /// A broker and an authority; both end with this.
 pub struct Broker {
@@ -222,8 +228,11 @@ impl Broker {
         assert!(output.status.success(), "{error}");
         let mut command = self.client("mosquitto_sub");
         command.args(session).args(["-F", "%t %p"]);
+        // Commands are our own, and may be anything but text.
+        command.args(["-T", "cardea/v1/+/command"]);
         Listener {
             process: Process::start(&mut command),
+            command,
             heard: Vec::new(),
         }
     }
@@ -257,6 +266,7 @@ impl Broker {
 /// Who hears everything.
 pub struct Listener {
     process: Process,
+    command: Command,
     /// All that was heard, in its order: topic and message.
     pub heard: Vec<(String, Value)>,
 }
@@ -267,8 +277,19 @@ impl Listener {
     /// # Panics
     /// If none comes.
     pub fn hear(&mut self, is_it: impl Fn(&str, &Value) -> bool) -> Value {
+        let begun = Instant::now();
         loop {
-            let line = self.process.line(|_| true);
+            let Some(line) = self.process.next_line() else {
+                // It ends with the broker, and what it has missed is kept for it there.
+                assert!(
+                    begun.elapsed() < HANGS_AFTER,
+                    "no broker\n{}",
+                    self.process.log()
+                );
+                std::thread::park_timeout(BETWEEN_STARTS);
+                self.process = Process::start(&mut self.command);
+                continue;
+            };
             let (topic, payload) = line.split_once(' ').expect("a topic and a message");
             let message: Value = serde_json::from_str(payload).unwrap_or_default();
             self.heard.push((topic.to_owned(), message.clone()));

@@ -14,6 +14,7 @@
 //! - `files`: files to import; `mail`: a mail relay
 //! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd
 //! - `space`: the simulator of Space, and a site whose doors it opens
+//! - `webdriver`: chromium, headless, for the pages with their scripts
 //! - `broker`: an MQTT broker with client certificates, and the test authority
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
@@ -35,6 +36,7 @@ pub mod python;
 pub mod raw;
 pub mod site;
 pub mod space;
+pub mod webdriver;
 
 pub use admin::Admin;
 pub use browser::Browser;

@@ -240,6 +240,16 @@ fn nobody_is_named_on_any_topic_nor_in_the_diagnostics() {
     }
     site.site.done(&["people", "withdraw", "EXT-77-SECRET"]);
     site.site.done(&["right", "grant", "P1", "--every-door"]);
+    let stages = |m: &serde_json::Value| m["stages"]["total"]["count"].as_u64() > Some(0);
+    let telemetry = listener.hear_of("telemetry", stages);
+    assert!(
+        telemetry["answers"]["no match"].as_u64() >= Some(1),
+        "{telemetry}"
+    );
+    listener.hear_of("heartbeat", |beat| {
+        beat["integrations"]["space"] == "Connected"
+    });
+
     let keys = site.site.done(&["space", "keys"]);
     for (id, what, with) in [
         ("p-1", "sync", json!({})),
@@ -255,16 +265,6 @@ fn nobody_is_named_on_any_topic_nor_in_the_diagnostics() {
             "{end}"
         );
     }
-    let stages = |m: &serde_json::Value| m["stages"]["total"]["count"].as_u64() > Some(0);
-    let telemetry = listener.hear_of("telemetry", stages);
-    assert!(
-        telemetry["answers"]["no match"].as_u64() >= Some(1),
-        "{telemetry}"
-    );
-    listener.hear_of("heartbeat", |beat| {
-        beat["integrations"]["space"] == "Connected"
-    });
-
     let mut secrets = secrets_of_people(people + 2);
     for key in keys.lines().filter_map(|line| line.rsplit('\t').next()) {
         if key.len() == 32 {

@@ -166,9 +166,9 @@ fn an_update_is_staged_only_when_everything_about_it_is_right() {
         fs::read(folder.join(PACKAGE)).expect("it is there"),
         package
     );
-    updates.listener.hear_of("event", |event| {
-        event["event"] == "update.staged" && event["version"] == "9.0.0"
-    });
+    // It was told before the result.
+    let told = |(_, m): &(String, Value)| m["event"] == "update.staged" && m["version"] == "9.0.0";
+    assert!(updates.listener.heard.iter().any(told));
     apply_and_go_back(&updates, &folder);
     let Updates { server, .. } = updates;
     server.stop();

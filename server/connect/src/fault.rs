@@ -108,7 +108,10 @@ fn certificate(why: &CertificateError) -> String {
             "it has expired".to_owned()
         }
         CertificateError::Revoked => "it is revoked".to_owned(),
-        CertificateError::UnknownIssuer => "another authority issued it".to_owned(),
+        // A CA of the same name and another key is another one as well.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "another authority issued it".to_owned()
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another name".to_owned()
         }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::devices::DeviceAsk;
 use super::enrol::EnrolAsk;
 use crate::calibrate::CalibrationAsk;
 use crate::connect::ConnectSetup;
@@ -240,6 +241,11 @@ pub enum Request {
         /// All of them.
         names: Vec<String>,
     },
+    /// Devices and doors: codes, decommissioning, resets, changes.
+    Devices {
+        /// What.
+        ask: DeviceAsk,
+    },
 }
 
 impl Request {
@@ -292,6 +298,7 @@ impl Request {
             Self::TokenRemove { name } => ("token.remove", name.clone()),
             Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
             Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
+            Self::Devices { ask } => ask.change(),
             Self::HostEvent { event, detail } => (event.action(), detail.clone()),
             Self::ImportBegin
             | Self::AddressStatus

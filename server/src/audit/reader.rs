@@ -27,6 +27,8 @@ pub struct AuditFilter {
     pub person: Option<u64>,
     /// Administrative changes only.
     pub changes_only: bool,
+    /// Attempts only.
+    pub attempts_only: bool,
 }
 
 /// A page of records, newest first.
@@ -170,7 +172,9 @@ impl AuditFilter {
                     && self.device.is_none_or(|device| device == record.device)
                     && (self.person.is_none() || self.person == person)
             }
-            Entry::Change(_) => self.device.is_none() && self.person.is_none(),
+            Entry::Change(_) => {
+                !self.attempts_only && self.device.is_none() && self.person.is_none()
+            }
         }
     }
 }

@@ -3,15 +3,15 @@
 use crate::limits::FORM_FIELDS_MAX;
 
 /// The type of a form's body.
-pub const FORM: &str = "application/x-www-form-urlencoded";
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Fields in their order; names may repeat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Form(Vec<(String, String)>);
+pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
     /// Reads `a=1&b=2`; fields past [`FORM_FIELDS_MAX`] are left out.
-    pub fn parse(bytes: &[u8]) -> Self {
+    pub(super) fn parse(bytes: &[u8]) -> Self {
         let fields = form_urlencoded::parse(bytes).take(FORM_FIELDS_MAX);
         Self(
             fields
@@ -21,29 +21,29 @@ impl Form {
     }
 
     /// A form of these fields.
-    pub fn of(fields: Vec<(String, String)>) -> Self {
+    pub(super) fn of(fields: Vec<(String, String)>) -> Self {
         Self(fields)
     }
 
     /// The first value of a field, without surrounding blanks; empty if there is none.
-    pub fn text(&self, name: &str) -> &str {
+    pub(super) fn text(&self, name: &str) -> &str {
         self.raw(name).unwrap_or_default().trim()
     }
 
     /// The first value of a field as it came.
-    pub fn raw(&self, name: &str) -> Option<&str> {
+    pub(super) fn raw(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// Every value of a field.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let found = self.0.iter().filter(move |(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// Whether a field is there: a ticked box.
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.raw(name).is_some()
     }
 }

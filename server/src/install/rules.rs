@@ -99,7 +99,8 @@ impl Rules {
             let _ = writeln!(text, "    tcp dport {NTS_PORT} accept");
         }
         text.push_str(
-            "    ip daddr . tcp dport @peers4 accept\n    ip6 daddr . tcp dport @peers6 accept\n    \
+            "    ip daddr . tcp dport @peers4 accept\n    \
+             ip6 daddr . tcp dport @peers6 accept\n    \
              counter name dropped_out drop\n  }\n",
         );
         text
@@ -111,8 +112,8 @@ const NEIGHBOURS: &str = "    icmp type { destination-unreachable, time-exceeded
                           parameter-problem } accept\n    \
                           icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, \
                           parameter-problem } accept\n    \
-                          icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } \
-                          ip6 hoplimit 255 accept\n";
+                          icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, \
+                          nd-router-advert } ip6 hoplimit 255 accept\n";
 
 /// The text that removes the table, whether it is there or not.
 #[must_use]

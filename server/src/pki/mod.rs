@@ -14,6 +14,7 @@ use aws_lc_rs::digest;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    SigningKey as _,
 };
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
@@ -149,6 +150,15 @@ impl SitePki {
     #[must_use]
     pub fn server_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(self.server_key.clone().into())
+    }
+
+    /// Signs a message with the site CA's key: ECDSA P-256 with SHA-256, DER. The message must be
+    /// of a kind that is no certificate.
+    ///
+    /// # Errors
+    /// [`PkiError::Certificate`] if it cannot be signed.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PkiError> {
+        Ok(self.issuer.key().sign(message)?)
     }
 
     /// Signs a device's request. Only its public key is taken from it: name, use and life are ours.

@@ -63,6 +63,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let live = LiveTls::new(opened.writer.pki(), SESSIONS_MAX)?;
     tls::warm_up(&live.current(), WARM_HANDSHAKES)?;
     opened.writer.set_tls(live.clone());
+    opened.writer.browsers_reload();
     let Opened {
         config,
         audit,

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 pub(crate) use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use rustls::{RootCertStore, version};
+use rustls::{RootCertStore, SupportedCipherSuite, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 
 use super::{Received, ServerConfig, Session, Sessions, TlsError, provider, server_config};
@@ -69,11 +71,35 @@ impl Site {
         config.expect("chain and key belong together")
     }
 
+    /// A peer that looks at no certificate: what it is shown is for the test to judge.
+    pub(crate) fn peer_that_trusts_anybody(&self) -> Arc<ClientConfig> {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&version::TLS13])
+            .expect("the provider has TLS 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody))
+            .with_no_client_auth();
+        Arc::new(config)
+    }
+
     /// A peer's configuration; it remembers its sessions.
     pub(crate) fn peer(&self, identity: Option<&Identity>) -> Arc<ClientConfig> {
+        self.peer_offering(provider().cipher_suites.clone(), identity)
+    }
+
+    /// A peer's configuration with these suites, best first.
+    pub(crate) fn peer_offering(
+        &self,
+        cipher_suites: Vec<SupportedCipherSuite>,
+        identity: Option<&Identity>,
+    ) -> Arc<ClientConfig> {
+        let provider = CryptoProvider {
+            cipher_suites,
+            ..(*provider()).clone()
+        };
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).expect("our own root");
-        let builder = ClientConfig::builder_with_provider(provider())
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&version::TLS13])
             .expect("the provider has TLS 1.3")
             .with_root_certificates(roots);
@@ -168,5 +194,47 @@ impl Pair {
                 break;
             }
         }
+    }
+}
+
+/// Believes everybody.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: rustls_pki_types::UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        let provider = provider();
+        provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -126,6 +126,7 @@ impl Writer {
                 check,
             } => self.enrolment_service_set(&company, &policy_address, &check),
             Request::IntegrationsAdded { names } => self.integrations_added(&names),
+            Request::Devices { ask } => self.devices_ask(&ask),
         };
         match done {
             Ok(response) => response,

@@ -9,7 +9,7 @@ use crate::secrets::random;
 use crate::store::{self, Door, RightScope, StoreError, token_hash};
 
 /// A commissioning code holds this long.
-const TOKEN_LIFE_S: i64 = 7 * 86_400;
+pub(super) const TOKEN_LIFE_S: i64 = 7 * 86_400;
 
 impl Writer {
     /// Adds all of them or none: codes are shown once, so none may be made that nobody sees.

@@ -11,16 +11,18 @@
 //! - `console`: the console's team, sessions and settings
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
-//! - `invite`: what administrators ask of the Enrolment Service; `service`: its mail and its clock
+//! - `enrol_setup`, `invite`: what administrators ask of the Enrolment Service
+//! - `service`: its mail and its clock
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
+//! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
 //! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
-//! - `devices`: commissioning, renewal, signs of life
 //! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
 mod address;
 mod backup;
+mod browsers;
 mod calibrate;
 mod carry_out;
 mod certificates;
@@ -31,12 +33,14 @@ mod connect_commands;
 mod console;
 mod devices;
 mod doors;
+mod enrol_setup;
 mod enrolment;
 mod error;
 mod faces;
 mod gallery;
 mod integrations;
 mod invite;
+mod leaving;
 mod load;
 mod people;
 mod person;
@@ -110,6 +114,8 @@ pub struct Writer {
     export: Export,
     own_address: OwnAddress,
     online: Option<Online>,
+    /// The audit itself where no server holds it: what was noted is written when it is dropped.
+    _audit_here: Option<Audit>,
 }
 
 /// What a writer has beside the store while a server runs.
@@ -137,7 +143,9 @@ impl Writer {
     pub fn offline(data: &Path) -> Result<Self, WriterError> {
         let directory = DataDirectory::of_site(data)?;
         let audit = Audit::open(&directory, moment(Instant::now()).unix_us)?;
-        Self::open(directory, &audit)
+        let mut writer = Self::open(directory, &audit)?;
+        writer._audit_here = Some(audit);
+        Ok(writer)
     }
 
     /// The writer of a locked data directory.
@@ -170,6 +178,7 @@ impl Writer {
             export: Export::default(),
             own_address: OwnAddress::default(),
             online: None,
+            _audit_here: None,
         })
     }
 
@@ -445,6 +454,7 @@ impl Writer {
                 let deadline = Duration::from_millis(self.config.answer_deadline_ms);
                 online.published.site().set_answer_deadline(deadline);
             }
+            self.browsers_reload();
             self.space_events_restart();
             self.space_restart()
         });
@@ -456,6 +466,7 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
+        self.leaving_tick()?;
         self.pki_tick();
         // A person who cannot be withdrawn now must not keep others from being erased.
         if let Err(error) = self.space_tick() {

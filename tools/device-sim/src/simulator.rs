@@ -258,6 +258,8 @@ impl<W: Write> Simulator<W> {
                     self.session = None;
                 }
                 Action::ForgetIdentity => {
+                    // The server removes the device once it says that this is done.
+                    self.heartbeat(identity)?;
                     fs::remove_file(&self.orders.identity).map_err(|error| error.to_string())?;
                     decommissioned = true;
                 }
