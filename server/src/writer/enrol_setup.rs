@@ -97,5 +97,4 @@ impl Writer {
         let text = value.and_then(|bytes| String::from_utf8(bytes).ok());
         Ok(text.filter(|text| !text.is_empty()))
     }
-
 }
