@@ -1,5 +1,5 @@
-//! Mails that wait to be sent, one for each person at most. The invitation's token is sealed: a copy
-//! of the database holds no link. A mail is gone once the relay has taken it.
+//! Mails that wait to be sent, one for each person at most. The invitation's token is sealed: a
+//! copy of the database holds no link. A mail is gone once the relay has taken it.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
