@@ -50,7 +50,7 @@ need_rust() {
 need_cargo_tool() {
     [[ "$("$TARGET/tools/bin/$1" --version 2>/dev/null)" != *"$2" ]] || return 0
     say "Building $1 $2, once."
-    cargo install "$1" --version "$2" --locked --quiet --debug \
+    CARGO_PROFILE_DEV_OPT_LEVEL=1 cargo install "$1" --version "$2" --locked --quiet --debug \
         --root "$TARGET/tools" --target-dir "$TARGET/tools/build"
     rm -rf "$TARGET/tools/build"
 }

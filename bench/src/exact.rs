@@ -13,12 +13,13 @@ const PART: u64 = 4096;
 /// Rows that lie in memory at a time.
 const ROWS_AT_ONCE: u64 = 8192;
 
-/// Searches `count` probes with every SIMD tier of this CPU; the number of wrong answers.
+/// Searches `count` probes with every SIMD tier of this CPU, and about `scalar` of them, spread
+/// evenly, with the scalar tier; the number of wrong answers.
 pub fn run(
     folder: &Path,
     shape: Shape,
     rows: u64,
-    count: u64,
+    (count, scalar): (u64, u64),
     threshold: Threshold,
 ) -> Result<u64, Box<dyn Error>> {
     let people = Synthetic::new(SEED, shape);
@@ -27,6 +28,8 @@ pub fn run(
         .into_iter()
         .map(|kernel| Searcher::new(kernel, 2))
         .collect::<Result<_, _>>()?;
+    let plain = Searcher::new(Kernel::by_name("scalar")?, 2)?;
+    let every = count.div_ceil(scalar.clamp(1, count));
     let mut wrong = 0;
     for first in (0..count).step_by(PART as usize) {
         let part: Vec<Embedding> = (first..count.min(first + PART))
@@ -53,6 +56,14 @@ pub fn run(
                 }
                 wrong += differ as u64;
                 (at, batch) = (end, batch % 64 + 1);
+            }
+        }
+        // One probe at a time: the oracle of tiers is slow, its batches are the tiers' own tests.
+        for at in (0..part.len()).filter(|&at| (first + at as u64).is_multiple_of(every)) {
+            let found = plain.search(&view, &part[at..=at], threshold)?;
+            if scalar > 0 && found[..] != expected[at..=at] {
+                eprintln!("scalar: wrong at probe {}", first + at as u64);
+                wrong += 1;
             }
         }
         eprintln!(

@@ -2,7 +2,7 @@
 //! of the comparison with peers, and single passes for the gate on instruction counts.
 
 use cardea_bench::machine::Machine;
-use cardea_bench::{exact, peers, record};
+use cardea_bench::{exact, figures, peers, record};
 use cardea_engine::bench::{Int8Pass, PlanePass};
 use cardea_engine::synthetic::Shape;
 use cardea_engine::{Kernel, Threshold};
@@ -51,6 +51,15 @@ enum Command {
         /// Probes for each tier and gallery.
         #[arg(long, default_value_t = 10_000)]
         probes: u64,
+        /// Probes of these that the scalar tier searches too.
+        #[arg(long, default_value_t = 1_000)]
+        scalar: u64,
+    },
+    /// What is not a search: publishing an enrolment, opening, writing a snapshot meanwhile.
+    Figures {
+        /// Rows of the gallery.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
     },
     /// Our side of `bench/peers/run`.
     Peers {
@@ -121,10 +130,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             };
             record::run(&plan, folder)?;
         }
-        Command::Exact { rows, probes } => {
+        Command::Figures { rows } => figures::run(folder, *rows, threshold)?,
+        Command::Exact {
+            rows,
+            probes,
+            scalar,
+        } => {
             let mut wrong = 0;
             for shape in [Shape::Realistic, Shape::Isotropic] {
-                wrong += exact::run(folder, shape, *rows, *probes, threshold)?;
+                wrong += exact::run(folder, shape, *rows, (*probes, *scalar), threshold)?;
             }
             println!("{wrong} wrong");
             return Ok(ExitCode::from(u8::from(wrong > 0)));

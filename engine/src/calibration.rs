@@ -77,6 +77,15 @@ impl Calibration {
             .find(|&t| self.fpir_for(t, persons).rate <= wanted)
     }
 
+    /// The lowest threshold, in steps of 0.001, whose FPIR at `persons` is at most `wanted` even at
+    /// the upper end of its confidence; none if so few searches cannot show that rate.
+    pub fn sure_threshold_for(&self, wanted: f64, persons: u64) -> Option<f32> {
+        let thresholds = (0..=1000).map(|step| step as f32 / 1000.0);
+        thresholds
+            .into_iter()
+            .find(|&t| self.fpir_for(t, persons).high <= wanted)
+    }
+
     /// Doors opened to strangers in a year, when `strangers_a_day` try.
     pub fn false_opens_a_year(&self, threshold: f32, persons: u64, strangers_a_day: f64) -> Rate {
         let tries = strangers_a_day * 365.25;
@@ -147,6 +156,10 @@ mod tests {
         let ten_times = calibration.fpir_for(0.9, 1000);
         assert!((ten_times.rate - (1.0 - 0.9f64.powi(10))).abs() < 1e-12);
         assert!(calibration.threshold_for(0.1, 1000) > Some(0.98));
+        // 95 of 1,000 would do for one in ten; to be sure of it takes fewer.
+        let sure = calibration.sure_threshold_for(0.1, 100);
+        assert!(sure > Some(0.91) && sure < Some(0.93), "{sure:?}");
+        assert_eq!(calibration.sure_threshold_for(1e-3, 100), None);
         let opens = calibration.false_opens_a_year(0.9, 100, 2.0);
         assert!((opens.rate - 73.05).abs() < 1e-9);
         assert_eq!(calibration.tail(11).len(), 11);

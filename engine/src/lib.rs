@@ -23,6 +23,7 @@ mod plane;
 mod planner;
 mod pool;
 mod rotation;
+mod sample;
 mod score;
 mod search;
 pub mod synthetic;

@@ -6,7 +6,7 @@
 //! there to int8 at once.
 
 use crate::gallery::Plane;
-use crate::int8::{Int8Probe, Int8Rows};
+use crate::int8::{Int8Norm, Int8Probe, Int8Rows};
 use crate::kernel::{Int8Next, Kernel, PlaneScan, Survivor, Work};
 use crate::plane::{Geometry, PlaneProbe};
 use crate::planner::{LEADING_SURVIVORS_MAX, SURVIVORS_MAX};
@@ -58,8 +58,8 @@ impl Passes {
         Some(Self { leading, ..passes })
     }
 
-    /// Lists the rows that neither the plane nor int8 could discard. False if nothing is done,
-    /// because int8 should look at every row.
+    /// Lists the rows that neither the plane nor int8 could discard, and says how many bytes
+    /// of codes it read. None if nothing is done, because int8 should look at every row.
     pub(crate) fn run(
         &self,
         plane: &Plane,
@@ -67,14 +67,14 @@ impl Passes {
         rows: Range<usize>,
         int8: (Int8Rows<'_>, &[Int8Probe]),
         survivors: &mut Vec<Survivor>,
-    ) -> bool {
+    ) -> Option<usize> {
         let leading = self.leading.as_ref().filter(|pass| !pass.is_idle());
         let pass = leading.unwrap_or_else(|| self.whole(plane));
         if pass.is_idle() {
-            return false;
+            return None;
         }
         let most = (rows.len() * pass.probes.len()) as f64 * pass.survivors_max;
-        let mut listed = 0;
+        let (count, mut listed) = (rows.len(), 0);
         kernel.run(Work::Plane(PlaneScan {
             plane: plane.rows(rows, pass.read),
             probes: &pass.probes,
@@ -88,7 +88,8 @@ impl Passes {
         if listed as f64 > most {
             pass.is_idle.store(true, Ordering::Relaxed);
         }
-        true
+        let int8 = DIM + size_of::<Int8Norm>();
+        Some(count * pass.read.row_bytes() + listed * int8)
     }
 
     fn whole(&self, plane: &Plane) -> &Pass {
@@ -109,5 +110,75 @@ impl Passes {
 impl Pass {
     fn is_idle(&self) -> bool {
         self.is_idle.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gallery::{Gallery, Writer};
+    use crate::search::UNIT_ROWS;
+    use crate::synthetic::{Shape, Synthetic};
+    use crate::{ModelId, Row};
+
+    const ROWS: usize = 16 * 1024;
+    /// Bytes that int8 reads for a row.
+    const INT8: usize = DIM + size_of::<Int8Norm>();
+
+    /// Bytes that a search of one probe reads, and those that int8 alone would.
+    fn bytes<const N: usize>(
+        thresholds: [f32; N],
+        row: impl Fn(u64) -> Row,
+        probe: &Embedding,
+    ) -> [[usize; 2]; N] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gallery");
+        let mut writer = Writer::create(&path, ModelId([0; 16]), 1, ROWS as u64).expect("room");
+        for number in 0..ROWS as u64 {
+            writer.push(&row(number)).expect("room");
+        }
+        writer.finish().expect("written");
+        let gallery = Gallery::open(&path).expect("just written");
+        let plane = gallery.plane().expect("as many rows have one");
+        let kernel = Kernel::best().expect("avx2");
+        thresholds.map(|threshold| {
+            let threshold = Threshold::new(threshold).expect("in range");
+            let int8 = [Int8Probe::new(probe.as_array(), threshold, 0.0)];
+            let passes = Passes::plan(plane, kernel, std::slice::from_ref(probe), threshold);
+            let unit = |first: usize| {
+                let rows = first..ROWS.min(first + UNIT_ROWS);
+                let codes = (gallery.int8(rows.clone()), &int8[..]);
+                let run = |passes: &Passes| {
+                    passes.run(plane, kernel, rows.clone(), codes, &mut Vec::new())
+                };
+                let bytes = passes.as_ref().and_then(run);
+                bytes.unwrap_or(rows.len() * INT8)
+            };
+            let read = (0..ROWS).step_by(UNIT_ROWS).map(unit).sum();
+            [read, ROWS * INT8]
+        })
+    }
+
+    /// Fails if `is_idle` is never set (duplicates), or if `plan` reads the plane whatever the
+    /// prediction says (low threshold).
+    #[test]
+    fn never_reads_much_more_than_int8_alone() {
+        for shape in [Shape::Realistic, Shape::Isotropic] {
+            let people = Synthetic::new(5, shape);
+            let stranger = people.stranger(1);
+            let [plain, low] = bytes([0.41, 0.02], |n| people.row(n), &stranger);
+            assert!(plain[0] * 2 < plain[1], "{shape:?}: {plain:?}");
+            assert!(low[0] <= low[1], "{shape:?}: {low:?}");
+            // Everybody looks like person 0, and so does the probe.
+            let alike = |n: u64| Row {
+                embedding: people.probe_at(0, n, 0.9),
+                ..people.row(n)
+            };
+            let [twins] = bytes([0.41], alike, &people.reference(0, 0));
+            assert!(
+                twins[0] as f64 <= 1.1 * twins[1] as f64,
+                "{shape:?}: {twins:?}"
+            );
+        }
     }
 }

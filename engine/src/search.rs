@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows of the snapshot that a thread takes at a time.
-const UNIT_ROWS: usize = 4096;
+pub(crate) const UNIT_ROWS: usize = 4096;
 
 const _: () = assert!(UNIT_ROWS.is_multiple_of(BLOCK_ROWS));
 
@@ -170,11 +170,11 @@ impl SearchPass {
     ) -> Result<(), GalleryError> {
         let first = rows.start;
         let int8 = (snapshot.int8(rows.clone()), &self.int8[..]);
-        let is_done = match (snapshot.plane(), &self.plane) {
+        let done = match (snapshot.plane(), &self.plane) {
             (Some(plane), Some(passes)) => passes.run(plane, self.kernel, rows, int8, survivors),
-            _ => false,
+            _ => None,
         };
-        if !is_done {
+        if done.is_none() {
             let (rows, probes) = int8;
             self.kernel.run(Work::Int8(Int8Scan {
                 rows,

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::limits::{
-    ANSWER_DEADLINE_MS_MAX, EXTRACTOR_MEMORY_MIB_MAX, EXTRACTOR_TIMEOUT_S_MAX, LOOPS_MAX,
-    SEARCH_THREADS_MAX,
+    ANSWER_DEADLINE_MS_MAX, BACKUP_DAYS_MAX, EXTRACTOR_MEMORY_MIB_MAX, EXTRACTOR_TIMEOUT_S_MAX,
+    LOOPS_MAX, SEARCH_THREADS_MAX,
 };
 
 /// The file's name in the data directory.
@@ -55,16 +55,60 @@ pub struct Config {
     /// Disk space for the latency logs, in MiB.
     #[serde(default = "latency_log_mib")]
     pub latency_log_mib: u64,
+    /// Whom the server asks how right its clock is: by default the chrony of this machine.
+    #[serde(default = "time_from")]
+    pub time_from: SocketAddr,
     /// Space's timezone tables by number, each a list of intervals as `mon-fri 08:00-17:30`. A
     /// right that hangs on a table not described here is denied.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timetables: BTreeMap<String, Vec<String>>,
+    /// A certificate for browsers that ask for one of its names; devices never see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_certificate: Option<CertificateFiles>,
+    /// Backups that are taken by a timer, or without being told where to.
+    #[serde(default)]
+    pub backup: Backup,
     /// What makes embeddings of photos that people send; without it they enrol at a device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extractor: Option<Extractor>,
     /// Takes Space's stream of events, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space_events: Option<SpaceEvents>,
+}
+
+/// A certificate and its key, PEM files; their paths are taken from the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// The certificate, then those of its issuers.
+    pub chain: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// Where backups go, for whom, and how long they are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// A folder, best on another machine; the list of withdrawals is kept there too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
+    /// Public keys (`age1..`) of those who can open them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<String>,
+    /// How long they are kept.
+    #[serde(default = "backup_days")]
+    pub days: u32,
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            to: Vec::new(),
+            days: backup_days(),
+        }
+    }
 }
 
 /// A process that makes embeddings of a photo; `console/EXTRACTOR.md` describes its protocol.
@@ -128,8 +172,16 @@ fn audit_days() -> u32 {
     90
 }
 
+fn backup_days() -> u32 {
+    30
+}
+
 fn latency_log_mib() -> u64 {
     64
+}
+
+fn time_from() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 123))
 }
 
 impl Config {
@@ -149,7 +201,10 @@ impl Config {
             erasure_period_s: erasure_period_s(),
             audit_days: audit_days(),
             latency_log_mib: latency_log_mib(),
+            time_from: time_from(),
             timetables: BTreeMap::new(),
+            console_certificate: None,
+            backup: Backup::default(),
             extractor: None,
             space_events: None,
         }
@@ -216,6 +271,11 @@ impl Config {
             within(sound, "extractor", allowed)?;
         }
         within(config.latency_log_mib >= 1, "latency_log_mib", "at least 1")?;
+        within(
+            (1..=BACKUP_DAYS_MAX).contains(&config.backup.days),
+            "backup.days",
+            "1 to 3650",
+        )?;
         Ok(config)
     }
 
@@ -243,6 +303,27 @@ mod tests {
     #[test]
     fn what_init_writes_is_read_back() {
         assert_eq!(Config::parse(&new().to_text()).expect("sound"), new());
+    }
+
+    // Fails without the bounds of `timeout_s` and `memory_mib`, or of an empty command.
+    #[test]
+    fn an_extractor_keeps_its_bounds() {
+        let of = |program: &str, timeout_s, memory_mib| {
+            let extractor = Extractor {
+                command: vec![program.to_owned()],
+                timeout_s,
+                memory_mib,
+            };
+            let config = Config {
+                extractor: Some(extractor),
+                ..new()
+            };
+            Config::parse(&config.to_text()).is_ok()
+        };
+        let (timeout, memory) = (EXTRACTOR_TIMEOUT_S_MAX, EXTRACTOR_MEMORY_MIB_MAX);
+        assert!(of("/x", timeout, memory) && of("/x", 1, 16));
+        assert!(!of("", 1, 16) && !of("/x", 0, 16) && !of("/x", 1, 15));
+        assert!(!of("/x", timeout + 1, 16) && !of("/x", 1, memory + 1));
     }
 
     #[test]

@@ -194,6 +194,32 @@ pub const AUDIT_RETENTION_DAYS: u32 = 90;
 /// The longest actor, action or subject of an administrative change.
 pub const AUDIT_TEXT_BYTES_MAX: usize = 256;
 
+// -- Connect --
+
+/// Events and results that wait for the broker; past it the change that would need one more is
+/// refused.
+pub const OUTBOX_KEPT_MAX: u64 = 500_000;
+/// Minutes of telemetry that wait for the broker; past it the oldest goes: a day.
+pub const OUTBOX_TELEMETRY_MAX: u64 = 1_440;
+/// Commands of the broker's that are remembered.
+pub const CONNECT_COMMANDS_MAX: u64 = 10_000;
+/// Commands forgotten by one that is taken.
+pub const CONNECT_SWEEP_MAX: u32 = 100;
+/// Refused commands that are answered in a minute; past it they are counted only.
+pub const CONNECT_REFUSED_PER_MINUTE_MAX: u32 = 60;
+/// Jobs that wait for the authority: diagnostics, updates.
+pub const CONNECT_JOBS_MAX: usize = 16;
+/// The longest part of firmware in one answer.
+pub const FIRMWARE_PART_BYTES_MAX: u64 = 256 * 1_024;
+/// Requests for firmware that wait.
+pub const FIRMWARE_QUEUED_MAX: usize = 256;
+/// Firmware that is kept: the newest.
+pub const FIRMWARE_KEPT_MAX: usize = 4;
+/// Lines of the log kept in memory, for diagnostics.
+pub const LOG_KEPT_BYTES_MAX: usize = 512 * 1_024;
+/// The longest bundle of diagnostics.
+pub const DIAGNOSTICS_BYTES_MAX: usize = 64 << 20;
+
 // -- access: queue, batch, deadlines of an attempt (work, access, api) --
 
 /// The longest that a site may let a device wait, in ms: the promise of the requirements.
@@ -234,6 +260,62 @@ pub const WORST_KEPT: usize = 10;
 
 /// Signs of life that a loop holds for the writer.
 pub const SIGNS_HELD_MAX: usize = 10_000;
+
+// -- backup, address, import's pace (backup, writer/address, pace) --
+
+/// Bytes a second that a backup reads or writes, so that the audit's syncs do not wait for it.
+pub const BACKUP_BYTES_PER_S: u64 = 64 << 20;
+/// Bytes of a backup that wait for the disk at most.
+pub const BACKUP_SYNC_BYTES: u64 = 8 << 20;
+/// Pages of a database copied between two pauses.
+pub const BACKUP_STEP_PAGES: i32 = 64;
+/// The shortest passphrase of a backup, bytes.
+pub const BACKUP_PASSPHRASE_BYTES_MIN: usize = 12;
+/// A file of keys or a passphrase, bytes; more is not read.
+pub const BACKUP_KEY_FILE_BYTES_MAX: usize = 16_384;
+/// Public keys that one backup is for.
+pub const BACKUP_KEYS_MAX: usize = 16;
+/// The head of a backup, bytes.
+pub const BACKUP_HEAD_BYTES_MAX: usize = 16_384;
+/// An attempt recorded within so many milliseconds: doors are being opened, bulk work rests.
+pub const IMPORT_BUSY_MS: u64 = 500;
+/// An import rests so many times as long as the last commit of attempts took.
+pub const IMPORT_PAUSE_FACTOR: u32 = 4;
+/// It rests at least so many milliseconds between two batches.
+pub const IMPORT_PAUSE_MS_MIN: u64 = 5;
+/// It rests at most so many: it comes to its end on a slow disk too.
+pub const IMPORT_PAUSE_MS_MAX: u64 = 250;
+/// A file of the system that `check-host` reads, bytes; more is not read.
+pub const HOST_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Layers of block devices that it follows.
+pub const HOST_DEPTH_MAX: usize = 16;
+/// What a guess at a passphrase costs: KiB of memory, passes, lanes (argon2id).
+pub const BACKUP_ARGON_KIB: u32 = 256 * 1_024;
+/// Passes over that memory.
+pub const BACKUP_ARGON_PASSES: u32 = 3;
+/// Lanes of it.
+pub const BACKUP_ARGON_LANES: u32 = 1;
+/// The most memory that a backup's head may ask for, KiB.
+pub const BACKUP_ARGON_KIB_MAX: u32 = 2 * 1_024 * 1_024;
+/// The most passes that it may ask for.
+pub const BACKUP_ARGON_PASSES_MAX: u32 = 16;
+/// Files in a backup.
+pub const BACKUP_ENTRIES_MAX: usize = 64;
+/// A file of a backup that is read into memory, bytes.
+pub const BACKUP_SMALL_FILE_BYTES_MAX: u64 = 4 << 20;
+/// How many days backups are kept, at most.
+pub const BACKUP_DAYS_MAX: u32 = 3_650;
+/// Withdrawals are remembered so many times as long as backups are kept.
+pub const REMEMBERED_FACTOR: i64 = 2;
+/// People and devices that are remembered; past it the oldest are forgotten.
+pub const REMEMBERED_MAX: u64 = 1_000_000;
+/// The list of withdrawals as a file, bytes: as many lines.
+pub const WITHDRAWALS_FILE_BYTES_MAX: u64 = 128 * REMEMBERED_MAX;
+/// People looked at in one page after a restore.
+pub const WITHDRAW_AGAIN_ROWS: usize = 1_000;
+
+const _: () = assert!(BACKUP_ARGON_KIB <= BACKUP_ARGON_KIB_MAX);
+const _: () = assert!(BACKUP_ARGON_PASSES <= BACKUP_ARGON_PASSES_MAX);
 
 // -- the Enrolment Service (enrol, store, writer) --
 
@@ -296,6 +378,10 @@ pub const CONSOLE_ANSWER: Duration = Duration::from_secs(9);
 pub const CONSOLE_NICENESS: i32 = 10;
 /// Fields of a form or a query.
 pub const FORM_FIELDS_MAX: usize = 1_024;
+/// The longest value of such a field: a few certificates in PEM.
+pub const FORM_VALUE_BYTES_MAX: usize = 64 << 10;
+/// The longest address of a privacy policy.
+pub const POLICY_ADDRESS_BYTES_MAX: usize = 1_024;
 /// Members of the team.
 pub const TEAM_MAX: usize = 256;
 /// The longest name of a member or a token.
@@ -334,9 +420,35 @@ pub const SIGN_IN_NAME_FREE: u32 = 20;
 pub const SIGN_IN_REMEMBERED_MAX: usize = 4_096;
 /// Passwords of unknown browsers that are looked at in one second, and at once.
 pub const SIGN_IN_PER_SECOND: u32 = 4;
+/// Searches of one calibration: 100 MB of embeddings.
+pub const CALIBRATION_SEARCHES_MAX: usize = 50_000;
+/// One calibration takes no longer.
+pub const CALIBRATION_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+/// Days of the audit that tell how many strangers come.
+pub const CALIBRATION_AUDIT_DAYS: u64 = 30;
+/// Near-duplicates that a calibration lists.
+pub const NEAR_PAIRS_MAX: usize = 1_000;
 /// Notices that wait for the page after a change.
 pub const NOTICES_MAX: usize = 256;
 
+// -- the console's pages of devices, people, logs and latency --
+
+/// A device that is to be decommissioned and is not heard of is removed after so long, seconds.
+pub const DECOMMISSION_WAIT_S: i64 = 7 * 86_400;
+/// A device that was not heard of for so long is shown as not seen: four heartbeats, seconds.
+pub const DEVICE_SILENT_S: i64 = 120;
+/// Commissioning codes that pages may show again; past it the oldest is forgotten.
+pub const CODES_SHOWN_MAX: usize = 1_024;
+/// Rows of a page's table.
+pub const TABLE_ROWS: usize = 50;
+/// Bad lines of an import that are listed; the rest is counted.
+pub const BAD_LINES_MAX: usize = 100;
+/// Points in time of a chart.
+pub const CHART_POINTS: usize = 60;
+/// Intervals of the latency log that one page reads; older ones of its span are left out.
+pub const LATENCY_LINES_MAX: usize = 80_000;
+
+const _: () = assert!(TABLE_ROWS <= PAGE_ROWS_MAX);
 const _: () = assert!(CONSOLE_ANSWER.as_secs() < ANSWER_TIMEOUT.as_secs());
 const _: () = assert!(CONSOLE_BYTES_MAX >= LARGE_BODY_BYTES_MAX);
 const _: () = assert!(LARGE_BYTES_IN_FLIGHT_MAX >= LARGE_BODY_BYTES_MAX);
@@ -351,6 +463,22 @@ const _: () = assert!(
 const _: () = assert!(LOG_BYTES_MAX < LOG_BULK_BYTES_MAX);
 const _: () = assert!(IMPORT_BATCH_MAX <= PAGE_ROWS_MAX && CHANGES_TRIM_MAX < CHANGES_KEPT_MAX);
 const _: () = assert!(AUDIT_BATCH_MAX <= AUDIT_QUEUE_MAX);
+const _: () = assert!(FIRMWARE_PART_BYTES_MAX < RESPONSE_BYTES_MAX as u64);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= PROBES_QUEUED_MAX);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= cardea_engine::limits::PROBES_MAX);
 const _: () = assert!(ADMIN_PEOPLE_MAX <= IMPORT_BATCH_MAX && SIGNS_HELD_MAX <= DEVICES_SEEN_MAX);
+
+// -- installation: service, clock, firewall (serve, clock, firewall) --
+
+/// Looks at what is alive within the service manager's watchdog time.
+pub const WATCHDOG_LOOKS: u32 = 4;
+/// Networks of one list of `network.toml`, and peers beside them.
+pub const NETWORKS_MAX: usize = 256;
+/// How long a rule set is tried before it is taken back, seconds, at most.
+pub const FIREWALL_TRIAL_S_MAX: u64 = 600;
+/// Between two looks at the clock.
+pub const CLOCK_LOOK: Duration = Duration::from_secs(5);
+/// How long an answer about the time is waited for.
+pub const CLOCK_ANSWER: Duration = Duration::from_secs(1);
+/// A change of the calendar against the steady clock that counts as a step, in ms.
+pub const CLOCK_STEP_MS: i64 = 1_000;

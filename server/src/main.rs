@@ -6,12 +6,18 @@ use std::process::ExitCode;
 use cardea::admin::message::Request;
 use cardea::cli::{self, Cli, Command, GalleryCommand};
 use cardea::config::Config;
-use cardea::serve;
+use cardea::host::Verdict;
+use cardea::install::setup;
+use cardea::{recent_log, serve};
 use cardea_engine::KernelError;
 use clap::Parser as _;
 
 /// The CPU has no AVX2, or not the kernel that was asked for.
 const EXIT_NO_KERNEL: u8 = 78;
+/// `check-host` found something to look at.
+const EXIT_HOST_WARNS: u8 = 3;
+/// `check-host` found what does not work.
+const EXIT_HOST_FAILS: u8 = 4;
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
@@ -20,12 +26,12 @@ fn main() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(|| recent_log::Tee)
         // A log that nobody reads any more must not end the thread that writes to it.
         .log_internal_errors(false)
         .init();
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Nobody may be listening; the exit status says it too.
             let _ = writeln!(std::io::stderr(), "cardea: {error}");
@@ -35,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
+fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let data = &cli.data;
     match cli.command {
         Command::Init(args) => cli::init::run(data, &args)?,
@@ -52,12 +58,32 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Space(command) => cli::space::run(data, command)?,
         Command::Pki(command) => cli::site::ask(data, &cli::site::pki(command))?,
         Command::Enrol(command) => cli::enrol::run(data, command)?,
+        Command::Connect(command) => cli::connect::run(data, command)?,
+        Command::Diagnostics { file } => cli::connect::diagnostics(data, &file)?,
+        Command::Update(command) => cli::connect::update(data, command)?,
         Command::Team(command) => cli::team::run(data, command)?,
         Command::Audit(command) => cli::site::ask(data, &cli::site::audit(&command))?,
         Command::Gallery(GalleryCommand::Show) => {
             cli::site::ask(data, &Request::GalleryShow)?;
         }
+        Command::Calibrate(args) => cli::calibrate::run(data, &args)?,
+        Command::CheckHost(args) => {
+            let verdict = cli::check_host::run(data, &args)?;
+            return Ok(ExitCode::from(match verdict {
+                Verdict::Pass => 0,
+                Verdict::Warn => EXIT_HOST_WARNS,
+                Verdict::Fail => EXIT_HOST_FAILS,
+            }));
+        }
+        Command::Backup(args) => cli::backup::backup(data, &args)?,
+        Command::BackupKey { file } => cli::backup::backup_key(&file)?,
+        Command::Restore(args) => cli::backup::restore_site(data, &args)?,
+        Command::Address(command) => cli::site::ask(data, &cli::site::address(command))?,
         Command::Latency(args) => cli::latency::print(data, &args)?,
+        Command::Setup(args) => setup::run(data, &args)?,
+        Command::Firewall(args) => cli::install::firewall(data, args)?,
+        Command::Integrations => cli::site::ask(data, &Request::Integrations)?,
+        Command::HostEvent { what } => cli::install::host_event(data, what)?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

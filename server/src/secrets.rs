@@ -1,8 +1,8 @@
 //! Sealing of secrets at rest: the site CA's key, the server's key, the keys of integrations.
 //!
 //! A sealed file is `CSEAL1` | nonce, 12 bytes | AES-256-GCM of the secret, its name as associated
-//! data. The sealing key comes from systemd's credentials where there are any, otherwise from a
-//! file with mode 0400 beside the data. This protects copies of the data, not a stolen machine.
+//! data. The sealing key comes from a file with mode 0400 beside the data, or where there is none
+//! from systemd's credentials. This protects copies of the data, not a stolen machine.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -37,20 +37,31 @@ impl Sealer {
         Self::from_bytes(key.as_slice())
     }
 
-    /// Reads the key from systemd's credentials, else from the file in `data`.
+    /// Reads the key from the file in `data`, else from systemd's credentials.
     ///
     /// # Errors
     /// If there is none, or it is not 32 bytes.
     pub fn open(data: &Path) -> Result<Self, SecretError> {
+        let bytes = Self::key_bytes(data)?;
+        Self::from_bytes(&bytes)
+    }
+
+    /// The key itself, for a backup: whoever has it and the data has every secret.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn key_bytes(data: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+        // A file beside the data goes before the credential: a restore brings it.
+        let file = data.join(KEY_FILE);
         let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
             .map(|folder| PathBuf::from(folder).join(CREDENTIAL))
-            .filter(|path| path.exists());
-        let path = credential.unwrap_or_else(|| data.join(KEY_FILE));
-        let bytes = Zeroizing::new(fs::read(&path).map_err(|source| SecretError::Io {
+            .filter(|path| !file.exists() && path.exists());
+        let path = credential.unwrap_or(file);
+        let bytes = fs::read(&path).map_err(|source| SecretError::Io {
             file: file_name(&path),
             source,
-        })?);
-        Self::from_bytes(&bytes)
+        })?;
+        Ok(Zeroizing::new(bytes))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, SecretError> {

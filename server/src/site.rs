@@ -1,6 +1,7 @@
 //! What the threads of a running server share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,9 +9,12 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use cardea_engine::ModelId;
 use cardea_space::client::OpenRequest;
 use cardea_wire::Reason;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::access::Moment;
 use crate::authorise::{Authoriser, Authority, SpaceAuthoriser};
+use crate::clock::Clock;
 use crate::directory::{Device, Directory};
 use crate::space::FaceKey;
 use crate::work::Searched;
@@ -21,13 +25,21 @@ pub struct Site {
     pub model: ModelId,
     /// View and threshold for searches; the writer publishes.
     pub searched: Arc<ArcSwap<Searched>>,
+    /// How right the server's clock is.
+    pub clock: Clock,
     answer_deadline_ms: AtomicU64,
+    threshold_people: AtomicU64,
     directory: RwLock<Directory>,
     authoriser: ArcSwap<Authoriser>,
     face_key: ArcSwapOption<FaceKey>,
     ready: AtomicBool,
     stopping: AtomicBool,
     erasure_pending: AtomicBool,
+    space_asked: AtomicBool,
+    withdrawals_pending: AtomicBool,
+    address_own: AtomicBool,
+    moved_to: ArcSwapOption<IpAddr>,
+    backup_unix_s: AtomicI64,
 }
 
 impl Site {
@@ -37,13 +49,20 @@ impl Site {
         Self {
             model: searched.view.model(),
             searched: Arc::new(ArcSwap::from_pointee(searched)),
+            clock: Clock::default(),
             answer_deadline_ms: AtomicU64::new(millis(answer_deadline)),
+            threshold_people: AtomicU64::new(0),
             directory: RwLock::new(directory),
             authoriser: ArcSwap::from_pointee(Authoriser::default()),
             face_key: ArcSwapOption::empty(),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             erasure_pending: AtomicBool::new(false),
+            space_asked: AtomicBool::new(false),
+            withdrawals_pending: AtomicBool::new(false),
+            address_own: AtomicBool::new(true),
+            moved_to: ArcSwapOption::empty(),
+            backup_unix_s: AtomicI64::new(0),
         }
     }
 
@@ -74,6 +93,16 @@ impl Site {
             .store(millis(deadline), Ordering::Relaxed);
     }
 
+    /// The number of people that the threshold was set for; 0 if it never was calibrated.
+    pub fn threshold_people(&self) -> u64 {
+        self.threshold_people.load(Ordering::Relaxed)
+    }
+
+    /// For the writer.
+    pub fn set_threshold_people(&self, people: u64) {
+        self.threshold_people.store(people, Ordering::Relaxed);
+    }
+
     /// Who decides now.
     pub fn authoriser(&self) -> Guard<Arc<Authoriser>> {
         self.authoriser.load()
@@ -87,11 +116,22 @@ impl Site {
     /// Whether a request's `Authorization` is that of Space, by the key in force now.
     pub fn admits_space(&self, authorization: Option<&str>) -> bool {
         let key = self.face_key.load();
-        key.as_ref().is_some_and(|key| key.admits(authorization))
+        let admits = key.as_ref().is_some_and(|key| key.admits(authorization));
+        if admits {
+            self.space_asked.store(true, Ordering::Relaxed);
+        }
+        admits
+    }
+
+    /// Whether Space has asked with the key in force since the server started or the key changed:
+    /// then its Face recognition tab is right.
+    pub fn space_asked(&self) -> bool {
+        self.space_asked.load(Ordering::Relaxed)
     }
 
     /// From here on only this face-recognition key is taken, or none.
     pub fn set_face_key(&self, key: Option<FaceKey>) {
+        self.space_asked.store(false, Ordering::Relaxed);
         self.face_key.store(key.map(Arc::new));
     }
 
@@ -149,6 +189,48 @@ impl Site {
         self.erasure_pending.store(pending, Ordering::Release);
     }
 
+    /// Whether the list of withdrawals beside the backups lacks somebody.
+    pub fn is_withdrawals_pending(&self) -> bool {
+        self.withdrawals_pending.load(Ordering::Acquire)
+    }
+
+    /// For the writer.
+    pub fn set_withdrawals_pending(&self, pending: bool) {
+        self.withdrawals_pending.store(pending, Ordering::Release);
+    }
+
+    /// Whether the address that devices know is one of this machine's.
+    pub fn is_address_own(&self) -> bool {
+        self.address_own.load(Ordering::Acquire)
+    }
+
+    /// For the writer.
+    pub fn set_address_own(&self, own: bool) {
+        self.address_own.store(own, Ordering::Release);
+    }
+
+    /// The address that devices are told, if it is another than at the start.
+    pub fn moved_to(&self) -> Option<IpAddr> {
+        self.moved_to.load().as_ref().map(|address| **address)
+    }
+
+    /// For the writer.
+    pub fn set_moved_to(&self, address: IpAddr) {
+        self.moved_to.store(Some(Arc::new(address)));
+    }
+
+    /// How old the newest backup is, in seconds; none if there never was one.
+    pub fn backup_age_s(&self) -> Option<u64> {
+        let taken = self.backup_unix_s.load(Ordering::Acquire);
+        let now = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
+        (taken > 0).then(|| now.saturating_sub(taken).max(0).unsigned_abs())
+    }
+
+    /// For the writer: when the newest backup was taken, Unix seconds; 0 for never.
+    pub fn set_backup_unix_s(&self, taken: i64) {
+        self.backup_unix_s.store(taken, Ordering::Release);
+    }
+
     /// No new access requests from here on.
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
@@ -178,4 +260,13 @@ pub fn unix_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A moment for people: UTC, RFC 3339.
+#[must_use]
+pub fn rfc3339(unix_s: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(unix_s)
+        .ok()
+        .and_then(|moment| moment.format(&Rfc3339).ok())
+        .unwrap_or_else(|| unix_s.to_string())
 }

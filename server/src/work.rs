@@ -77,6 +77,19 @@ impl<T> Clone for WorkQueue<T> {
 struct Pace {
     us_per_probe: AtomicU32,
     waiting: AtomicU32,
+    begun: AtomicU32,
+    ended: AtomicU32,
+}
+
+/// How far the search thread has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Probes that wait.
+    pub waiting: u32,
+    /// Batches begun since the start; wraps.
+    pub begun: u32,
+    /// Batches ended since the start; wraps.
+    pub ended: u32,
 }
 
 impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
@@ -102,6 +115,7 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
                 while take_batch(&receiver, &mut batch) {
                     let waiting = u32::try_from(receiver.len()).unwrap_or(u32::MAX);
                     pace.waiting.store(waiting, Ordering::Relaxed);
+                    pace.begun.fetch_add(1, Ordering::Relaxed);
                     search_batch(
                         &searcher,
                         &searched.load_full(),
@@ -109,6 +123,7 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
                         &pace,
                         &damaged,
                     );
+                    pace.ended.fetch_add(1, Ordering::Relaxed);
                 }
             })?;
         Ok((queue, thread))
@@ -141,6 +156,16 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
     pub fn waiting(&self) -> impl Fn() -> u32 + Send + Sync + 'static {
         let pace = Arc::clone(&self.pace);
         move || pace.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How far the search thread has come, to be asked at any time; does not keep it alive.
+    pub fn progress(&self) -> impl Fn() -> Progress + Send + 'static {
+        let pace = Arc::clone(&self.pace);
+        move || Progress {
+            waiting: pace.waiting.load(Ordering::Relaxed),
+            begun: pace.begun.load(Ordering::Relaxed),
+            ended: pace.ended.load(Ordering::Relaxed),
+        }
     }
 }
 

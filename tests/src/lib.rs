@@ -12,24 +12,31 @@
 //! - `load`: people, devices and probes for a load test
 //! - `python`: public libraries that read our files
 //! - `files`: files to import; `mail`: a mail relay
+//! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd
 //! - `space`: the simulator of Space, and a site whose doors it opens
+//! - `webdriver`: chromium, headless, for the pages with their scripts
+//! - `broker`: an MQTT broker with client certificates, and the test authority
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
 
 pub mod admin;
+pub mod broker;
 pub mod browser;
 pub mod device;
 pub mod enrol;
 pub mod face;
 pub mod files;
 pub mod load;
+pub mod machine;
 pub mod mail;
+pub mod netns;
 pub mod process;
 pub mod programs;
 pub mod python;
 pub mod raw;
 pub mod site;
 pub mod space;
+pub mod webdriver;
 
 pub use admin::Admin;
 pub use browser::Browser;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -92,6 +92,18 @@ impl Process {
                 Ok(_) => {}
                 Err(why) => panic!("no such line: {why}\n{}", self.log()),
             }
+        }
+    }
+
+    /// The next line of its output; none when it has ended.
+    ///
+    /// # Panics
+    /// If it hangs.
+    pub fn next_line(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(HANGS_AFTER) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("it says nothing\n{}", self.log()),
         }
     }
 

@@ -1,9 +1,10 @@
-//! Probes of a plane scan, grouped so that a group shares the loads of the rows, with their codes in
-//! the order in which the lines come: the inner loop walks forward and checks nothing.
+//! Probes of a plane scan, grouped so that a group shares the loads of the rows, with their codes
+//! in the order in which the lines come: the inner loop walks forward and checks nothing.
 //!
 //! Up to three probes unpack each line in registers ([`Part::walk`]). More share the unpacking of a
-//! whole block into first-level cache, one code a byte ([`Part::walk_unpacked`]): it is paid once, and what
-//! survives comes block by block, so that the next pass meets rows that are near in memory.
+//! whole block into first-level cache, one code a byte ([`Part::walk_unpacked`]): it is paid once,
+//! and what survives comes block by block, so that the next pass meets rows that are near in
+//! memory.
 
 use super::{PlaneScan, Survivor, prefetch};
 use crate::DIM;
@@ -250,8 +251,8 @@ impl Part<'_> {
     }
 }
 
-/// Calls `walk` for parts of a scan that stay in the cache while all probes walk over them, and lets
-/// int8 look at what is left by a tier's own dot product: after each part if the plane's leading
+/// Calls `walk` for parts of a scan that stay in the cache while all probes walk over them, and
+/// lets int8 look at what is left by a tier's own dot product: after each part if the plane's leading
 /// dimensions alone are read, because then nearly every row is wanted and still near; at the end if
 /// not, because then few are, and are better called from memory many at a time.
 #[inline(always)]

@@ -5,10 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use cardea_wire::Reply;
+use cardea_wire::reply::CommandKind;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustls::ClientConfig;
+use serde::Deserialize;
 use socket2::{Domain, Socket, Type};
 
 use crate::client::{Client, Failure, Received, Stage};
@@ -46,6 +49,12 @@ pub(super) struct Current {
     connects: bool,
 }
 
+/// The body of the command that names another address.
+#[derive(Deserialize)]
+struct Address {
+    server: SocketAddr,
+}
+
 /// One connection.
 struct Link {
     socket: TcpStream,
@@ -62,6 +71,12 @@ pub(super) struct Device {
     /// The request under way.
     pub(super) current: Option<Current>,
     waiting: VecDeque<(u32, u64)>,
+    /// Where the server has said that it will be; not answered there yet.
+    next: Option<SocketAddr>,
+    /// Where it has answered, instead of the run's address.
+    moved: Option<SocketAddr>,
+    /// The last command that it carried out.
+    pub(super) command_done: u32,
 }
 
 impl Device {
@@ -72,6 +87,9 @@ impl Device {
             link: None,
             current: None,
             waiting: VecDeque::new(),
+            next: None,
+            moved: None,
+            command_done: 0,
         }
     }
 
@@ -92,6 +110,38 @@ impl Device {
     /// Takes a start out of those that wait.
     pub(super) fn forget(&mut self, start: u32) {
         self.waiting.retain(|(waiting, _)| *waiting != start);
+    }
+
+    /// Does what a reply's command asks for, if it is the one that a load obeys: to find the server
+    /// elsewhere. The next request connects there.
+    pub(super) fn obey(&mut self, body: &[u8]) {
+        let Ok(Reply {
+            command: Some(command),
+            ..
+        }) = Reply::parse(body)
+        else {
+            return;
+        };
+        if command.kind != CommandKind::Address || command.id == self.command_done {
+            return;
+        }
+        let Ok(Address { server }) = serde_json::from_slice(&command.body) else {
+            return;
+        };
+        if self.next == Some(server) {
+            self.moved = self.next.take();
+        }
+        if self.moved == Some(server) {
+            self.command_done = command.id;
+        } else {
+            self.next = Some(server);
+            self.close();
+        }
+    }
+
+    /// Where the server is for this device.
+    pub(super) fn server(&self, at_first: SocketAddr) -> SocketAddr {
+        self.next.or(self.moved).unwrap_or(at_first)
     }
 
     /// Begins an exchange, connecting first where there is no connection.
@@ -184,6 +234,8 @@ impl Device {
     /// Drops the connection after a failure.
     pub(super) fn abandon(&mut self) {
         self.link = None;
+        // Back to where it was answered.
+        self.next = None;
     }
 }
 
@@ -236,5 +288,48 @@ fn is_connected(socket: &TcpStream) -> Result<bool, Failure> {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
         Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cardea_wire::{Command, Decision, Kind, Reason, RequestId};
+
+    use super::*;
+    use crate::tls;
+
+    /// Fails if a device stays where nobody answers, or calls done what it has not reached.
+    #[test]
+    fn a_device_follows_the_server_once_it_is_answered_there() {
+        let config = tls::uncommissioned([0; 32]).expect("a configuration");
+        let mut device = Device::new(config, Lane::KeptAlive);
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let told = |id, port| {
+            let id_of_request = RequestId::default();
+            let mut reply = Reply::new(
+                Kind::Access,
+                id_of_request,
+                Decision::Denied,
+                Reason::NoMatch,
+            );
+            reply.command = Some(Command {
+                kind: CommandKind::Address,
+                id,
+                body: format!(r#"{{"server":"{}"}}"#, at(port)).into_bytes(),
+            });
+            reply.to_bytes()
+        };
+        device.obey(b"no reply");
+        assert_eq!(device.server(at(1)), at(1));
+        device.obey(&told(7, 2));
+        assert_eq!((device.server(at(1)), device.command_done), (at(2), 0));
+        device.abandon();
+        assert_eq!(device.server(at(1)), at(1), "nobody answered there");
+        device.obey(&told(7, 2));
+        device.obey(&told(7, 2));
+        assert_eq!((device.server(at(1)), device.command_done), (at(2), 7));
+        device.obey(&told(8, 3));
+        device.abandon();
+        assert_eq!((device.server(at(1)), device.command_done), (at(2), 7));
     }
 }

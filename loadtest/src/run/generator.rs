@@ -112,6 +112,7 @@ impl<'a> Generator<'a> {
             return Err(Failure::new(Stage::Status, text));
         }
         self.devices[device].current = None;
+        self.devices[device].obey(&response.body);
         if self.devices[device].lane == Lane::Resumed || response.close {
             self.devices[device].close();
         }
@@ -222,13 +223,13 @@ impl<'a> Generator<'a> {
         self.body.clear();
         let target = match task {
             Task::Prepare => {
-                self.write_heartbeat(u64::MAX - device as u64);
+                self.write_heartbeat(device, u64::MAX - device as u64);
                 path::HEARTBEAT
             }
             Task::Start(number) => {
                 let start = self.setup.plan.starts()[number as usize];
                 if start.message == Message::Heartbeat {
-                    self.write_heartbeat(u64::from(number));
+                    self.write_heartbeat(device, u64::from(number));
                     return self.begin_with(device, (task, path::HEARTBEAT), noticed_us);
                 }
                 let probe = start.probe as usize;
@@ -237,7 +238,7 @@ impl<'a> Generator<'a> {
                     model: self.setup.probes.origin.model,
                     pad: PadResult::Passed,
                     firmware: FIRMWARE,
-                    command_done: 0,
+                    command_done: self.devices[device].command_done,
                     embedding: EncodedEmbedding::F32(self.setup.probes.embedding(probe)),
                 };
                 request.write(&mut self.body);
@@ -247,9 +248,10 @@ impl<'a> Generator<'a> {
         self.begin_with(device, (task, target), noticed_us)
     }
 
-    fn write_heartbeat(&mut self, number: u64) {
+    fn write_heartbeat(&mut self, device: usize, number: u64) {
         let head = Head {
             firmware: FIRMWARE,
+            command_done: self.devices[device].command_done,
             ..Head::new(Kind::Heartbeat, self.request_id(number), 0)
         };
         head.write(&mut self.body);
@@ -262,7 +264,8 @@ impl<'a> Generator<'a> {
         (task, target): (Task, &str),
         noticed_us: u64,
     ) -> Result<(), Failure> {
-        let place = (self.poll.registry(), Token(device), self.setup.server);
+        let server = self.devices[device].server(self.setup.server);
+        let place = (self.poll.registry(), Token(device), server);
         let now_us = micros_since(self.origin);
         self.devices[device].begin(place, (task, target, &self.body), noticed_us, now_us)
     }
@@ -286,6 +289,7 @@ impl<'a> Generator<'a> {
         if response.close || lane != Lane::KeptAlive {
             self.devices[device].close();
         }
+        self.devices[device].obey(&response.body);
         self.take_next(device);
     }
 

@@ -115,3 +115,9 @@ const _: () = assert!(XML_TEXT_BYTES_MAX <= REPLY_BYTES_MAX);
 const _: () = assert!(TARGETS_MAX <= u16::MAX as usize);
 const _: () = assert!(PERMISSIONS_MAX <= u32::MAX as usize);
 const _: () = assert!(REQUEST_BYTES_MAX < 64 << 10);
+
+/// What is looked at of a web page, bytes.
+pub const WEB_PAGE_BYTES_MAX: usize = 2 << 20;
+
+/// Redirects that are followed to a web page.
+pub const PAGE_REDIRECTS_MAX: usize = 5;

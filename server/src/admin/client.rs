@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::message::{Request, Response};
 use super::socket::FILE;
+use crate::install::owner;
 use crate::writer::{Session, Writer};
 
 /// Who carries out a command: the running server, or this process under the directory's lock.
@@ -17,13 +18,17 @@ pub enum Desk {
 }
 
 impl Desk {
-    /// Finds the server of this data directory, or takes its place.
+    /// Finds the server of this data directory, or takes its place: root as the directory's owner,
+    /// in a process of its own with which this one ends.
     ///
     /// # Errors
     /// If the directory is no site's, or something else holds it.
     pub fn open(data: &Path) -> io::Result<Self> {
         if let Some(client) = Client::connect(data)? {
             return Ok(Self::Server(client));
+        }
+        if let Some(status) = owner::go_on_as_owner(data)? {
+            std::process::exit(status.code().unwrap_or(1));
         }
         Ok(Self::Here(Box::new(
             Writer::offline(data).map_err(io::Error::other)?,

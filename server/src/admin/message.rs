@@ -1,9 +1,15 @@
 //! The requests and replies of the administration socket.
 
+use std::net::IpAddr;
+
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::devices::DeviceAsk;
 use super::enrol::EnrolAsk;
+use crate::calibrate::CalibrationAsk;
+use crate::connect::ConnectSetup;
+use crate::install::event::HostEvent;
 use crate::space::SpaceSetup;
 use crate::store::Role;
 
@@ -97,10 +103,47 @@ pub enum Request {
     SpaceRelease,
     /// The gallery in force, and why it is searched as it is.
     GalleryShow,
+    /// Searches the gallery by itself, for the choice of a threshold. Answered when done, the text a
+    /// `CalibrationReport` as JSON.
+    Calibrate {
+        /// How.
+        ask: CalibrationAsk,
+    },
+    /// Puts a decision threshold into force.
+    ThresholdSet {
+        /// A comparison score.
+        threshold: f32,
+        /// The number of people it is for.
+        people: u64,
+        /// The FPIR it is for.
+        fpir: f32,
+    },
     /// Both keys between this server and Space.
     SpaceKeys,
     /// The script for Space's machine.
     SpaceInstallScript,
+    /// A backup is about to be taken.
+    BackupBegin {
+        /// Where to.
+        target: String,
+    },
+    /// A backup is at its place.
+    BackupEnd {
+        /// When it was taken, Unix seconds.
+        taken_unix_s: i64,
+    },
+    /// The server gets another address.
+    AddressChange {
+        /// Which.
+        to: IpAddr,
+    },
+    /// Which devices have followed.
+    AddressStatus,
+    /// The new address is the only one.
+    AddressFinish {
+        /// Also if devices have not followed.
+        leave_behind: bool,
+    },
     /// The site's own certificates.
     PkiShow,
     /// Gives the server a new key and certificate.
@@ -112,6 +155,33 @@ pub enum Request {
         /// What.
         ask: EnrolAsk,
     },
+    /// Hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Something happens to the machine.
+    HostEvent {
+        /// What.
+        event: HostEvent,
+        /// More about it, for people.
+        detail: String,
+    },
+    /// Joins Connect, or changes how it is reached.
+    ConnectSet {
+        /// How.
+        setup: Box<ConnectSetup>,
+    },
+    /// Leaves Connect.
+    ConnectLeave,
+    /// How Connect is.
+    ConnectStatus,
+    /// What waits for the broker.
+    ConnectPending {
+        /// At most this many.
+        limit: u32,
+    },
+    /// What only the server can say, for a bundle of diagnostics.
+    Diagnostics,
+    /// Firmware, and how far devices are with it.
+    UpdateStatus,
     /// The newest access attempts.
     AuditTail {
         /// At most this many.
@@ -171,6 +241,11 @@ pub enum Request {
         /// All of them.
         names: Vec<String>,
     },
+    /// Devices and doors: codes, decommissioning, resets, changes.
+    Devices {
+        /// What.
+        ask: DeviceAsk,
+    },
 }
 
 impl Request {
@@ -195,9 +270,23 @@ impl Request {
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
             Self::SpaceRelease => ("space.release", String::new()),
+            Self::ThresholdSet {
+                threshold,
+                people,
+                fpir,
+            } => (
+                "threshold.set",
+                format!("{threshold:.3} for {people} people, FPIR {fpir}"),
+            ),
+            Self::BackupBegin { target } => ("backup.begin", target.clone()),
+            Self::BackupEnd { .. } => ("backup.end", String::new()),
+            Self::AddressChange { to } => ("address.change", to.to_string()),
+            Self::AddressFinish { .. } => ("address.finish", String::new()),
             Self::PkiRenewServer => ("pki.renew-server", String::new()),
             Self::PkiRollCa => ("pki.roll-ca", String::new()),
             Self::Enrol { ask } => return ask.change(),
+            Self::ConnectSet { setup } => ("connect.join", setup.site.clone()),
+            Self::ConnectLeave => ("connect.leave", String::new()),
             Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
             Self::TeamPassword { name, .. } => ("team.password", name.clone()),
             Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
@@ -209,7 +298,10 @@ impl Request {
             Self::TokenRemove { name } => ("token.remove", name.clone()),
             Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
             Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
+            Self::Devices { ask } => ask.change(),
+            Self::HostEvent { event, detail } => (event.action(), detail.clone()),
             Self::ImportBegin
+            | Self::AddressStatus
             | Self::ImportAdd { .. }
             | Self::PeopleList { .. }
             | Self::PersonShow { .. }
@@ -219,10 +311,16 @@ impl Request {
             | Self::SpaceSync
             | Self::SpaceDoors
             | Self::GalleryShow
+            | Self::Calibrate { .. }
             | Self::SpaceKeys
+            | Self::ConnectStatus
+            | Self::ConnectPending { .. }
+            | Self::Diagnostics
+            | Self::UpdateStatus
             | Self::SpaceInstallScript
             | Self::PkiShow
             | Self::TeamList
+            | Self::Integrations
             | Self::AuditTail { .. } => return None,
         })
     }

@@ -3,6 +3,7 @@
 //! holds the data directory's lock itself.
 
 pub mod client;
+pub mod devices;
 pub mod enrol;
 pub mod message;
 pub mod socket;

@@ -9,11 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use crossbeam_channel::bounded;
 
 use super::message::{Request, Response};
 use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_LINE_BYTES_MAX};
+use crate::pace::Pace;
 use crate::writer::{Command, Session, WriterHandle};
 
 /// The socket's name in the data directory.
@@ -24,7 +26,7 @@ pub const FILE: &str = "cardea.sock";
 /// # Errors
 /// If the socket cannot be made. One that a dead server left is replaced: the caller holds the
 /// data directory's lock, so no other server can be behind it.
-pub fn listen(data: &Path, writer: WriterHandle) -> io::Result<()> {
+pub fn listen(data: &Path, writer: WriterHandle, pace: Arc<Pace>) -> io::Result<()> {
     let path = data.join(FILE);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -34,11 +36,11 @@ pub fn listen(data: &Path, writer: WriterHandle) -> io::Result<()> {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
     thread::Builder::new()
         .name("admin".to_owned())
-        .spawn(move || accept(&listener, &writer))?;
+        .spawn(move || accept(&listener, &writer, &pace))?;
     Ok(())
 }
 
-fn accept(listener: &UnixListener, writer: &WriterHandle) {
+fn accept(listener: &UnixListener, writer: &WriterHandle, pace: &Arc<Pace>) {
     let open = Arc::new(AtomicUsize::new(0));
     for (stream, number) in listener.incoming().zip(1_u64..) {
         let Ok(stream) = stream else {
@@ -50,11 +52,12 @@ fn accept(listener: &UnixListener, writer: &WriterHandle) {
             continue;
         }
         let (writer, counted) = (writer.clone(), Arc::clone(&open));
+        let pace = Arc::clone(pace);
         let spawned = thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
                 let session = Session(number);
-                if let Err(error) = serve(stream, session, &writer) {
+                if let Err(error) = serve(stream, session, &writer, &pace) {
                     tracing::debug!(%error, "administration socket");
                 }
                 let _ = writer.send(Command::SessionEnded(session));
@@ -72,7 +75,12 @@ fn refuse(mut stream: UnixStream) {
     let _ = write_response(&mut stream, &Response::Error { text });
 }
 
-fn serve(stream: UnixStream, session: Session, writer: &WriterHandle) -> io::Result<()> {
+fn serve(
+    stream: UnixStream,
+    session: Session,
+    writer: &WriterHandle,
+    pace: &Pace,
+) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
@@ -83,7 +91,15 @@ fn serve(stream: UnixStream, session: Session, writer: &WriterHandle) -> io::Res
             return Ok(());
         }
         let response = match serde_json::from_slice::<Request>(&line) {
-            Ok(request) => ask(session, request, writer),
+            Ok(request) => {
+                // Here, where nobody but the import itself waits.
+                if matches!(request, Request::ImportAdd { .. })
+                    && let Some(rest) = pace.rest(Instant::now())
+                {
+                    thread::sleep(rest);
+                }
+                ask(session, request, writer)
+            }
             Err(error) => Response::Error {
                 text: format!("no such request: {error}"),
             },

@@ -7,9 +7,10 @@ use cardea_wire::{Decision, Head, Kind, Reason, Reply};
 
 use super::refusal::{refuse, response};
 use super::{Api, name_of};
+use crate::connect::firmware;
 use crate::directory::Device;
 use crate::limits::SIGNS_HELD_MAX;
-use crate::net::{ExchangeId, Peer, Replies, Request, Response};
+use crate::net::{ExchangeId, Field, Peer, Replies, Request, Response};
 use crate::site::unix_ms;
 use crate::writer::{Asker, Command, DeviceSign, WriterHandle};
 
@@ -25,11 +26,13 @@ impl Seen {
         }
         let at_unix_s = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
         let address = peer.address.ip().to_canonical().to_string();
+        let local = peer.local.to_canonical().to_string();
         let sign = DeviceSign {
             device: device.id,
             at_unix_s,
             firmware,
             address,
+            local,
             command_done,
         };
         self.0.insert(device.id, sign);
@@ -117,6 +120,32 @@ impl Api {
         });
         if let Err(reason) = asked {
             to.push(id, refuse(name_of(&request.body, Kind::Renew), reason));
+        }
+    }
+
+    /// A part of firmware: for commissioned devices only.
+    pub(super) fn firmware(
+        &mut self,
+        id: ExchangeId,
+        peer: &Peer,
+        request: &Request,
+        to: &mut Replies,
+    ) {
+        let device = match self.device(peer) {
+            Ok(device) => device,
+            Err(Reason::NoCertificate) => return to.push(id, Response::empty(401)),
+            Err(_) => return to.push(id, Response::empty(403)),
+        };
+        let name = request.path().strip_prefix(firmware::PATH_PREFIX);
+        let ask = firmware::Ask {
+            device: device.id,
+            name: name.unwrap_or_default().to_owned(),
+            range: request.fields.value(Field::Range).map(str::to_owned),
+            exchange: id,
+            done: self.done.clone(),
+        };
+        if let Err(response) = self.firmware.ask(ask) {
+            to.push(id, response);
         }
     }
 

@@ -26,9 +26,11 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use cardea_wire::{Kind, Reason, RequestId};
+use crossbeam_channel::Sender;
 
 use crate::audit::{self, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
+use crate::connect::firmware::Firmware;
 use crate::console::ConsoleHandle;
 use crate::directory::Device;
 use crate::metrics::{Handover, INTERVAL, Interval};
@@ -62,6 +64,8 @@ pub enum Completion {
     Opened(cardea_space::client::Completion),
     /// A device was removed: its connections close.
     CloseDevice([u8; 32]),
+    /// Is this loop alive?
+    Alive(Sender<()>),
 }
 
 impl From<SearchDone> for Completion {
@@ -90,6 +94,8 @@ pub struct Parts {
     pub handover: Handover,
     /// The text of `/metrics`.
     pub metrics: Arc<ArcSwap<String>>,
+    /// Firmware for devices.
+    pub firmware: Firmware,
 }
 
 /// The service of one event loop.
@@ -108,6 +114,7 @@ pub struct Api {
     handover: Handover,
     handover_due: Option<Instant>,
     metrics: Arc<ArcSwap<String>>,
+    firmware: Firmware,
 }
 
 impl Api {
@@ -129,6 +136,7 @@ impl Api {
             handover: parts.handover,
             handover_due: None,
             metrics: parts.metrics,
+            firmware: parts.firmware,
         }
     }
 
@@ -181,6 +189,7 @@ impl Service for Api {
             Ok(Route::Renew) => self.renew(id, peer, &request, replies),
             Ok(Route::Enrol) => self.enrol(id, peer, &request, replies),
             Ok(Route::Space) => self.space(id, &request, replies),
+            Ok(Route::Firmware) => self.firmware(id, peer, &request, replies),
             Ok(Route::SpaceOpenApi) => replies.push(id, space::openapi()),
             Ok(Route::Console) => self.console(id, peer, request, replies),
             Ok(Route::Health) => replies.push(id, status::health(&self.site)),
@@ -203,6 +212,8 @@ impl Service for Api {
                 Completion::Opened(done) => self.opened(&done, now, replies),
                 Completion::Served { exchange, response } => replies.push(exchange, response),
                 Completion::CloseDevice(fingerprint) => replies.close_device(fingerprint),
+                // Who asked has a place for one answer, or has gone.
+                Completion::Alive(answer) => drop(answer.try_send(())),
             }
         }
     }

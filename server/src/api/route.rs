@@ -3,6 +3,7 @@
 use cardea_space::enrolment::PATH_PREFIX;
 use cardea_wire::path;
 
+use crate::connect::firmware;
 use crate::console;
 use crate::net::{Method, Response};
 
@@ -19,6 +20,7 @@ pub(super) enum Route {
     Enrol,
     Space,
     SpaceOpenApi,
+    Firmware,
     Console,
     Health,
     Ready,
@@ -32,6 +34,14 @@ pub(super) fn find(method: Method, path: &str) -> Result<Route, Response> {
             Method::Get | Method::Head | Method::Put | Method::Delete => Ok(Route::Space),
             Method::Post | Method::Patch | Method::Options => {
                 Err(Response::empty(405).with_field("Allow", "GET, HEAD, PUT, DELETE"))
+            }
+        };
+    }
+    if path.starts_with(firmware::PATH_PREFIX) {
+        return match method {
+            Method::Get | Method::Head => Ok(Route::Firmware),
+            Method::Post | Method::Put | Method::Patch | Method::Delete | Method::Options => {
+                Err(Response::empty(405).with_field("Allow", "GET, HEAD"))
             }
         };
     }

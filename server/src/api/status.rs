@@ -18,7 +18,10 @@ pub(super) fn health(site: &Site) -> Response {
         "references": searched.view.rows(),
         "devices": directory.devices(),
         "generation": searched.view.generation(),
+        "clock": site.clock.to_json(),
         "threshold": searched.threshold.value(),
+        "address_own": site.is_address_own(),
+        "backup_age_s": site.backup_age_s(),
     });
     Response::new(200, "application/json", body.to_string().into_bytes())
 }

@@ -32,11 +32,14 @@ pub use record::{
     Recorded,
 };
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Sender, bounded};
 
 use crate::limits::{AUDIT_OUTCOME_ROOM, AUDIT_PAGE_BYTES, AUDIT_QUEUE_MAX, AUDIT_REPEATS_MAX};
+use crate::pace::Pace;
 use crate::store::{Checkpoints, DataDirectory, StoreError, open_reader, open_writer};
 use handle::{Job, Sink};
 use writer::Writer;
@@ -50,6 +53,7 @@ pub struct Audit {
     thread: Option<JoinHandle<()>>,
     directory: DataDirectory,
     run_first: u64,
+    pace: Arc<Pace>,
 }
 
 impl Audit {
@@ -73,7 +77,9 @@ impl Audit {
         directory.sync()?;
         let checkpoints = Checkpoints::start(&path)?;
         let (jobs, waiting) = bounded(AUDIT_QUEUE_MAX + AUDIT_OUTCOME_ROOM);
-        let writer = Writer::new(db, checkpoints, waiting, now_unix_us, repeats_max)?;
+        let pace = Arc::new(Pace::new(Instant::now()));
+        let mut writer = Writer::new(db, checkpoints, waiting, now_unix_us, repeats_max)?;
+        writer.show_pace(Arc::clone(&pace));
         let run_first = writer.run_first();
         let thread = std::thread::Builder::new()
             .name("audit".into())
@@ -84,7 +90,14 @@ impl Audit {
             thread: Some(thread),
             directory: directory.clone(),
             run_first,
+            pace,
         })
+    }
+
+    /// How long commits take, for bulk work that shares the disk.
+    #[must_use]
+    pub fn pace(&self) -> Arc<Pace> {
+        Arc::clone(&self.pace)
     }
 
     /// A way to write for one thread or many. What became of each record is handed to `deliver`

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use cardea_wire::Reason;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::DATABASE;
 use super::record::{AuditEntry, Entry};
-use super::schema::{ENTRY, entry_of};
+use super::schema::{ENTRY, KIND_ATTEMPT, entry_of};
 use crate::limits::{AUDIT_SCAN_ROWS_MAX, PAGE_ROWS_MAX};
-use crate::store::{StoreError, copy_database, key};
+use crate::store::{DataDirectory, StoreError, copy_database, key, open_reader};
 
 /// A connection that reads the audit.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct AuditFilter {
     pub person: Option<u64>,
     /// Administrative changes only.
     pub changes_only: bool,
+    /// Attempts only.
+    pub attempts_only: bool,
 }
 
 /// A page of records, newest first.
@@ -40,6 +44,31 @@ pub struct AuditPage {
 impl AuditReader {
     pub(super) fn new(db: Connection, run_first: u64) -> Self {
         Self { db, run_first }
+    }
+
+    /// A reader beside the server's own: what is in flight reads as in flight.
+    ///
+    /// # Errors
+    /// [`StoreError`] of opening a database.
+    pub fn open(directory: &DataDirectory) -> Result<Self, StoreError> {
+        Ok(Self::new(open_reader(&directory.file(DATABASE))?, 0))
+    }
+
+    /// Attempts a day that matched nobody, between two times of the server's clock, Unix
+    /// milliseconds; none if the audit covers less than a day of them. Reads the whole audit.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn no_match_a_day(&self, from_ms: u64, to_ms: u64) -> Result<Option<f64>, StoreError> {
+        let (from_us, to_us) = (key(from_ms * 1_000), key(to_ms * 1_000));
+        let (first_us, count): (Option<i64>, i64) = self.db.query_row(
+            "SELECT min(at_us), count(*) FILTER (WHERE reason = ?1)
+             FROM records WHERE kind = ?2 AND at_us BETWEEN ?3 AND ?4",
+            (Reason::NoMatch as u16, KIND_ATTEMPT, from_us, to_us),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let days = first_us.map_or(0.0, |first_us| (to_us - first_us) as f64 / 86_400e6);
+        Ok((days >= 1.0).then(|| count as f64 / days))
     }
 
     /// The last `count` records (1,000 at most), oldest first.
@@ -143,7 +172,9 @@ impl AuditFilter {
                     && self.device.is_none_or(|device| device == record.device)
                     && (self.person.is_none() || self.person == person)
             }
-            Entry::Change(_) => self.device.is_none() && self.person.is_none(),
+            Entry::Change(_) => {
+                !self.attempts_only && self.device.is_none() && self.person.is_none()
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The audit's thread: takes all that waits, commits it as one, then says what became of each.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use rusqlite::Connection;
@@ -15,6 +15,7 @@ use crate::limits::{
     AUDIT_BATCH_MAX, AUDIT_LOOK_BACK_ROWS, AUDIT_OUTCOMES_HELD_MAX, AUDIT_PRUNE_ROWS,
     AUDIT_REPEAT_WINDOW_US, AUDIT_RETRY_MS, AUDIT_TEXT_BYTES_MAX,
 };
+use crate::pace::Pace;
 use crate::store::{Checkpoints, StoreError, key, number, write};
 
 /// What the thread owns.
@@ -29,6 +30,7 @@ pub(super) struct Writer {
     // Outcomes that could not be written yet.
     held: Vec<(u64, Outcome)>,
     prune_before_unix_us: Option<i64>,
+    pace: Option<Arc<Pace>>,
     poisoned: bool,
 }
 
@@ -73,6 +75,7 @@ impl Writer {
             next: run_first,
             held: Vec::new(),
             prune_before_unix_us: None,
+            pace: None,
             poisoned: false,
         })
     }
@@ -80,6 +83,11 @@ impl Writer {
     /// The first number of this process.
     pub(super) fn run_first(&self) -> u64 {
         self.run_first
+    }
+
+    /// Says from here on how long commits take.
+    pub(super) fn show_pace(&mut self, pace: Arc<Pace>) {
+        self.pace = Some(pace);
     }
 
     /// Works until it is told to stop; what was handed in before is written.
@@ -145,6 +153,8 @@ impl Writer {
     }
 
     fn commit(&mut self, jobs: &mut Vec<Job>) {
+        let began = Instant::now();
+        let attempts = jobs.iter().any(|job| matches!(job, Job::Begin { .. }));
         let mut batch = Batch {
             db: &self.db,
             repeats: &mut self.repeats,
@@ -168,6 +178,9 @@ impl Writer {
             Ok(()) => {
                 self.next = next;
                 self.held.clear();
+                if let Some(pace) = self.pace.as_ref().filter(|_| attempts) {
+                    pace.committed(began, Instant::now());
+                }
                 self.checkpoints.wrote(jobs.len() as u64);
                 jobs.clear();
                 report(reports);

@@ -1,11 +1,13 @@
 //! `cardea enrol ..`: the Enrolment Service from the command line. Sheets to print are made here,
 //! of the links that the server answers with.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde::Deserialize;
 
 use super::site;
 use crate::admin::client::Desk;
@@ -149,6 +151,33 @@ pub struct InviteArgs {
     pub paper: Option<PathBuf>,
 }
 
+/// A row of a file; cells may be empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Row {
+    external_id: String,
+    name: String,
+    email: String,
+    device: String,
+    doors: String,
+    language: String,
+    days: Option<u32>,
+}
+
+impl Row {
+    fn invitee(self) -> Invitee {
+        Invitee {
+            external_id: self.external_id,
+            name: self.name,
+            email: self.email,
+            device: self.device,
+            doors: self.doors,
+            language: self.language,
+            days: self.days.unwrap_or(0),
+        }
+    }
+}
+
 /// Carries an `enrol` command out.
 ///
 /// # Errors
@@ -161,8 +190,9 @@ pub fn run(data: &Path, command: EnrolCommand) -> io::Result<()> {
                 external_id,
                 paper: paper.is_some(),
             };
-            let reply = Desk::open(data)?.ask(&Request::Enrol { ask })?;
-            return print(data, reply, paper.as_deref());
+            let mut desk = Desk::open(data)?;
+            let reply = desk.ask(&Request::Enrol { ask })?;
+            return print(&mut desk, reply, paper.as_deref());
         }
         _ => {}
     }
@@ -214,6 +244,7 @@ fn invite(data: &Path, args: InviteArgs) -> io::Result<()> {
     let people = match &args.file {
         Some(file) => {
             let rows = csv::Reader::from_path(file)?.into_deserialize();
+            let rows = rows.map(|row| row.map(Row::invitee));
             rows.collect::<Result<Vec<Invitee>, _>>()?
         }
         None => vec![Invitee {
@@ -233,18 +264,19 @@ fn invite(data: &Path, args: InviteArgs) -> io::Result<()> {
             paper: args.paper.is_some(),
         };
         let reply = desk.ask(&Request::Enrol { ask })?;
-        print(data, reply, args.paper.as_deref())?;
+        print(&mut desk, reply, args.paper.as_deref())?;
     }
     Ok(())
 }
 
 /// Prints a table of invitations; links become sheets in `paper`, and are printed nowhere.
-fn print(data: &Path, reply: Response, paper: Option<&Path>) -> io::Result<()> {
+fn print(desk: &mut Desk, reply: Response, paper: Option<&Path>) -> io::Result<()> {
     let (folder, columns, mut rows) = match (paper, reply) {
         (Some(folder), Response::Table { columns, rows }) => (folder, columns, rows),
         (_, reply) => return site::print(reply),
     };
     fs::create_dir_all(folder)?;
+    let company = company(desk)?;
     for row in &mut rows {
         let [external_id, link] = row.as_mut_slice() else {
             continue;
@@ -252,28 +284,39 @@ fn print(data: &Path, reply: Response, paper: Option<&Path>) -> io::Result<()> {
         if !link.starts_with("https://") {
             continue;
         }
-        let company = crate::config::Config::read(data).map(|config| config.site);
-        let sheet = sheet_svg(&company.unwrap_or_default(), external_id, link);
+        let sheet = sheet_svg(&company, external_id, link);
         let sheet = sheet.ok_or_else(|| io::Error::other("the link is too long for a code"))?;
         let file = folder.join(format!("{}.svg", file_name(external_id)));
-        fs::write(&file, sheet)?;
+        // Whoever can read it is taken for the person.
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(&file)?.write_all(sheet.as_bytes())?;
         *link = file.display().to_string();
     }
     site::print(Response::Table { columns, rows })
 }
 
-/// An external id as a file's name: what could be a path is not.
+/// What the company in charge is called, for the head of a sheet.
+fn company(desk: &mut Desk) -> io::Result<String> {
+    let ask = EnrolAsk::Show;
+    let Response::Table { rows, .. } = desk.ask(&Request::Enrol { ask })? else {
+        return Ok(String::new());
+    };
+    let row = rows.into_iter().find(|row| row[0] == "company");
+    Ok(row
+        .and_then(|row| row.into_iter().nth(1))
+        .unwrap_or_default())
+}
+
+/// An external id as a file's name: what could be a path is not, and two stay two.
 fn file_name(external_id: &str) -> String {
-    external_id
-        .chars()
-        .map(|c| {
-            if c.is_alphanumeric() || "-_".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect()
+    let plain = |c: char| c.is_alphanumeric() || "-_".contains(c);
+    if external_id.chars().all(plain) {
+        return external_id.to_owned();
+    }
+    let kept = external_id.chars().map(|c| if plain(c) { c } else { '_' });
+    let hash = blake3::hash(external_id.as_bytes()).to_hex();
+    format!("{}-{}", kept.collect::<String>(), &hash[..8])
 }
 
 #[cfg(test)]
@@ -282,6 +325,9 @@ mod tests {
 
     #[test]
     fn an_external_id_leads_out_of_no_folder() {
-        assert_eq!(file_name("../../etc/P 1"), "______etc_P_1");
+        assert_eq!(file_name("P-1"), "P-1");
+        let odd = file_name("../../etc/P 1");
+        assert!(odd.starts_with("______etc_P_1-"), "{odd}");
+        assert_ne!(file_name("P 1"), file_name("P/1"));
     }
 }

@@ -13,7 +13,7 @@ use crate::config::{Config, FILE};
 use crate::console::password;
 use crate::pki::SitePki;
 use crate::secrets::{Sealer, random, write_new};
-use crate::store::{DataDirectory, Role, SettingKey, Store};
+use crate::store::{DataDirectory, Role, SettingKey, Store, WithdrawalKey};
 
 /// Who signs in first.
 const FIRST_MEMBER: &str = "admin";
@@ -44,12 +44,14 @@ pub fn run(data: &Path, args: &InitArgs) -> io::Result<()> {
     // The threshold, then the number of people and the FPIR it was set for: not calibrated yet.
     let mut threshold = [0_u8; 16];
     threshold[..4].copy_from_slice(&args.threshold.to_le_bytes());
+    let withdrawal_key = WithdrawalKey::sealed(&sealer).map_err(io::Error::other)?;
     let mut store = Store::open(&directory).map_err(io::Error::other)?;
     store
         .settings_set(&[
             (SettingKey::SITE_ID, site_id.as_slice()),
             (SettingKey::MODEL_ID, &model),
             (SettingKey::DECISION_THRESHOLD, &threshold),
+            (SettingKey::WITHDRAWAL_KEY, &withdrawal_key),
             (SettingKey::ADDRESS_AT_SETUP, args.ip.to_string().as_bytes()),
         ])
         .map_err(io::Error::other)?;

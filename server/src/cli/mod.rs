@@ -1,7 +1,13 @@
 //! The command line.
 
+pub mod backup;
+pub mod calibrate;
+pub mod calibrate_chart;
+pub mod check_host;
+pub mod connect;
 pub mod enrol;
 pub mod init;
+pub mod install;
 pub mod latency;
 pub mod people;
 pub mod people_file;
@@ -15,6 +21,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::message::SpaceKey;
+use install::{FirewallArgs, HostEventArg, SetupArgs};
 
 /// The server of a face-access system.
 #[derive(Debug, Parser)]
@@ -62,6 +69,17 @@ pub enum Command {
     /// Invites people to enrol, and follows them.
     #[command(subcommand)]
     Enrol(enrol::EnrolCommand),
+    /// Joins Connect, so that the site is seen and kept from afar.
+    #[command(subcommand)]
+    Connect(ConnectCommand),
+    /// Gathers what helps to find a fault into a new tar file: no person, no key.
+    Diagnostics {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Updates of devices and server that came by Connect.
+    #[command(subcommand)]
+    Update(UpdateCommand),
     /// Adds, lists and removes who works with the console.
     #[command(subcommand)]
     Team(team::TeamCommand),
@@ -71,8 +89,37 @@ pub enum Command {
     /// Shows the gallery.
     #[command(subcommand)]
     Gallery(GalleryCommand),
+    /// Searches the gallery by itself: which decision threshold for which rate of false matches.
+    Calibrate(CalibrateArgs),
+    /// Says whether this machine can serve a site, why not, and what to do. Exit status: 0 all
+    /// pass, 3 something to look at, 4 something fails.
+    CheckHost(check_host::CheckHostArgs),
+    /// Takes an encrypted backup of the whole site, also while it is served.
+    Backup(backup::BackupArgs),
+    /// Makes a key for backups: the secret key goes to a new file, the public key is printed.
+    BackupKey {
+        /// The file; keep it off this machine.
+        file: PathBuf,
+    },
+    /// Makes the site again from a backup, in an empty data directory.
+    Restore(backup::RestoreArgs),
+    /// Gives the server another address, with devices following.
+    #[command(subcommand)]
+    Address(AddressCommand),
     /// Prints percentiles per stage and the worst requests from the latency logs.
     Latency(LatencyArgs),
+    /// Sets up what the package installed: site, network, clock, service, firewall.
+    Setup(Box<SetupArgs>),
+    /// Shows, checks, loads and confirms the firewall.
+    Firewall(FirewallArgs),
+    /// Lists the hosts and ports of the integrations that are set up.
+    Integrations,
+    /// Tells the server what happens to the machine.
+    #[command(hide = true)]
+    HostEvent {
+        /// What.
+        what: HostEventArg,
+    },
 }
 
 /// `cardea init`.
@@ -262,6 +309,24 @@ pub struct SpaceArgs {
     pub ship_key_file: Option<PathBuf>,
 }
 
+/// `cardea address ..`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum AddressCommand {
+    /// Tells devices in advance, and serves both addresses. The old address again goes back.
+    Change {
+        /// The new address.
+        to: IpAddr,
+    },
+    /// Shows which devices have followed.
+    Status,
+    /// Ends the move: the new address is the only one.
+    Finish {
+        /// Also if devices have not followed; they must be commissioned anew.
+        #[arg(long)]
+        leave_behind: bool,
+    },
+}
+
 /// `cardea pki ..`.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum PkiCommand {
@@ -271,6 +336,51 @@ pub enum PkiCommand {
     RenewServer,
     /// Makes a new site CA. Devices learn it when they renew; the one before holds until then.
     RollCa,
+}
+
+/// `cardea connect ..`.
+#[derive(Debug, Subcommand)]
+pub enum ConnectCommand {
+    /// Joins with a code from the operator: makes a key here and has it certified.
+    Join {
+        /// The code.
+        code: String,
+    },
+    /// How the broker is, since when and why; the newest commands.
+    Status,
+    /// What waits for the broker.
+    Pending {
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Leaves: key, certificate and what waits are removed.
+    Leave,
+}
+
+/// `cardea update ..`.
+#[derive(Debug, Subcommand)]
+pub enum UpdateCommand {
+    /// The devices' firmware, and how far each is with a new one.
+    Status,
+    /// Checks an update in a folder, as the unit does that applies it.
+    Verify(VerifyArgs),
+}
+
+/// `cardea update verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The folder with manifest, signature and files.
+    pub folder: PathBuf,
+    /// A file of public keys as minisign writes them.
+    #[arg(long)]
+    pub keys: PathBuf,
+    /// The version that is installed.
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    pub installed: String,
+    /// Also an older version.
+    #[arg(long)]
+    pub allow_older: bool,
 }
 
 /// `cardea audit ..`.
@@ -291,6 +401,36 @@ pub enum GalleryCommand {
     Show,
 }
 
+/// `cardea calibrate`.
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// The wanted rate of strangers who would match somebody (FPIR).
+    #[arg(long, default_value_t = 1e-3, value_parser = parse_rate)]
+    pub fpir: f64,
+    /// Searches a day by people who are not enrolled; by default those that the audit counted as
+    /// no match.
+    #[arg(long)]
+    pub searches_per_day: Option<f64>,
+    /// References to search with, spread evenly; at most 50,000.
+    #[arg(long, default_value_t = 20_000)]
+    pub searches: usize,
+    /// Draws the tail of the scores into this file.
+    #[arg(long)]
+    pub svg: Option<PathBuf>,
+    /// Puts the threshold for the wanted rate into force.
+    #[arg(long)]
+    pub set: bool,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if rate > 0.0 && rate < 1.0 {
+        Ok(rate)
+    } else {
+        Err("a rate lies between 0 and 1".to_owned())
+    }
+}
+
 /// `cardea latency`.
 #[derive(Debug, Args)]
 pub struct LatencyArgs {
@@ -300,6 +440,6 @@ pub struct LatencyArgs {
     #[arg(long, default_value_t = 0.0)]
     pub from: f64,
     /// Only intervals that begin before this time, Unix seconds.
-    #[arg(long, default_value_t = f64::MAX)]
+    #[arg(long, default_value_t = f64::MAX, hide_default_value = true)]
     pub to: f64,
 }

@@ -9,7 +9,7 @@
 //! Rows of a CSV that follow each other with one external id are references of one person.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -48,7 +48,18 @@ pub fn open(people: &Path, embeddings: Option<&Path>) -> io::Result<Entries> {
     let file = BufReader::new(File::open(people)?);
     match embeddings {
         None => Ok(Box::new(json_lines(file))),
-        Some(embeddings) => csv_with_npy(file, embeddings),
+        Some(embeddings) => csv_with_npy(file, BufReader::new(File::open(embeddings)?)),
+    }
+}
+
+/// The same of files that are in memory.
+///
+/// # Errors
+/// As [`open`].
+pub fn of_bytes(people: Vec<u8>, embeddings: Option<Vec<u8>>) -> io::Result<Entries> {
+    match embeddings {
+        None => Ok(Box::new(json_lines(Cursor::new(people)))),
+        Some(embeddings) => csv_with_npy(Cursor::new(people), Cursor::new(embeddings)),
     }
 }
 
@@ -64,7 +75,7 @@ struct JsonPerson {
     embeddings: Vec<Vec<f32>>,
 }
 
-fn json_lines(file: BufReader<File>) -> impl Iterator<Item = Result<Entry, BadLine>> {
+fn json_lines(file: impl BufRead + 'static) -> impl Iterator<Item = Result<Entry, BadLine>> {
     file.lines().zip(1_u64..).map(|(text, line)| {
         let bad = |why: String| BadLine { line, why };
         let text = text.map_err(|error| bad(error.to_string()))?;
@@ -97,8 +108,8 @@ struct CsvPerson {
     consented_at: String,
 }
 
-fn csv_with_npy(file: BufReader<File>, embeddings: &Path) -> io::Result<Entries> {
-    let npy = npyz::NpyFile::new(BufReader::new(File::open(embeddings)?))?;
+fn csv_with_npy(file: impl Read + 'static, embeddings: impl Read + 'static) -> io::Result<Entries> {
+    let npy = npyz::NpyFile::new(embeddings)?;
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let &[_, dimension] = npy.shape() else {
         return Err(wrong("the .npy is not two-dimensional"));

@@ -3,7 +3,9 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::{AuditCommand, DeviceCommand, DoorCommand, PkiCommand, RightArgs, RightCommand};
+use super::{
+    AddressCommand, AuditCommand, DeviceCommand, DoorCommand, PkiCommand, RightArgs, RightCommand,
+};
 use crate::admin::client::Desk;
 use crate::admin::message::{NewDevice, Request, Response};
 
@@ -66,6 +68,16 @@ pub fn right(command: RightCommand) -> Request {
             let (external_id, door) = parts(args);
             Request::RightRevoke { external_id, door }
         }
+    }
+}
+
+/// The request of an `address` command.
+#[must_use]
+pub fn address(command: AddressCommand) -> Request {
+    match command {
+        AddressCommand::Change { to } => Request::AddressChange { to },
+        AddressCommand::Status => Request::AddressStatus,
+        AddressCommand::Finish { leave_behind } => Request::AddressFinish { leave_behind },
     }
 }
 

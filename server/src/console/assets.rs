@@ -26,6 +26,11 @@ const ASSETS: &[Asset] = &[
         bytes: include_bytes!("../../console/assets/parts.css"),
     },
     Asset {
+        name: "pages.css",
+        content_type: CSS,
+        bytes: include_bytes!("../../console/assets/pages.css"),
+    },
+    Asset {
         name: "console.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../../console/assets/console.js"),
@@ -43,7 +48,7 @@ const ASSETS: &[Asset] = &[
 ];
 
 /// The address of an asset.
-pub fn address(name: &str) -> String {
+pub(super) fn address(name: &str) -> String {
     let asset = ASSETS.iter().find(|asset| asset.name == name);
     let hash = asset.map(|asset| blake3::hash(asset.bytes).to_hex());
     let version = hash.map_or_else(String::new, |hash| hash[..8].to_owned());
@@ -51,7 +56,7 @@ pub fn address(name: &str) -> String {
 }
 
 /// The asset with this path.
-pub fn find(path: &str) -> Option<Response> {
+pub(super) fn find(path: &str) -> Option<Response> {
     let name = match path {
         "/favicon.ico" => "mark.svg",
         other => other.strip_prefix("/assets/")?,

@@ -12,7 +12,7 @@ use crate::store::{ApiToken, Member, Scope, Scopes, SecretHash};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Who {
+pub(super) enum Who {
     /// Nobody known.
     Nobody,
     /// A member of the team, in a session.
@@ -27,7 +27,7 @@ pub enum Who {
 }
 
 /// One request.
-pub struct Call {
+pub(super) struct Call {
     /// What is to be done; HEAD comes as GET.
     pub method: Method,
     /// Path, without query.
@@ -60,7 +60,7 @@ pub struct Call {
 
 /// The cookies of a request.
 #[derive(Debug, Clone, Default)]
-pub struct Cookies(String);
+pub(super) struct Cookies(String);
 
 impl Cookies {
     pub(super) fn of(request: &Request) -> Self {
@@ -69,7 +69,7 @@ impl Cookies {
     }
 
     /// The value of a cookie.
-    pub fn value(&self, name: &str) -> Option<&str> {
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.0.split(';').find_map(|pair| {
             let (known, value) = pair.trim().split_once('=')?;
             (known == name).then_some(value)
@@ -79,7 +79,7 @@ impl Cookies {
 
 impl Who {
     /// The name for the audit.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::Nobody => "nobody",
             Self::Member { member, .. } => &member.name,
@@ -88,7 +88,7 @@ impl Who {
     }
 
     /// The session, of a member.
-    pub fn session(&self) -> Option<SecretHash> {
+    pub(super) fn session(&self) -> Option<SecretHash> {
         match self {
             Self::Member { session, .. } => Some(*session),
             Self::Nobody | Self::Token(_) => None,
@@ -96,7 +96,7 @@ impl Who {
     }
 
     /// The member.
-    pub fn member(&self) -> Option<&Member> {
+    pub(super) fn member(&self) -> Option<&Member> {
         match self {
             Self::Member { member, .. } => Some(member),
             Self::Nobody | Self::Token(_) => None,
@@ -104,7 +104,7 @@ impl Who {
     }
 
     /// What they may do.
-    pub fn scopes(&self) -> Scopes {
+    pub(super) fn scopes(&self) -> Scopes {
         match self {
             Self::Nobody => Scopes::default(),
             Self::Member { member, .. } => member.role.scopes(),
@@ -113,14 +113,14 @@ impl Who {
     }
 
     /// Whether they may do this.
-    pub fn may(&self, scope: Scope) -> bool {
+    pub(super) fn may(&self, scope: Scope) -> bool {
         self.scopes().allows(scope)
     }
 }
 
 impl Call {
     /// What stood in the first place of the route's pattern, as `P1` in `/console/people/{}`.
-    pub fn place(&self) -> &str {
+    pub(super) fn place(&self) -> &str {
         self.places.first().map_or("", String::as_str)
     }
 
@@ -128,7 +128,7 @@ impl Call {
     ///
     /// # Errors
     /// [`Failure::BadRequest`] if it is none, or not of this form.
-    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
+    pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body)
             .map_err(|error| Failure::BadRequest(format!("the body is not as described: {error}")))
     }
@@ -137,13 +137,13 @@ impl Call {
     ///
     /// # Errors
     /// [`Failure::BadRequest`] if it is none.
-    pub fn multipart(&self) -> Result<Vec<Part<'_>>, Failure> {
+    pub(super) fn multipart(&self) -> Result<Vec<Part<'_>>, Failure> {
         let parts = multipart::parse(&self.content_type, &self.body);
         parts.ok_or_else(|| Failure::BadRequest(self.t("problem.no-file").to_owned()))
     }
 
     /// Text in the language of the page.
-    pub fn t(&self, key: &str) -> &'static str {
+    pub(super) fn t(&self, key: &str) -> &'static str {
         self.language.text(key)
     }
 }

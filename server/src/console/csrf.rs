@@ -5,13 +5,13 @@ use crate::error::SecretError;
 use crate::secrets::random;
 
 /// The field of a form that carries the token.
-pub const FIELD: &str = "csrf";
+pub(super) const FIELD: &str = "csrf";
 /// The cookie of browsers that are not signed in.
-pub const COOKIE: &str = "__Host-form";
+pub(super) const COOKIE: &str = "__Host-form";
 const TOKEN_DIGITS: usize = 32;
 
 /// The token that belongs to a secret.
-pub fn token(secret: &str) -> String {
+pub(super) fn token(secret: &str) -> String {
     let key = blake3::derive_key("cardea 2026 console form token", secret.as_bytes());
     let mut text = blake3::Hash::from_bytes(key).to_hex().to_string();
     text.truncate(TOKEN_DIGITS);
@@ -19,7 +19,7 @@ pub fn token(secret: &str) -> String {
 }
 
 /// Whether this is the token that belongs to the secret, in constant time.
-pub fn is_token(shown: &str, token: &str) -> bool {
+pub(super) fn is_token(shown: &str, token: &str) -> bool {
     // Hashes are equal in constant time by their own `==`.
     blake3::hash(shown.as_bytes()) == blake3::hash(token.as_bytes())
 }
@@ -28,7 +28,7 @@ pub fn is_token(shown: &str, token: &str) -> bool {
 ///
 /// # Errors
 /// If the system gives no random numbers.
-pub fn new_secret() -> Result<String, SecretError> {
+pub(super) fn new_secret() -> Result<String, SecretError> {
     let bytes = random::<32>()?;
     Ok(blake3::Hash::from_bytes(*bytes).to_hex().to_string())
 }

@@ -18,7 +18,7 @@ use crate::writer::{Command, ConsoleAsk, ConsoleChange, Session};
 static IMPORTS: AtomicU64 = AtomicU64::new(1 << 63);
 
 /// What a console thread works with.
-pub struct Desk {
+pub(super) struct Desk {
     /// What all threads share.
     pub shared: Arc<Shared>,
     /// What is stored, and what was recorded.
@@ -31,7 +31,7 @@ impl Desk {
     }
 
     /// What the console is made of.
-    pub fn parts(&self) -> &Parts {
+    pub(super) fn parts(&self) -> &Parts {
         &self.shared.parts
     }
 
@@ -40,13 +40,13 @@ impl Desk {
     ///
     /// # Errors
     /// [`Failure::Refused`] with the writer's words, [`Failure::Busy`] if it has no time.
-    pub fn ask(&self, call: &Call, request: Request) -> Result<Response, Failure> {
+    pub(super) fn ask(&self, call: &Call, request: Request) -> Result<Response, Failure> {
         self.ask_in(call, Self::new_session(), request)
     }
 
     /// A session of the writer's, for an import of several requests. End it by
     /// [`Desk::end_session`].
-    pub fn new_session() -> Session {
+    pub(super) fn new_session() -> Session {
         Session(IMPORTS.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -54,7 +54,7 @@ impl Desk {
     ///
     /// # Errors
     /// As [`Desk::ask`].
-    pub fn ask_in(
+    pub(super) fn ask_in(
         &self,
         call: &Call,
         session: Session,
@@ -77,7 +77,7 @@ impl Desk {
     }
 
     /// Takes back what an import that was not committed has staged.
-    pub fn end_session(&self, session: Session) {
+    pub(super) fn end_session(&self, session: Session) {
         // A writer that has ended has nothing staged.
         let _ = self.parts().writer.send(Command::SessionEnded(session));
     }
@@ -86,7 +86,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`Failure::Busy`] if the writer has no time, [`Failure::Refused`] with its words.
-    pub fn change(&self, change: ConsoleChange, deadline: Instant) -> Result<(), Failure> {
+    pub(super) fn change(&self, change: ConsoleChange, deadline: Instant) -> Result<(), Failure> {
         let (reply, answer) = bounded(1);
         let ask = ConsoleAsk {
             change,
@@ -101,7 +101,7 @@ impl Desk {
     }
 
     /// A change of the console's own that nobody waits for; left out if the writer has no time.
-    pub fn note(&self, change: ConsoleChange) {
+    pub(super) fn note(&self, change: ConsoleChange) {
         let ask = ConsoleAsk {
             change,
             reply: None,
@@ -110,7 +110,7 @@ impl Desk {
     }
 
     /// Leaves a notice for the next page that the caller sees.
-    pub fn tell(&self, call: &Call, notice: Notice) {
+    pub(super) fn tell(&self, call: &Call, notice: Notice) {
         if let Some(session) = call.who.session() {
             self.shared.leave(session, notice);
         }
@@ -120,7 +120,7 @@ impl Desk {
     ///
     /// # Errors
     /// Those of a read.
-    pub fn text(&self, key: SettingKey) -> Result<String, Failure> {
+    pub(super) fn text(&self, key: SettingKey) -> Result<String, Failure> {
         let value = self.read.store.setting(key)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&value).into_owned())
     }
@@ -129,7 +129,7 @@ impl Desk {
     ///
     /// # Errors
     /// Those of a read; if it was sealed by another key.
-    pub fn sealed(&self, key: SettingKey) -> Result<Option<Vec<u8>>, Failure> {
+    pub(super) fn sealed(&self, key: SettingKey) -> Result<Option<Vec<u8>>, Failure> {
         let Some(sealed) = self.read.store.setting(key)? else {
             return Ok(None);
         };

@@ -18,7 +18,12 @@ use crate::net::{Field, Method, Request, Response};
 use crate::site::unix_ms;
 
 /// Answers a request.
-pub fn serve(desk: &mut Desk, request: Request, remote: IpAddr, deadline: Instant) -> Response {
+pub(super) fn serve(
+    desk: &mut Desk,
+    request: Request,
+    remote: IpAddr,
+    deadline: Instant,
+) -> Response {
     if let Some(asset) = assets::find(request.path()) {
         return asset;
     }

@@ -11,7 +11,7 @@ use crate::store::{Scope, Scopes};
 
 /// An entry of the navigation: to add a page, add a line. `name` is the text `nav.NAME` and the
 /// symbol of that name in `icons.svg`.
-pub struct Entry {
+pub(super) struct Entry {
     /// Its name.
     pub name: &'static str,
     /// Where it leads.
@@ -26,7 +26,13 @@ const fn entry(name: &'static str, path: &'static str, scope: Scope) -> Entry {
 
 const NAVIGATION: &[Entry] = &[
     entry("dashboard", "/console/", Scope::Read),
+    entry("invitations", "/console/invitations", Scope::Read),
     entry("integrations", "/console/integrations", Scope::Read),
+    entry("people", "/console/people", Scope::Read),
+    entry("devices", "/console/devices", Scope::Read),
+    entry("doors", "/console/doors", Scope::Read),
+    entry("logs", "/console/logs/attempts", Scope::Read),
+    entry("latency", "/console/latency", Scope::Read),
     entry("team", "/console/team", Scope::Team),
     entry("tokens", "/console/tokens", Scope::Team),
     entry("changes", "/console/changes", Scope::Read),
@@ -34,7 +40,7 @@ const NAVIGATION: &[Entry] = &[
 
 /// What a notice is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// It was done.
     Good,
     /// It was done, and something is to be seen to.
@@ -45,7 +51,7 @@ pub enum Kind {
 
 /// A sentence at the head of the next page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub(super) struct Notice {
     /// What it is about.
     pub kind: Kind,
     /// The sentence, in the language of who reads it.
@@ -54,7 +60,7 @@ pub struct Notice {
 
 impl Notice {
     /// It was done.
-    pub fn good(text: impl Into<String>) -> Self {
+    pub(super) fn good(text: impl Into<String>) -> Self {
         let text = text.into();
         Self {
             kind: Kind::Good,
@@ -63,7 +69,7 @@ impl Notice {
     }
 
     /// It was done, and something is to be seen to.
-    pub fn warning(text: impl Into<String>) -> Self {
+    pub(super) fn warning(text: impl Into<String>) -> Self {
         Self {
             kind: Kind::Warning,
             ..Self::good(text)
@@ -71,7 +77,7 @@ impl Notice {
     }
 
     /// It was not done.
-    pub fn bad(text: impl Into<String>) -> Self {
+    pub(super) fn bad(text: impl Into<String>) -> Self {
         Self {
             kind: Kind::Bad,
             ..Self::good(text)
@@ -79,7 +85,7 @@ impl Notice {
     }
 
     /// Its name in styles.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self.kind {
             Kind::Good => "good",
             Kind::Warning => "warning",
@@ -89,7 +95,7 @@ impl Notice {
 }
 
 /// What is around a page. Every page has one, as the field `f`.
-pub struct Frame {
+pub(super) struct Frame {
     /// What it is written in.
     pub language: &'static Language,
     /// What its forms carry.
@@ -113,7 +119,7 @@ pub struct Frame {
 
 impl Frame {
     /// What is around the page that is the answer to `call`.
-    pub fn new(desk: &Desk, call: &Call, active: &'static str) -> Self {
+    pub(super) fn new(desk: &Desk, call: &Call, active: &'static str) -> Self {
         let parts = desk.parts();
         let member = call.who.member();
         let notice = call
@@ -134,40 +140,33 @@ impl Frame {
         }
     }
 
-    /// The same with a notice.
-    #[must_use]
-    pub fn with(mut self, notice: Notice) -> Self {
-        self.notice = Some(notice);
-        self
-    }
-
     /// The text of a key.
-    pub fn t(&self, key: &str) -> &'static str {
+    pub(super) fn t(&self, key: &str) -> &'static str {
         self.language.text(key)
     }
 
     /// The text of `before.name`, as of a role or a status.
-    pub fn named(&self, before: &str, name: &str) -> &'static str {
+    pub(super) fn named(&self, before: &str, name: &str) -> &'static str {
         self.language.text(&format!("{before}.{name}"))
     }
 
     /// The text of a key with the place `{0}` filled.
-    pub fn with_0(&self, key: &str, value: impl ToString) -> String {
+    pub(super) fn with_0(&self, key: &str, value: impl ToString) -> String {
         self.language.filled(key, &[("0", &value.to_string())])
     }
 
     /// The text of a key with one named place filled.
-    pub fn filled(&self, key: &str, place: &str, value: impl ToString) -> String {
+    pub(super) fn filled(&self, key: &str, place: &str, value: impl ToString) -> String {
         self.language.filled(key, &[(place, &value.to_string())])
     }
 
     /// Whether who looks may do this, by the scope's name.
-    pub fn may(&self, scope: &str) -> bool {
+    pub(super) fn may(&self, scope: &str) -> bool {
         Scope::named(scope).is_some_and(|scope| self.scopes.allows(scope))
     }
 
     /// What the navigation shows to who looks.
-    pub fn navigation(&self) -> impl Iterator<Item = &'static Entry> {
+    pub(super) fn navigation(&self) -> impl Iterator<Item = &'static Entry> {
         let scopes = self.scopes;
         NAVIGATION
             .iter()
@@ -175,28 +174,28 @@ impl Frame {
     }
 
     /// All languages.
-    pub fn languages(&self) -> &'static [Language] {
+    pub(super) fn languages(&self) -> &'static [Language] {
         Language::all()
     }
 
     /// The address of a file among the assets; it changes with the file.
-    pub fn asset(&self, name: &str) -> String {
+    pub(super) fn asset(&self, name: &str) -> String {
         assets::address(name)
     }
 
     /// A moment for people: day and minute, UTC.
-    pub fn moment(&self, unix_s: &i64) -> String {
+    pub(super) fn moment(&self, unix_s: &i64) -> String {
         moment(*unix_s)
     }
 
     /// The same for machines, as `<time datetime>` wants it.
-    pub fn iso(&self, unix_s: &i64) -> String {
+    pub(super) fn iso(&self, unix_s: &i64) -> String {
         moment(*unix_s).replace(' ', "T") + "Z"
     }
 }
 
 /// `2026-11-22 05:40`, UTC.
-pub fn moment(unix_s: i64) -> String {
+pub(super) fn moment(unix_s: i64) -> String {
     let Ok(at) = time::OffsetDateTime::from_unix_timestamp(unix_s) else {
         return unix_s.to_string();
     };
@@ -207,8 +206,9 @@ pub fn moment(unix_s: i64) -> String {
 
 /// The address that devices were told, if this machine no longer has it or the configuration now
 /// names another.
-fn lost_address(desk: &Desk) -> Result<Option<String>, Failure> {
-    let now = desk.parts().address;
+pub(super) fn lost_address(desk: &Desk) -> Result<Option<String>, Failure> {
+    let parts = desk.parts();
+    let now = parts.site.moved_to().unwrap_or(parts.address);
     let first = desk.text(crate::store::SettingKey::ADDRESS_AT_SETUP)?;
     if !first.is_empty() && first != now.to_string() {
         return Ok(Some(first));

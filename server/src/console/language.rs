@@ -27,12 +27,23 @@ pub struct Language {
 macro_rules! files {
     ($code:literal) => {
         &[
+            include_str!(concat!(
+                "../../console/translations/",
+                $code,
+                "/devices.toml"
+            )),
             include_str!(concat!("../../console/translations/", $code, "/enrol.toml")),
             include_str!(concat!("../../console/translations/", $code, "/frame.toml")),
             include_str!(concat!(
                 "../../console/translations/",
                 $code,
                 "/integrations.toml"
+            )),
+            include_str!(concat!("../../console/translations/", $code, "/logs.toml")),
+            include_str!(concat!(
+                "../../console/translations/",
+                $code,
+                "/people.toml"
             )),
             include_str!(concat!("../../console/translations/", $code, "/team.toml")),
         ]

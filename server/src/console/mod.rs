@@ -14,23 +14,36 @@
 //! - `call`: a request as pages see it; `form`, `multipart`: its fields; `reply`: what goes back
 //! - `desk`: what a thread works with; `shared`: what they share
 //! - `session`, `sign_in`, `password`, `throttle`, `csrf`: who is who
+//! - `devices`, `people`, `log`, `latency`: what pages and API show of them; `imports`: of a file;
+//!   `codes`, `qr`: codes for a camera; `chart`: lines and bars as SVG
 //! - `team`: what pages and API do with the team and tokens
+//! - `integrations`: Space, the Enrolment Service and Connect, for pages and API
 //! - `language`: translations; `frame`: what is around every page; `assets`: styles and scripts
 //! - `pages`: one file a page; `api`: the operations of the JSON API
 
 mod api;
 mod assets;
 mod call;
+mod chart;
+mod codes;
 mod csrf;
 mod desk;
+mod devices;
 mod dispatch;
 mod form;
 mod frame;
+mod imports;
+mod integrations;
+mod invitations;
 pub mod language;
+mod latency;
+mod log;
 mod multipart;
 mod pages;
 pub mod password;
+mod people;
 mod pool;
+mod qr;
 mod reply;
 mod route;
 mod session;

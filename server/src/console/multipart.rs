@@ -8,7 +8,7 @@ const PARTS_MAX: usize = 32;
 
 /// One part.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Part<'a> {
+pub(super) struct Part<'a> {
     /// The field's name.
     pub name: String,
     /// What the file is called where it comes from; shown, and used for nothing else.
@@ -18,7 +18,7 @@ pub struct Part<'a> {
 }
 
 /// The parts of a body with this `Content-Type`; none if it is not of this form.
-pub fn parse<'a>(content_type: &str, body: &'a [u8]) -> Option<Vec<Part<'a>>> {
+pub(super) fn parse<'a>(content_type: &str, body: &'a [u8]) -> Option<Vec<Part<'a>>> {
     let (kind, parameters) = content_type.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;
@@ -47,7 +47,7 @@ pub fn parse<'a>(content_type: &str, body: &'a [u8]) -> Option<Vec<Part<'a>>> {
 }
 
 /// The parts that are no files, as a form.
-pub fn fields(parts: &[Part<'_>]) -> Form {
+pub(super) fn fields(parts: &[Part<'_>]) -> Form {
     let fields = parts.iter().filter(|part| part.file_name.is_none());
     let fields = fields.map(|part| {
         let value = String::from_utf8_lossy(part.bytes).into_owned();

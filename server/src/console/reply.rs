@@ -15,7 +15,7 @@ const JSON: &str = "application/json";
 
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub(super) enum Failure {
     /// There is no such thing.
     NotFound,
     /// Whoever asks may not.
@@ -32,7 +32,7 @@ pub enum Failure {
 
 impl Failure {
     /// The HTTP status.
-    pub fn status(&self) -> u16 {
+    pub(super) fn status(&self) -> u16 {
         match self {
             Self::NotFound => 404,
             Self::Forbidden => 403,
@@ -70,7 +70,7 @@ impl From<askama::Error> for Failure {
 ///
 /// # Errors
 /// If the template cannot be rendered.
-pub fn html(page: &impl Template) -> Result<Response, Failure> {
+pub(super) fn html(page: &impl Template) -> Result<Response, Failure> {
     html_with(200, page)
 }
 
@@ -78,29 +78,29 @@ pub fn html(page: &impl Template) -> Result<Response, Failure> {
 ///
 /// # Errors
 /// If the template cannot be rendered.
-pub fn html_with(status: u16, page: &impl Template) -> Result<Response, Failure> {
+pub(super) fn html_with(status: u16, page: &impl Template) -> Result<Response, Failure> {
     let text = page.render()?;
     Ok(guarded(Response::new(status, HTML, text.into_bytes())))
 }
 
 /// See the other page: what every form ends with. The address must be one of ours.
-pub fn redirect(to: &str) -> Response {
+pub(super) fn redirect(to: &str) -> Response {
     guarded(Response::empty(303)).with_field("location", to)
 }
 
 /// JSON.
-pub fn json(status: u16, value: &serde_json::Value) -> Response {
+pub(super) fn json(status: u16, value: &serde_json::Value) -> Response {
     guarded(Response::new(status, JSON, value.to_string().into_bytes()))
 }
 
 /// A file to be saved under `name`, which must be plain ASCII without quotes.
-pub fn file(name: &str, content_type: &'static str, bytes: Vec<u8>) -> Response {
+pub(super) fn file(name: &str, content_type: &'static str, bytes: Vec<u8>) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
     guarded(Response::new(200, content_type, bytes)).with_field("content-disposition", &disposition)
 }
 
 /// A style, script or picture; `version` in its address changes with it.
-pub fn asset(content_type: &'static str, bytes: &'static [u8]) -> Response {
+pub(super) fn asset(content_type: &'static str, bytes: &'static [u8]) -> Response {
     headers(Response::new(200, content_type, bytes))
         .with_field("cache-control", "public, max-age=31536000, immutable")
 }
@@ -112,7 +112,7 @@ pub fn busy() -> Response {
 }
 
 /// Something failed, and the log says what.
-pub fn broken() -> Response {
+pub(super) fn broken() -> Response {
     guarded(Response::text(
         500,
         "Something failed. The log says what.\n",

@@ -8,7 +8,7 @@ use crate::store::Scope;
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
+pub(super) enum Needs {
     /// Anybody: the page decides by itself.
     Nothing,
     /// A member of the team, also one whose password must be changed first.
@@ -18,11 +18,11 @@ pub enum Needs {
 }
 
 /// What serves a request.
-pub type Handle = fn(&mut Desk, &Call) -> Result<Response, Failure>;
+pub(super) type Handle = fn(&mut Desk, &Call) -> Result<Response, Failure>;
 
 /// One path with one method.
 #[derive(Debug, Clone, Copy)]
-pub struct Route {
+pub(super) struct Route {
     /// GET serves HEAD too.
     pub method: Method,
     /// The path; `{}` is one segment that may be anything.
@@ -34,7 +34,7 @@ pub struct Route {
 }
 
 /// A page to look at.
-pub const fn get(path: &'static str, scope: Scope, handle: Handle) -> Route {
+pub(super) const fn get(path: &'static str, scope: Scope, handle: Handle) -> Route {
     let needs = Needs::Scope(scope);
     Route {
         method: Method::Get,
@@ -45,7 +45,7 @@ pub const fn get(path: &'static str, scope: Scope, handle: Handle) -> Route {
 }
 
 /// A form that is sent.
-pub const fn post(path: &'static str, scope: Scope, handle: Handle) -> Route {
+pub(super) const fn post(path: &'static str, scope: Scope, handle: Handle) -> Route {
     let needs = Needs::Scope(scope);
     Route {
         method: Method::Post,
@@ -56,7 +56,7 @@ pub const fn post(path: &'static str, scope: Scope, handle: Handle) -> Route {
 }
 
 /// What is found for a path.
-pub enum Found<'a> {
+pub(super) enum Found<'a> {
     /// The route, and what stood in the places of its pattern.
     Route(&'a Route, Vec<String>),
     /// The path is known, the method is not: these are.
@@ -66,7 +66,11 @@ pub enum Found<'a> {
 }
 
 /// Finds the route of a request.
-pub fn find<'a>(routes: impl Iterator<Item = &'a Route>, method: Method, path: &str) -> Found<'a> {
+pub(super) fn find<'a>(
+    routes: impl Iterator<Item = &'a Route>,
+    method: Method,
+    path: &str,
+) -> Found<'a> {
     let mut methods = Vec::new();
     for route in routes {
         let Some(places) = places(route.path, path) else {
@@ -108,7 +112,7 @@ fn decoded(segment: &str) -> Option<String> {
 }
 
 /// A segment of a path that names anything.
-pub fn encoded(segment: &str) -> String {
+pub(super) fn encoded(segment: &str) -> String {
     let encoded: String = form_urlencoded::byte_serialize(segment.as_bytes()).collect();
     encoded.replace('+', "%20")
 }

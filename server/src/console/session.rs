@@ -14,15 +14,15 @@ use crate::store::{SecretHash, secret_hash};
 use crate::writer::ConsoleChange;
 
 /// The cookie of a session.
-pub const COOKIE: &str = "__Host-session";
+pub(super) const COOKIE: &str = "__Host-session";
 /// The cookie of a browser from which somebody has signed in before.
-pub const BROWSER: &str = "__Host-browser";
+pub(super) const BROWSER: &str = "__Host-browser";
 /// What a token of the API begins with, so that scanners of source code know it.
-pub const TOKEN_PREFIX: &str = "cardea_";
+pub(super) const TOKEN_PREFIX: &str = "cardea_";
 
 /// Why nobody was signed in.
 #[derive(Debug, PartialEq, Eq)]
-pub enum SignInRefused {
+pub(super) enum SignInRefused {
     /// Name or password is wrong; which, nobody is told.
     Wrong,
     /// Too many were: to be tried again after so many seconds.
@@ -41,7 +41,7 @@ impl From<Failure> for SignInRefused {
 ///
 /// # Errors
 /// Those of a read.
-pub fn of_cookie(
+pub(super) fn of_cookie(
     desk: &Desk,
     cookies: &Cookies,
     now_unix_s: i64,
@@ -63,7 +63,11 @@ pub fn of_cookie(
 ///
 /// # Errors
 /// Those of a read.
-pub fn of_authorization(desk: &Desk, shown: &str, now_unix_s: i64) -> Result<Option<Who>, Failure> {
+pub(super) fn of_authorization(
+    desk: &Desk,
+    shown: &str,
+    now_unix_s: i64,
+) -> Result<Option<Who>, Failure> {
     let Some((scheme, secret)) = shown.split_once(' ') else {
         return Ok(None);
     };
@@ -87,7 +91,7 @@ pub fn of_authorization(desk: &Desk, shown: &str, now_unix_s: i64) -> Result<Opt
 ///
 /// # Errors
 /// Why not.
-pub fn sign_in(
+pub(super) fn sign_in(
     desk: &Desk,
     call: &Call,
     name: &str,
@@ -139,7 +143,7 @@ pub fn sign_in(
 ///
 /// # Errors
 /// If the writer has no time, or the system gives no random numbers.
-pub fn open(
+pub(super) fn open(
     desk: &Desk,
     deadline: Instant,
     member: u64,
@@ -168,14 +172,14 @@ pub fn open(
 ///
 /// # Errors
 /// If the writer has no time.
-pub fn sign_out(desk: &Desk, call: &Call, session: SecretHash) -> Result<String, Failure> {
+pub(super) fn sign_out(desk: &Desk, call: &Call, session: SecretHash) -> Result<String, Failure> {
     desk.change(ConsoleChange::SessionEnd(session), call.deadline)?;
     Ok(cookie(COOKIE, "", Some(0)))
 }
 
 /// A cookie for this host alone, out of reach of scripts and other sites. Without `life_s` it goes
 /// with the browser.
-pub fn cookie(name: &str, value: &str, life_s: Option<i64>) -> String {
+pub(super) fn cookie(name: &str, value: &str, life_s: Option<i64>) -> String {
     let life = life_s.map_or_else(String::new, |life_s| format!("; Max-Age={life_s}"));
     format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict{life}")
 }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::codes::Codes;
 use super::frame::Notice;
+use super::imports::Imports;
 use super::throttle::Throttle;
 use crate::audit::AuditReader;
 use crate::limits::NOTICES_MAX;
@@ -49,6 +51,8 @@ pub struct Shared {
     /// One password at a time is hashed, so that guessing cannot take the machine.
     pub(super) hashing: Mutex<()>,
     notices: Mutex<HashMap<SecretHash, Notice>>,
+    pub(super) codes: Codes,
+    pub(super) imports: Imports,
 }
 
 impl Shared {
@@ -60,6 +64,8 @@ impl Shared {
             throttle: Mutex::default(),
             hashing: Mutex::default(),
             notices: Mutex::default(),
+            codes: Codes::default(),
+            imports: Imports::default(),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::store::{Role, Scopes, secret_hash};
 ///
 /// # Errors
 /// [`Failure::Forbidden`] for a role that may more than the caller; the writer's.
-pub fn add(desk: &Desk, call: &Call, name: &str, role: Role) -> Result<String, Failure> {
+pub(super) fn add(desk: &Desk, call: &Call, name: &str, role: Role) -> Result<String, Failure> {
     may_give(call, role.scopes())?;
     let (password, password_hash) = new_password(desk)?;
     let request = Request::TeamAdd {
@@ -32,7 +32,7 @@ pub fn add(desk: &Desk, call: &Call, name: &str, role: Role) -> Result<String, F
 ///
 /// # Errors
 /// As [`add`]; [`Failure::NotFound`].
-pub fn reset(desk: &Desk, call: &Call, name: &str) -> Result<String, Failure> {
+pub(super) fn reset(desk: &Desk, call: &Call, name: &str) -> Result<String, Failure> {
     may_manage(desk, call, name)?;
     let (password, password_hash) = new_password(desk)?;
     let request = Request::TeamPassword {
@@ -47,7 +47,7 @@ pub fn reset(desk: &Desk, call: &Call, name: &str) -> Result<String, Failure> {
 ///
 /// # Errors
 /// As [`reset`].
-pub fn set_role(desk: &Desk, call: &Call, name: &str, role: Role) -> Result<(), Failure> {
+pub(super) fn set_role(desk: &Desk, call: &Call, name: &str, role: Role) -> Result<(), Failure> {
     may_manage(desk, call, name)?;
     may_give(call, role.scopes())?;
     let name = name.to_owned();
@@ -58,7 +58,7 @@ pub fn set_role(desk: &Desk, call: &Call, name: &str, role: Role) -> Result<(), 
 ///
 /// # Errors
 /// As [`reset`].
-pub fn remove(desk: &Desk, call: &Call, name: &str) -> Result<(), Failure> {
+pub(super) fn remove(desk: &Desk, call: &Call, name: &str) -> Result<(), Failure> {
     may_manage(desk, call, name)?;
     let name = name.to_owned();
     desk.ask(call, Request::TeamRemove { name }).map(drop)
@@ -68,7 +68,7 @@ pub fn remove(desk: &Desk, call: &Call, name: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// As [`add`].
-pub fn add_token(
+pub(super) fn add_token(
     desk: &Desk,
     call: &Call,
     name: &str,
@@ -91,7 +91,7 @@ pub fn add_token(
 ///
 /// # Errors
 /// [`Failure::NotFound`]; the writer's.
-pub fn remove_token(desk: &Desk, call: &Call, name: &str) -> Result<(), Failure> {
+pub(super) fn remove_token(desk: &Desk, call: &Call, name: &str) -> Result<(), Failure> {
     let tokens = desk.read.store.api_tokens()?;
     let known = tokens.iter().any(|token| token.name == name);
     known.then_some(()).ok_or(Failure::NotFound)?;

@@ -19,7 +19,7 @@ use crate::store::SecretHash;
 
 /// Who tries to sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub(super) struct Attempt {
     /// From where.
     pub remote: IpAddr,
     /// As whom.
@@ -43,7 +43,7 @@ struct Wrong {
 
 /// The wrong passwords of the last minutes.
 #[derive(Debug, Default)]
-pub struct Throttle {
+pub(super) struct Throttle {
     wrong: HashMap<Key, Wrong>,
     /// Oldest first; a key may be here more than once.
     order: VecDeque<Key>,
@@ -56,7 +56,7 @@ impl Throttle {
     ///
     /// # Errors
     /// How many seconds to wait.
-    pub fn admit(&mut self, attempt: &Attempt, now_unix_s: i64) -> Result<(), i64> {
+    pub(super) fn admit(&mut self, attempt: &Attempt, now_unix_s: i64) -> Result<(), i64> {
         if let Some(browser) = attempt.browser {
             return self.wait(&Key::Browser(browser.0), SIGN_IN_FREE, now_unix_s);
         }
@@ -77,7 +77,7 @@ impl Throttle {
     }
 
     /// The password was wrong.
-    pub fn failed(&mut self, attempt: &Attempt, now_unix_s: i64) {
+    pub(super) fn failed(&mut self, attempt: &Attempt, now_unix_s: i64) {
         match attempt.browser {
             Some(browser) => self.count_one(Key::Browser(browser.0), now_unix_s),
             None => {
@@ -88,7 +88,7 @@ impl Throttle {
     }
 
     /// The password was right: the browser's own count, or the address's, begins anew.
-    pub fn succeeded(&mut self, attempt: &Attempt) {
+    pub(super) fn succeeded(&mut self, attempt: &Attempt) {
         let key = match attempt.browser {
             Some(browser) => Key::Browser(browser.0),
             None => Key::Address(group(attempt.remote)),

@@ -15,6 +15,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cardea_wire::RequestId;
+use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{
     IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag,
 };
@@ -24,7 +25,7 @@ use super::stage::{STAGES, Stage, StageHistograms, Timings, Worst};
 
 /// The folder in the data directory.
 pub const FOLDER: &str = "latency";
-const HEADER: &str = "#[Cardea latency by stage, microseconds]\n\
+pub(super) const HEADER: &str = "#[Cardea latency by stage, microseconds]\n\
     #[Histogram log format version 1.3]\n\
     \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n";
 const WORST_MARK: &str = "#worst ";
@@ -138,40 +139,51 @@ fn read_text(text: &str, from: f64, to: f64, into: &mut LatencyRead, starts: &mu
         if line.starts_with('#') || line.starts_with('"') || line.is_empty() {
             continue;
         }
-        // A line at a time: the iterator stops for good at the first line it cannot read.
-        let terminated = format!("{line}\n");
-        let Some(Ok(LogEntry::Interval(entry))) =
-            IntervalLogIterator::new(terminated.as_bytes()).next()
-        else {
+        // What is outside the span need not be decoded.
+        let start = line.split(',').nth(1).and_then(|text| text.parse().ok());
+        let Some(start) = start else {
             into.damaged_lines += 1;
             continue;
         };
-        if !(from..to).contains(&entry.start_timestamp().as_secs_f64()) {
+        if !(from..to).contains(&start) {
             continue;
         }
-        let stage = entry.tag().and_then(|tag| {
-            STAGES
-                .into_iter()
-                .find(|stage| stage.name() == tag.as_str())
-        });
-        let histogram = STANDARD
-            .decode(entry.encoded_histogram())
-            .ok()
-            .and_then(|bytes| {
-                deserializer
-                    .deserialize::<u64, _>(&mut bytes.as_slice())
-                    .ok()
-            });
-        match (stage, histogram) {
-            (Some(stage), Some(histogram)) if into.merged.add_stage(stage, &histogram) => {
-                starts.push(entry.start_timestamp().as_millis() as u64);
+        match interval_of(line, &mut deserializer) {
+            Some((stage, histogram)) if into.merged.add_stage(stage, &histogram) => {
+                starts.push((start * 1e3) as u64);
             }
             _ => into.damaged_lines += 1,
         }
     }
 }
 
-fn interval_text(
+/// The stage and histogram of a line of the log; none if it is no such line.
+pub(super) fn interval_of(
+    line: &str,
+    deserializer: &mut Deserializer,
+) -> Option<(Stage, Histogram<u64>)> {
+    // A line at a time: the iterator stops for good at the first line it cannot read.
+    let terminated = format!("{line}\n");
+    let mut entries = IntervalLogIterator::new(terminated.as_bytes());
+    let Some(Ok(LogEntry::Interval(entry))) = entries.next() else {
+        return None;
+    };
+    let tag = entry.tag()?;
+    let stage = STAGES
+        .into_iter()
+        .find(|stage| stage.name() == tag.as_str())?;
+    let bytes = STANDARD.decode(entry.encoded_histogram()).ok()?;
+    let histogram = deserializer.deserialize(&mut bytes.as_slice()).ok()?;
+    Some((stage, histogram))
+}
+
+/// The request of a line that names one of the worst.
+pub(super) fn worst_of(line: &str) -> Option<Worst> {
+    let (_, request) = parse_worst(line.strip_prefix(WORST_MARK)?)?;
+    Some(request)
+}
+
+pub(super) fn interval_text(
     interval: &StageHistograms,
     start: Duration,
     length: Duration,
@@ -227,7 +239,7 @@ fn parse_worst(text: &str) -> Option<(f64, Worst)> {
 }
 
 /// The log files of a folder, oldest first.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files: Vec<_> = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;

@@ -60,6 +60,8 @@ pub enum Field {
     Origin,
     /// `Accept-Language`
     AcceptLanguage,
+    /// `Range`
+    Range,
     /// `Sec-Fetch-Site`: from where a browser's request comes.
     FetchSite,
 }
@@ -67,12 +69,13 @@ pub enum Field {
 impl Field {
     /// The field of this header name, in any case.
     pub(super) fn from_name(name: &str) -> Option<Field> {
-        const NAMES: [(&str, Field); 6] = [
+        const NAMES: [(&str, Field); 7] = [
             ("content-type", Field::ContentType),
             ("authorization", Field::Authorization),
             ("cookie", Field::Cookie),
             ("origin", Field::Origin),
             ("accept-language", Field::AcceptLanguage),
+            ("range", Field::Range),
             ("sec-fetch-site", Field::FetchSite),
         ];
         NAMES

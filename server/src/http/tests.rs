@@ -3,7 +3,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, LARGE_BODY_BYTES_MAX, TARGET_BYTES_MAX,
+};
 
 /// What became of some bytes: the requests, the refusal that ended them, and the last phase.
 #[derive(Debug, PartialEq)]
@@ -274,7 +276,29 @@ fn post(target: &str, body: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Fails if `<= BODY_BYTES_MAX` in `Lines::body_length`, `> TARGET_BYTES_MAX` in `check_target`
+/// Fails if a prefix is added to `head::body_bytes_max`, or its bound is off by one.
+#[test]
+fn long_bodies_are_taken_for_the_console_only() {
+    let refused = |target: &str, length: usize| {
+        let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        whole(head.as_bytes()).refusal == Some(Refusal::BodyTooLong)
+    };
+    for target in ["/console/people", "/api/v1/people", "/enrol/token"] {
+        assert!(!refused(target, LARGE_BODY_BYTES_MAX), "{target}");
+        assert!(refused(target, LARGE_BODY_BYTES_MAX + 1), "{target}");
+    }
+    for target in [
+        "/v1/access",
+        "/",
+        "/console",
+        "/api/space/v1/people/P1",
+        "/enrolx",
+    ] {
+        assert!(refused(target, BODY_BYTES_MAX + 1), "{target}");
+    }
+}
+
+/// Fails if `<= most` in `Lines::body_length`, `> TARGET_BYTES_MAX` in `check_target`
 /// or `== HEAD_BYTES_MAX` in `Scan::advance` is off by one.
 #[test]
 fn what_is_just_within_the_limits_is_taken() {

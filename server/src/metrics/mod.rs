@@ -53,7 +53,16 @@ impl Counts {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Answers to access requests by reason; grants as `granted`.
+    pub fn answers(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ALL.iter().zip(self.answers).map(|(reason, count)| {
+            let granted = *reason == Reason::None;
+            (if granted { "granted" } else { reason.text() }, count)
+        })
+    }
+
+    /// Adds another's counts to these.
+    pub fn merge(&mut self, other: &Self) {
         for (total, count) in self.answers.iter_mut().zip(other.answers) {
             *total += count;
         }
@@ -63,7 +72,8 @@ impl Counts {
             .for_each(|(name, count)| self.add(name, *count));
     }
 
-    fn reset(&mut self) {
+    /// Forgets everything, and keeps the names.
+    pub fn reset(&mut self) {
         self.answers.fill(0);
         self.others.iter_mut().for_each(|(_, count)| *count = 0);
     }
@@ -139,7 +149,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Starts the thread; it ends, after a last interval, when every [`Handover`] and the
+    /// Starts the thread, which shows `each` interval to whoever else counts; it ends, after a last interval, when every [`Handover`] and the
     /// observer itself are gone.
     ///
     /// # Errors
@@ -147,6 +157,7 @@ impl Observer {
     pub fn start(
         log: LatencyLog,
         levels: impl Fn() -> Levels + Send + 'static,
+        mut each: impl FnMut(&Interval) + Send + 'static,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (full, received) = bounded(INTERVALS_QUEUED_MAX);
         let (recycle, empty) = bounded(INTERVALS_QUEUED_MAX);
@@ -163,6 +174,7 @@ impl Observer {
             .name("observer".to_owned())
             .spawn(move || {
                 while totals.one_interval(&received, &returned) {
+                    each(&totals.latest);
                     totals.publish(levels());
                 }
                 totals.publish(levels());

@@ -1,7 +1,7 @@
 //! New connections: who is let in, and who gives a place away for that.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use mio::net::TcpStream;
@@ -14,6 +14,9 @@ use super::roster::Verdict;
 use super::{Key, Peer, Service};
 use crate::limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN};
 use crate::tls::Session;
+
+/// Where the kernel does not say by which address somebody came.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl<S: Service> EventLoop<S> {
     /// Accepts until the kernel has no more or the turn is over.
@@ -71,8 +74,10 @@ impl<S: Service> EventLoop<S> {
             self.tally.add(Counter::AcceptFailed);
             return;
         }
+        let local = socket.local_addr().map_or(UNKNOWN, |local| local.ip());
         let peer = Peer {
             address,
+            local,
             certificate: None,
             resumed: false,
         };

@@ -38,7 +38,7 @@ mod lifetime;
 pub mod listener;
 mod roster;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -99,6 +99,8 @@ pub struct ExchangeId {
 pub struct Peer {
     /// Where the connection comes from.
     pub address: SocketAddr,
+    /// The address of this machine that it came to.
+    pub local: IpAddr,
     /// The certificate, if it showed one that the site's authority signed. Look the fingerprint up
     /// for every request: it may have been removed since.
     pub certificate: Option<Arc<PeerCertificate>>,

@@ -14,6 +14,7 @@ use aws_lc_rs::digest;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    SigningKey as _,
 };
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
@@ -81,7 +82,7 @@ impl SitePki {
         files.put(CA_CERTIFICATE, &ca);
         files.put_sealed(sealer, CA_KEY, ca_key.serialized_der())?;
         let issuer = Issuer::from_ca_cert_der(&ca, ca_key)?;
-        roll::put_server(&mut files, sealer, &issuer, (server, life_s), now)?;
+        roll::put_server(&mut files, sealer, &issuer, (&[server], life_s), now)?;
         files.create(data)?;
         Self::open(data, sealer)
     }
@@ -151,6 +152,15 @@ impl SitePki {
         PrivateKeyDer::Pkcs8(self.server_key.clone().into())
     }
 
+    /// Signs a message with the site CA's key: ECDSA P-256 with SHA-256, DER. The message must be
+    /// of a kind that is no certificate.
+    ///
+    /// # Errors
+    /// [`PkiError::Certificate`] if it cannot be signed.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PkiError> {
+        Ok(self.issuer.key().sign(message)?)
+    }
+
     /// Signs a device's request. Only its public key is taken from it: name, use and life are ours.
     ///
     /// # Errors
@@ -211,7 +221,7 @@ fn ca_params(site: &str, now: OffsetDateTime) -> Result<CertificateParams, PkiEr
 }
 
 fn server_params(
-    address: IpAddr,
+    addresses: &[IpAddr],
     life_s: u64,
     now: OffsetDateTime,
 ) -> Result<CertificateParams, PkiError> {
@@ -220,7 +230,7 @@ fn server_params(
     params.not_before = beginning(now, life(life_s));
     params.not_after = now + life(life_s);
     params.serial_number = Some(serial()?);
-    params.subject_alt_names = vec![SanType::IpAddress(address)];
+    params.subject_alt_names = addresses.iter().copied().map(SanType::IpAddress).collect();
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;

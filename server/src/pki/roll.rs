@@ -45,7 +45,7 @@ pub struct CertificateFacts {
 }
 
 impl SitePki {
-    /// Gives the server a new key and certificate for `address`.
+    /// Gives the server a new key and certificate for `addresses`.
     ///
     /// # Errors
     /// If they cannot be made or written; then the ones before hold on.
@@ -53,12 +53,11 @@ impl SitePki {
         &mut self,
         data: &Path,
         sealer: &Sealer,
-        address: IpAddr,
-        life_s: u64,
+        (addresses, life_s): (&[IpAddr], u64),
         now: OffsetDateTime,
     ) -> Result<(), PkiError> {
         let mut files = PkiFiles::read(data)?;
-        put_server(&mut files, sealer, &self.issuer, (address, life_s), now)?;
+        put_server(&mut files, sealer, &self.issuer, (addresses, life_s), now)?;
         files.replace(data)?;
         *self = Self::open(data, sealer)?;
         Ok(())
@@ -74,7 +73,7 @@ impl SitePki {
         data: &Path,
         sealer: &Sealer,
         site: &str,
-        (address, life_s): (IpAddr, u64),
+        (addresses, life_s): (&[IpAddr], u64),
         now: OffsetDateTime,
     ) -> Result<(), PkiError> {
         self.may_roll()?;
@@ -94,7 +93,7 @@ impl SitePki {
         files.put(CA_CERTIFICATE, ca.der());
         files.put_sealed(sealer, CA_KEY, key.serialized_der())?;
         let issuer = Issuer::from_ca_cert_der(ca.der(), key)?;
-        put_server(&mut files, sealer, &issuer, (address, life_s), now)?;
+        put_server(&mut files, sealer, &issuer, (addresses, life_s), now)?;
         files.replace(data)?;
         *self = Self::open(data, sealer)?;
         Ok(())
@@ -137,13 +136,14 @@ impl SitePki {
     }
 
     /// Whether the server should have a new certificate: the last third of a life of `life_s` has
-    /// begun, or it is not for `address`.
+    /// begun, or it is not for all of `addresses`.
     #[must_use]
-    pub fn server_is_due(&self, address: IpAddr, life_s: u64, now: OffsetDateTime) -> bool {
+    pub fn server_is_due(&self, addresses: &[IpAddr], life_s: u64, now: OffsetDateTime) -> bool {
         let third = i64::try_from(life_s / 3).map_or(Duration::MAX, Duration::seconds);
         let ends = not_after(&self.server);
         let last_third = ends.is_ok_and(|ends| now.checked_add(third).is_none_or(|at| at >= ends));
-        last_third || !names(&self.server, address)
+        let named = |address: &IpAddr| names(&self.server, *address);
+        last_third || !addresses.iter().all(named)
     }
 
     /// The site's certificates, for people.
@@ -172,11 +172,11 @@ pub(super) fn put_server(
     files: &mut PkiFiles,
     sealer: &Sealer,
     issuer: &Issuer<'_, KeyPair>,
-    (address, life_s): (IpAddr, u64),
+    (addresses, life_s): (&[IpAddr], u64),
     now: OffsetDateTime,
 ) -> Result<(), PkiError> {
     let key = KeyPair::generate()?;
-    let certificate = server_params(address, life_s, now)?.signed_by(&key, issuer)?;
+    let certificate = server_params(addresses, life_s, now)?.signed_by(&key, issuer)?;
     files.put(SERVER_CERTIFICATE, certificate.der());
     files.put_sealed(sealer, SERVER_KEY, key.serialized_der())?;
     Ok(())
@@ -223,7 +223,7 @@ mod tests {
     fn the_server_gets_another_certificate_of_the_same_ca() {
         let (folder, sealer, mut pki) = site();
         let (ca, before) = (pki.ca_sha256(), pki.server_chain());
-        pki.renew_server(folder.path(), &sealer, HERE, 90 * DAY_S, at(1))
+        pki.renew_server(folder.path(), &sealer, (&[HERE], 90 * DAY_S), at(1))
             .expect("renewed");
         assert_eq!(pki.ca_sha256(), ca);
         assert_ne!(pki.server_chain()[0], before[0]);
@@ -238,13 +238,16 @@ mod tests {
     #[test]
     fn the_server_is_due_in_the_last_third_and_at_another_address() {
         let (folder, sealer, mut pki) = site();
-        pki.renew_server(folder.path(), &sealer, HERE, 90 * DAY_S, at(0))
+        pki.renew_server(folder.path(), &sealer, (&[HERE], 90 * DAY_S), at(0))
             .expect("renewed");
-        assert!(!pki.server_is_due(HERE, 90 * DAY_S, at(59)));
-        assert!(pki.server_is_due(HERE, 90 * DAY_S, at(60)));
-        assert!(pki.server_is_due(HERE, u64::MAX, at(0)), "no such instant");
+        assert!(!pki.server_is_due(&[HERE], 90 * DAY_S, at(59)));
+        assert!(pki.server_is_due(&[HERE], 90 * DAY_S, at(60)));
+        assert!(
+            pki.server_is_due(&[HERE], u64::MAX, at(0)),
+            "no such instant"
+        );
         let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-        assert!(pki.server_is_due(elsewhere, 90 * DAY_S, at(0)));
+        assert!(pki.server_is_due(&[HERE, elsewhere], 90 * DAY_S, at(0)));
     }
 
     /// Fails if `roll` leaves the cross certificate out, or the CA before among those trusted
@@ -253,7 +256,7 @@ mod tests {
     fn a_roll_over_keeps_both_authorities_until_it_ends() {
         let (folder, sealer, mut pki) = site();
         let before = pki.ca().clone();
-        let server = (HERE, 90 * DAY_S);
+        let server = (&[HERE][..], 90 * DAY_S);
         pki.roll(folder.path(), &sealer, "test", server, at(1))
             .expect("rolled");
         assert_ne!(*pki.ca(), before);
@@ -266,7 +269,7 @@ mod tests {
         let old = parse(&chain[3]).expect("X.509");
         assert!(cross.verify_signature(Some(old.public_key())).is_ok());
         assert!(server.verify_signature(Some(cross.public_key())).is_ok());
-        let again = pki.roll(folder.path(), &sealer, "test", (HERE, DAY_S), at(2));
+        let again = pki.roll(folder.path(), &sealer, "test", (&[HERE], DAY_S), at(2));
         assert!(matches!(again, Err(PkiError::Rolling)));
 
         pki.end_roll(folder.path(), &sealer).expect("ended");
@@ -290,7 +293,7 @@ mod tests {
         sealed.expect("sealed");
         files.replace(folder.path()).expect("written");
         let mut pki = SitePki::open(folder.path(), &sealer).expect("whole");
-        let server = (HERE, DAY_S);
+        let server = (&[HERE][..], DAY_S);
         let refused = pki.roll(folder.path(), &sealer, "test", server, at(1));
         assert!(matches!(refused, Err(PkiError::SignsNoSuccessor)));
         let reopened = SitePki::open(folder.path(), &sealer).expect("whole");
@@ -306,7 +309,7 @@ mod tests {
         std::fs::write(left.join("server.der"), b"half").expect("written");
         let reopened = SitePki::open(folder.path(), &sealer).expect("whole");
         assert_eq!(reopened.server_chain(), pki.server_chain());
-        pki.renew_server(folder.path(), &sealer, HERE, DAY_S, at(1))
+        pki.renew_server(folder.path(), &sealer, (&[HERE], DAY_S), at(1))
             .expect("renewed");
         assert!(!left.exists());
     }

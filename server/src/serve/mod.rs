@@ -10,6 +10,7 @@
 mod console;
 mod levels;
 mod signals;
+mod watchdog;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -25,8 +26,12 @@ use crossbeam_channel::Receiver;
 use crate::admin::socket;
 use crate::api::{Api, Completion, Parts};
 use crate::audit::{Audit, AuditHandle};
+use crate::backup;
+use crate::clock;
 use crate::completions::{CompletionSender, Completions};
 use crate::config::Config;
+use crate::connect::Minutes;
+use crate::connect::firmware::Firmware;
 use crate::histograms::log::LatencyLog;
 use crate::limits::SESSIONS_MAX;
 use crate::metrics::Observer;
@@ -38,6 +43,7 @@ use crate::work::WorkQueue;
 use crate::writer::{self, Command, Writer, WriterHandle};
 
 use levels::levels;
+use watchdog::Vitals;
 
 /// Where the SIGBUS handler writes which block of the gallery could not be read.
 const FAULT_FILE: &str = "gallery.fault";
@@ -57,10 +63,11 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let live = LiveTls::new(opened.writer.pki(), SESSIONS_MAX)?;
     tls::warm_up(&live.current(), WARM_HANDSHAKES)?;
     opened.writer.set_tls(live.clone());
+    opened.writer.browsers_reload();
     let Opened {
         config,
         audit,
-        writer,
+        mut writer,
         handle,
         commands,
         searcher,
@@ -75,7 +82,12 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         })?;
     let counters: Vec<Arc<Counters>> = listeners.iter().map(|_| Arc::default()).collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
-    let (observer, observer_thread) = Observer::start(log, levels(&site, &work, &counters))?;
+    let mut minutes = Minutes::new(handle.clone());
+    let levels = levels(&site, &work, &counters, audit.pace());
+    let (observer, observer_thread) =
+        Observer::start(log, levels, move |interval| minutes.add(interval))?;
+    let firmware = Firmware::start(data)?;
+    writer.set_connect(firmware.clone(), observer.text());
 
     let console = console::start(data, &site, &writer, &audit, &handle, address)?;
 
@@ -98,6 +110,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
                 completions,
                 handover: observer.handover(),
                 metrics: observer.text(),
+                firmware: firmware.clone(),
             })
         };
         let (tls, counters) = (live.config(), Arc::clone(counters));
@@ -105,15 +118,27 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         loops.push(event_loop);
         wakers.push(waker);
     }
+    let vitals = Vitals {
+        loops: senders.clone(),
+        writer: handle.clone(),
+        search: Box::new(work.progress()),
+    };
     drop((work, observer, console));
     let writer_thread = writer.start(commands, senders)?;
-    socket::listen(data, handle.clone())?;
+    socket::listen(data, handle.clone(), audit.pace())?;
     signals::listen(Arc::clone(&site), wakers, handle.clone())?;
+
+    clock::watch(
+        site.clock.clone(),
+        config.time_from,
+        audit.handle(|_| {}, || {}),
+    )?;
 
     site.set_ready();
     tracing::info!(ready_ms = started.elapsed().as_millis(), %address, "ready");
     // Whoever started the server may have gone; it serves all the same.
     let _ = writeln!(io::stdout(), "ready on {address}");
+    watchdog::ready(address, vitals)?;
     run_loops(loops)?;
     stop_threads(&handle, writer_thread, search_thread, observer_thread)
 }
@@ -136,6 +161,9 @@ impl Opened {
         started: Instant,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let directory = DataDirectory::of_site(data)?;
+        if let Err(error) = backup::sweep(data) {
+            tracing::warn!(%error, "copies of a backup stay in the data directory");
+        }
         let fault = OpenOptions::new()
             .create(true)
             .append(true)

@@ -8,6 +8,7 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::watchdog;
 use crate::net::Waker;
 use crate::site::Site;
 use crate::writer::{Command, WriterHandle};
@@ -29,6 +30,7 @@ pub(super) fn listen(
                     continue;
                 }
                 tracing::info!("stopping");
+                watchdog::stopping();
                 site.set_stopping();
                 wakers.iter().for_each(|waker| waker.stop());
                 return;

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row};
 
 use super::Store;
 use super::changes::{Change, publish};
-use super::devices::require_device;
+use super::devices::{DeviceState, require_device};
 use super::error::StoreError;
 use super::id::{CommandId, DeviceId, key, number};
 use super::reader::Reader;
@@ -53,6 +53,43 @@ impl Store {
             let id = add_command(db, command, now_unix_s)?;
             publish(db, &[Change::Device(command.device)])?;
             Ok(id)
+        })
+    }
+
+    /// Leaves the same command for every commissioned device, in place of those of its kind that
+    /// wait; returns for how many. A device for which as many wait as may is left out.
+    ///
+    /// # Errors
+    /// As [`Store::command_add`].
+    pub fn command_add_to_all(
+        &mut self,
+        kind: u8,
+        body: &[u8],
+        now_unix_s: i64,
+    ) -> Result<u64, StoreError> {
+        self.change(1, |db| {
+            db.prepare_cached("DELETE FROM commands WHERE kind = ?1 AND done IS NULL")?
+                .execute([kind])?;
+            let mut select = db.prepare_cached("SELECT id FROM devices WHERE state = ?1")?;
+            let devices = select
+                .query_map([DeviceState::Commissioned as u8], |row| {
+                    Ok(DeviceId(number(row.get(0)?)))
+                })?
+                .collect::<Result<Vec<_>, _>>()?;
+            let mut changes = Vec::new();
+            for device in devices {
+                let body = body.to_vec();
+                let command = NewCommand { device, kind, body };
+                match add_command(db, &command, now_unix_s) {
+                    Ok(_) => changes.push(Change::Device(device)),
+                    Err(StoreError::Invalid {
+                        field: "commands", ..
+                    }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            publish(db, &changes)?;
+            Ok(changes.len() as u64)
         })
     }
 

@@ -1,5 +1,6 @@
 //! Devices: added with a one-time token, commissioned, renewed, seen, sent away.
 
+use cardea_connect::message::Event;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::Store;
@@ -8,8 +9,10 @@ use super::commands::{NewCommand, add_command};
 use super::doors::{found, require_door};
 use super::error::{Entity, StoreError};
 use super::id::{CommandId, DeviceId, DoorId, key, number};
+use super::outbox::note;
 use super::reader::Reader;
 use super::text::checked;
+use super::withdrawn::{RememberedKind, remember};
 use crate::limits::{DEVICE_ADDRESS_BYTES_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_SEEN_MAX};
 
 /// SHA-256 of a device's certificate (DER).
@@ -62,6 +65,8 @@ pub struct Device {
     pub last_seen_unix_s: Option<i64>,
     /// From which address.
     pub address: Option<String>,
+    /// To which address of the server.
+    pub local: Option<String>,
     /// When it was added, Unix time in seconds.
     pub created_unix_s: i64,
 }
@@ -108,6 +113,8 @@ pub struct DeviceSeen {
     pub firmware: u32,
     /// From which address.
     pub address: String,
+    /// To which address of the server.
+    pub local: String,
 }
 
 impl Store {
@@ -145,6 +152,7 @@ impl Store {
                 index = at;
                 let id = insert_device(db, device, now_unix_s)?;
                 set_token(db, id, *token, expires_unix_s)?;
+                note(db, &Event::DeviceAdded { device: id.0 })?;
                 ids.push(id);
             }
             let changes: Vec<_> = ids.iter().copied().map(Change::Device).collect();
@@ -210,6 +218,7 @@ impl Store {
             // What waited for the device's former life is void.
             db.prepare_cached("DELETE FROM commands WHERE device = ?1 AND done IS NULL")?
                 .execute([key(device.0)])?;
+            note(db, &Event::DeviceCommissioned { device: device.0 })?;
             let generation = publish(db, &[Change::Device(device)])?;
             Ok(Commissioned { device, generation })
         })
@@ -273,11 +282,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; those of a write.
     pub fn device_remove(&mut self, device: DeviceId) -> Result<u64, StoreError> {
-        self.change(1, |db| {
-            let removed = db
-                .prepare_cached("DELETE FROM devices WHERE id = ?1")?
-                .execute([key(device.0)])?;
-            found(removed, Entity::Device)?;
+        self.withdraw(|db, names| {
+            let name: Option<String> = db
+                .prepare_cached("DELETE FROM devices WHERE id = ?1 RETURNING name")?
+                .query_row([key(device.0)], |row| row.get(0))
+                .optional()?;
+            found(usize::from(name.is_some()), Entity::Device)?;
+            let name = name.unwrap_or_default();
+            remember(db, names, RememberedKind::Device, (device.0, &name))?;
+            note(db, &Event::DeviceRemoved { device: device.0 })?;
             publish(db, &[Change::DeviceRemoved(device)])
         })
     }
@@ -296,15 +309,18 @@ impl Store {
         }
         self.change(seen.len(), |db| {
             let mut update = db.prepare_cached(
-                "UPDATE devices SET last_seen = ?2, firmware = ?3, address = ?4 WHERE id = ?1",
+                "UPDATE devices SET last_seen = ?2, firmware = ?3, address = ?4, local_address = ?5
+                 WHERE id = ?1",
             )?;
             for sign in seen {
                 checked("address", &sign.address, DEVICE_ADDRESS_BYTES_MAX)?;
+                checked("address", &sign.local, DEVICE_ADDRESS_BYTES_MAX)?;
                 update.execute((
                     key(sign.device.0),
                     sign.at_unix_s,
                     sign.firmware,
                     &sign.address,
+                    &sign.local,
                 ))?;
             }
             Ok(())
@@ -313,7 +329,7 @@ impl Store {
 }
 
 const DEVICE: &str = "SELECT id, name, door, state, fingerprint, not_after, fingerprint_previous,
-    previous_until, firmware, last_seen, address, created FROM devices";
+    previous_until, firmware, last_seen, address, created, local_address FROM devices";
 
 impl Reader {
     /// All devices, by id.
@@ -446,5 +462,6 @@ fn device_of(row: &Row<'_>) -> rusqlite::Result<Device> {
         last_seen_unix_s: row.get(9)?,
         address: row.get(10)?,
         created_unix_s: row.get(11)?,
+        local: row.get(12)?,
     })
 }

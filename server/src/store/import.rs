@@ -9,6 +9,7 @@
 //! leave out those whose import has no generation yet. Staging does not wait for the disk: the
 //! commit's own sync covers all that was staged before it.
 
+use cardea_connect::message::Event;
 use rusqlite::Connection;
 
 use super::changes::{Change, publish};
@@ -16,6 +17,7 @@ use super::doors::{insert_right, require_door};
 use super::embeddings::{erase_references, insert_reference};
 use super::error::{Entity, StoreError};
 use super::id::{ImportId, PersonId, ReferenceId, key, number};
+use super::outbox::note;
 use super::people::{NewPerson, check_person, insert_person};
 use super::{LOG, Store, checkpoint};
 use crate::limits::{IMPORT_BATCH_MAX, IMPORT_SWEEP_MAX};
@@ -112,11 +114,13 @@ impl Store {
             let people: i64 = db
                 .prepare_cached("SELECT count(*) FROM people WHERE import = ?1 AND import > 0")?
                 .query_row([key(import.0)], |row| row.get(0))?;
+            let count = number(people);
+            note(db, &Event::PeopleImported { people: count })?;
             let generation = publish(db, &[Change::Imported(import)])?;
             db.prepare_cached("UPDATE imports SET generation = ?2 WHERE id = ?1")?
                 .execute((key(import.0), key(generation)))?;
             Ok(ImportCommitted {
-                people: number(people),
+                people: count,
                 generation,
             })
         })

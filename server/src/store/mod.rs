@@ -15,7 +15,9 @@
 //! changes         the feed, by generation        settings of the site
 //! reader          what is visible, in bulk       backup   online copy
 //! space           who Space names, and who is gone from it
+//! withdrawn       who must not come back with a backup
 //! enrolment       how far a person's enrolment is; invitations, mails, captures that belong to it
+//! outbox          what waits for Connect's broker      firmware  what devices may fetch
 //! team            who works with the console, sessions, tokens of the API
 //! reserve         disk space kept for withdrawals
 //! ```
@@ -31,11 +33,15 @@ mod devices;
 mod doors;
 mod embeddings;
 mod enrolment;
+mod enrolments;
 mod error;
+mod firmware;
 mod id;
 mod import;
 mod invitations;
+mod leaving;
 mod mails;
+mod outbox;
 mod people;
 mod person;
 mod reader;
@@ -51,8 +57,9 @@ mod team;
 #[cfg(test)]
 mod tests;
 mod text;
+mod withdrawn;
 
-pub(crate) use backup::copy_database;
+pub(crate) use backup::{copy_beside, copy_database};
 pub(crate) use checkpoint::{Checkpoints, checkpoint};
 pub(crate) use connection::{open_reader, open_writer, write};
 pub(crate) use id::{key, number};
@@ -71,10 +78,12 @@ pub use enrolment::{
     MailStanding, consent_standing, stage_of,
 };
 pub use error::{Entity, StoreError};
+pub use firmware::Firmware;
 pub use id::{CommandId, DeviceId, DoorId, ImportId, PersonId, ReferenceId};
 pub use import::{ImportCommitted, ImportRefusal};
 pub use invitations::{NewLink, invitation_hash};
 pub use mails::Mail;
+pub use outbox::{Message, SeenCommand, Taken};
 pub use people::{Enrolled, NewInvitation, NewPerson, NewReference, Withdrawn};
 pub use person::{
     Consent, ConsentHow, PeopleFilter, PeoplePage, Person, PersonEntry, PersonRow, PersonState,
@@ -87,6 +96,7 @@ pub use roll_over::RollOver;
 pub use settings::SettingKey;
 pub use space::SpaceBatch;
 pub use team::{ApiToken, Member, NewApiToken, SecretHash, secret_hash};
+pub use withdrawn::{Remembered, RememberedKind, StoreOrSecret, WithdrawalKey, WithdrawnAgain};
 
 use std::time::Duration;
 
@@ -111,6 +121,7 @@ pub struct Store {
     log_reserve_bytes: u64,
     // A test makes it smaller.
     log_bulk_bytes_max: u64,
+    withdrawal_key: Option<WithdrawalKey>,
     poisoned: bool,
 }
 
@@ -142,6 +153,7 @@ impl Store {
             log_reserve: Reserve::new(directory, LOG_RESERVE),
             log_reserve_bytes: 0,
             log_bulk_bytes_max: LOG_BULK_BYTES_MAX,
+            withdrawal_key: None,
             poisoned: false,
         };
         store.imports_sweep()?;
@@ -220,6 +232,17 @@ impl Store {
 
     /// As [`Store::change`]; on a full disk once more, in the space that is kept for withdrawals.
     fn withdraw<T>(
+        &mut self,
+        body: impl Fn(&Connection, Option<&WithdrawalKey>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        // Taken out for as long as it lasts: a change borrows the store.
+        let names = self.withdrawal_key.take();
+        let out = self.withdraw_with(|db| body(db, names.as_ref()));
+        self.withdrawal_key = names;
+        out
+    }
+
+    fn withdraw_with<T>(
         &mut self,
         body: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

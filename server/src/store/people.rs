@@ -13,6 +13,7 @@ use super::error::{Entity, StoreError};
 use super::id::{DoorId, PersonId, ReferenceId, key, number};
 use super::person::{Consent, PersonState, state_of};
 use super::text::{checked, folded};
+use super::withdrawn::{RememberedKind, remember};
 use crate::limits::{
     EMAIL_BYTES_MAX, EMBEDDING_BYTES, EXTERNAL_ID_BYTES_MAX, PERSON_DOORS_MAX,
     PERSON_NAME_BYTES_MAX, PERSON_REFERENCES_MAX, POLICY_VERSION_BYTES_MAX,
@@ -193,8 +194,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; those of a write.
     pub fn person_withdraw(&mut self, external_id: &str) -> Result<Withdrawn, StoreError> {
-        self.withdraw(|db| {
+        self.withdraw(|db, names| {
             let person = visible_person(db, external_id)?;
+            remember(db, names, RememberedKind::Person, (person.0, external_id))?;
             let references = erase_references(db, person)?;
             // Invitation, mail and duplicates go with the person; the capture's command as well.
             let device = end_capture(db, person)?;
@@ -218,7 +220,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; those of a write.
     pub fn reference_withdraw(&mut self, reference: ReferenceId) -> Result<Withdrawn, StoreError> {
-        self.withdraw(|db| {
+        self.withdraw(|db, _| {
             let person: Option<i64> = db
                 .prepare_cached("SELECT person FROM references_visible WHERE id = ?1")?
                 .query_row([key(reference.0)], |row| row.get(0))

@@ -10,9 +10,23 @@ use rusqlite::Connection;
 
 use super::connection::write;
 use super::error::StoreError;
+use super::outbox;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 5] = [V1, V2, V3_CONSOLE, V4_ROLL_OVER, V5_ENROLMENT];
+const MIGRATIONS: [&str; 7] = [
+    V1,
+    V2,
+    V3_CONSOLE,
+    V4_ROLL_OVER,
+    V5_ENROLMENT,
+    V6_KEEP,
+    outbox::SCHEMA,
+];
+
+/// The oldest schema whose program may use a database of this one: 1 while migrations only add
+/// tables, indexes, and columns that may be left out. Raising it ends the way back to the
+/// releases before. It stands in the database, so that those know.
+const USABLE_FROM: u32 = 1;
 
 const V1: &str = "
 CREATE TABLE site(
@@ -226,6 +240,20 @@ CREATE TABLE roll_over(
   hash BLOB PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 ";
+/// Where [`USABLE_FROM`] stands: a number in the database's head that SQLite leaves to us.
+const COMPATIBILITY: &str = "application_id";
+
+// Who must not come back with a backup; by which of the server's addresses a device comes.
+const V6_KEEP: &str = "
+CREATE TABLE remembered(
+  hash BLOB PRIMARY KEY,
+  kind INTEGER NOT NULL,
+  last_id INTEGER NOT NULL,
+  at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX remembered_by_time ON remembered(at);
+ALTER TABLE devices ADD COLUMN local_address TEXT;
+";
 
 /// Brings the database to the newest schema, one transaction for each step.
 ///
@@ -240,6 +268,11 @@ pub(crate) fn migrate_with(db: &mut Connection, migrations: &[&str]) -> Result<(
     let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
     let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > known {
+        // After a roll-back: what a newer release added stays, and is not needed here.
+        let usable_from: u32 = db.pragma_query_value(None, COMPATIBILITY, |row| row.get(0))?;
+        if (1..=known).contains(&usable_from) {
+            return Ok(());
+        }
         return Err(StoreError::Newer { found, known });
     }
     for version in found..known {
@@ -247,6 +280,13 @@ pub(crate) fn migrate_with(db: &mut Connection, migrations: &[&str]) -> Result<(
         write(db, |db| {
             db.execute_batch(sql)?;
             db.pragma_update(None, "user_version", version + 1)?;
+            Ok(())
+        })?;
+    }
+    let usable_from: u32 = db.pragma_query_value(None, COMPATIBILITY, |row| row.get(0))?;
+    if usable_from != USABLE_FROM {
+        write(db, |db| {
+            db.pragma_update(None, COMPATIBILITY, USABLE_FROM)?;
             Ok(())
         })?;
     }
@@ -295,6 +335,62 @@ mod tests {
         db.pragma_update(None, "user_version", 7).expect("version");
         let refused = migrate_with(&mut db, &["SELECT 1"]);
         assert_eq!(refused, Err(StoreError::Newer { found: 7, known: 1 }));
+    }
+
+    /// Fails if a newer database is refused although what was added is not needed, or taken
+    /// although the newer release says that it is.
+    #[test]
+    fn a_release_before_uses_what_a_newer_one_only_added_to() {
+        let mut db = Connection::open_in_memory().expect("database");
+        let added = "CREATE TABLE later(x); ALTER TABLE doors ADD COLUMN later TEXT;";
+        let newer = [&MIGRATIONS[..], &[added]].concat();
+        migrate_with(&mut db, &newer).expect("the newer release");
+        db.execute("INSERT INTO doors(name, later) VALUES ('Front', 'x')", [])
+            .expect("row");
+        migrate(&mut db).expect("rolled back: nothing to do");
+        assert_eq!(version(&db) as usize, newer.len(), "nothing is restored");
+        db.execute("INSERT INTO doors(name) VALUES ('Back')", [])
+            .expect("the older release goes on");
+        migrate_with(&mut db, &newer).expect("and the newer one after it");
+        let doors: i64 = db
+            .query_row(
+                "SELECT count(*) FROM doors WHERE later IS NULL OR later = 'x'",
+                [],
+                |row| row.get(0),
+            )
+            .expect("both doors");
+        assert_eq!(doors, 2);
+        db.pragma_update(None, COMPATIBILITY, newer.len() as u32)
+            .expect("a release that changed something");
+        let refused = migrate(&mut db);
+        assert!(
+            matches!(refused, Err(StoreError::Newer { .. })),
+            "{refused:?}"
+        );
+    }
+
+    /// A migration that takes something away, or adds a column that must be given, breaks the
+    /// release before: then `USABLE_FROM` is to be raised.
+    #[test]
+    fn migrations_only_add() {
+        for migration in &MIGRATIONS[USABLE_FROM as usize..] {
+            for statement in migration.split(';').map(str::trim) {
+                let adds = [
+                    "CREATE TABLE ",
+                    "CREATE INDEX ",
+                    "CREATE VIEW ",
+                    "INSERT INTO ",
+                ];
+                let column = statement.starts_with("ALTER TABLE ")
+                    && statement.contains(" ADD COLUMN ")
+                    && (!statement.contains("NOT NULL") || statement.contains(" DEFAULT "));
+                let comment = statement.lines().all(|line| line.trim().starts_with("--"));
+                assert!(
+                    comment || column || adds.iter().any(|add| statement.starts_with(add)),
+                    "{statement}"
+                );
+            }
+        }
     }
 
     #[test]

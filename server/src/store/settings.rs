@@ -1,10 +1,12 @@
 //! The site's settings: small values by name, some of them sealed before they come here.
 
-use rusqlite::OptionalExtension as _;
+use cardea_connect::message::Event;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Store;
 use super::changes::{Change, publish};
 use super::error::StoreError;
+use super::outbox::note;
 use super::reader::Reader;
 use crate::limits::{SETTING_KEY_BYTES_MAX, SETTING_VALUE_BYTES_MAX};
 
@@ -32,9 +34,15 @@ impl SettingKey {
     /// The decision threshold: f32, then as u64 the number of people it was set for, then as f32
     /// the FPIR it was set for; little-endian.
     pub const DECISION_THRESHOLD: Self = Self("decision.threshold");
+    /// The key of the hashes by which withdrawals are remembered, sealed.
+    pub const WITHDRAWAL_KEY: Self = Self("withdrawal.key");
+    /// When the newest backup was taken, Unix seconds as i64, little-endian.
+    pub const BACKUP_LAST: Self = Self("backup.last");
+    /// Where the server is moving from and to: two IP addresses as text, a blank between.
+    pub const ADDRESS_CHANGE: Self = Self("address.change");
     /// How Space is reached, with both keys: JSON, sealed.
     pub const SPACE_SEALED: Self = Self("space.sealed");
-    /// How Connect is reached: JSON, sealed.
+    /// How Connect's broker is reached, with the site's key: JSON, sealed.
     pub const CONNECT_SEALED: Self = Self("connect.sealed");
     /// Where the privacy policy is: an address beginning with `https://`.
     pub const POLICY_ADDRESS: Self = Self("site.policy_address");
@@ -70,6 +78,7 @@ impl Store {
             )?;
             for (key, value) in settings {
                 insert.execute((key.0, value))?;
+                tell(db, *key)?;
             }
             publish(db, &[Change::Settings])
         })
@@ -83,6 +92,7 @@ impl Store {
         self.change(1, |db| {
             db.prepare_cached("DELETE FROM settings WHERE key = ?1")?
                 .execute([key.0])?;
+            tell(db, key)?;
             publish(db, &[Change::Settings])
         })
     }
@@ -101,6 +111,15 @@ impl Reader {
             .optional()?;
         Ok(value)
     }
+}
+
+/// An integration that is set up, changed or taken away is told of.
+fn tell(db: &Connection, key: SettingKey) -> Result<(), StoreError> {
+    if key == SettingKey::SPACE_SEALED {
+        let integration = "space".to_owned();
+        note(db, &Event::IntegrationChanged { integration })?;
+    }
+    Ok(())
 }
 
 fn checked_setting(key: SettingKey, value: &[u8]) -> Result<(), StoreError> {

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::browsers::{BrowserIdentity, ByName};
 use super::sessions::Sessions;
 
 /// Tickets after each handshake. Each is good for one resumption, and each handshake gives the
@@ -47,6 +49,8 @@ pub enum ConfigError {
     Identity(rustls::Error),
     /// The certificate with this index among the client roots cannot be read.
     Root(usize, rustls::Error),
+    /// The certificate for browsers, in words.
+    Browsers(String),
     /// The verifier of client certificates cannot be made of the roots.
     Verifier(rustls::server::VerifierBuilderError),
 }
@@ -56,6 +60,7 @@ impl fmt::Display for ConfigError {
         match self {
             ConfigError::Identity(error) => write!(f, "server certificate and key: {error}"),
             ConfigError::Root(index, error) => write!(f, "client root {index}: {error}"),
+            ConfigError::Browsers(why) => write!(f, "certificate for browsers: {why}"),
             ConfigError::Verifier(error) => write!(f, "client roots: {error}"),
         }
     }
@@ -79,7 +84,21 @@ pub fn server_config(
     client_roots: &[CertificateDer<'static>],
     sessions: Arc<Sessions>,
 ) -> Result<Arc<ServerConfig>, ConfigError> {
+    server_config_with((chain, key), None, client_roots, sessions)
+}
+
+/// As [`server_config`], with a certificate for browsers beside the devices' one.
+///
+/// # Errors
+/// As [`server_config`].
+pub(super) fn server_config_with(
+    (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
+    browsers: Option<Arc<BrowserIdentity>>,
+    client_roots: &[CertificateDer<'static>],
+    sessions: Arc<Sessions>,
+) -> Result<Arc<ServerConfig>, ConfigError> {
     let provider = provider();
+    let devices = CertifiedKey::from_der(chain, key, &provider).map_err(ConfigError::Identity)?;
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&version::TLS13])
         .map_err(ConfigError::Identity)?;
@@ -97,9 +116,10 @@ pub fn server_config(
             .map_err(ConfigError::Verifier)?;
         builder.with_client_cert_verifier(verifier)
     };
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(ConfigError::Identity)?;
+    let mut config = builder.with_cert_resolver(Arc::new(ByName {
+        devices: Arc::new(devices),
+        browsers,
+    }));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Peers mostly put AES-256 with SHA-384 first; the choice is ours.
     config.ignore_client_order = true;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::ServerConfig;
 
-use super::config::{ConfigError, server_config};
+use super::browsers::BrowserIdentity;
+use super::config::{ConfigError, server_config_with};
 use super::sessions::Sessions;
 use crate::pki::SitePki;
 
@@ -14,6 +15,7 @@ use crate::pki::SitePki;
 pub struct LiveTls {
     sessions: Arc<Sessions>,
     config: Arc<ArcSwap<ServerConfig>>,
+    browsers: Arc<ArcSwapOption<BrowserIdentity>>,
 }
 
 impl LiveTls {
@@ -23,8 +25,12 @@ impl LiveTls {
     /// [`ConfigError`].
     pub fn new(pki: &SitePki, sessions: usize) -> Result<Self, ConfigError> {
         let sessions = Arc::new(Sessions::new(sessions));
-        let config = Arc::new(ArcSwap::new(of(pki, &sessions)?));
-        Ok(Self { sessions, config })
+        let config = Arc::new(ArcSwap::new(of(pki, &sessions, None)?));
+        Ok(Self {
+            sessions,
+            config,
+            browsers: Arc::default(),
+        })
     }
 
     /// Puts other certificates into force. Sessions go on: every request looks its certificate up.
@@ -32,8 +38,14 @@ impl LiveTls {
     /// # Errors
     /// [`ConfigError`]; then what was in force stays.
     pub fn put(&self, pki: &SitePki) -> Result<(), ConfigError> {
-        self.config.store(of(pki, &self.sessions)?);
+        let browsers = self.browsers.load_full();
+        self.config.store(of(pki, &self.sessions, browsers)?);
         Ok(())
+    }
+
+    /// From the next [`LiveTls::put`] on browsers that ask for its names see this certificate.
+    pub fn set_browsers(&self, browsers: Option<Arc<BrowserIdentity>>) {
+        self.browsers.store(browsers);
     }
 
     /// What loops take for each new connection.
@@ -49,11 +61,15 @@ impl LiveTls {
     }
 }
 
-fn of(pki: &SitePki, sessions: &Arc<Sessions>) -> Result<Arc<ServerConfig>, ConfigError> {
+fn of(
+    pki: &SitePki,
+    sessions: &Arc<Sessions>,
+    browsers: Option<Arc<BrowserIdentity>>,
+) -> Result<Arc<ServerConfig>, ConfigError> {
     let roots = pki.client_roots();
-    server_config(
-        pki.server_chain(),
-        pki.server_key(),
+    server_config_with(
+        (pki.server_chain(), pki.server_key()),
+        browsers,
         &roots,
         Arc::clone(sessions),
     )

@@ -2,16 +2,19 @@
 //!
 //! - `config`: the crypto provider, named once, and the server's configuration
 //! - `live`: the configuration in force
+//! - `browsers`: a certificate for browsers, chosen by name
 //! - `session`: the TLS side of one connection
 //! - `sessions`: what devices resume from, shared by all loops
 //! - `warm`: handshakes with ourselves, so that the first burst is not the slowest
 
+mod browsers;
 mod config;
 mod live;
 mod session;
 mod sessions;
 mod warm;
 
+pub use browsers::BrowserIdentity;
 pub use config::{ConfigError, provider, server_config};
 pub use live::LiveTls;
 pub use rustls::ServerConfig;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
-pub(crate) use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
+pub(crate) use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls::{RootCertStore, SupportedCipherSuite, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 
@@ -68,6 +69,17 @@ impl Site {
         let roots = std::slice::from_ref(&self.root);
         let config = server_config(chain, self.server.key(), roots, sessions.clone());
         config.expect("chain and key belong together")
+    }
+
+    /// A peer that looks at no certificate: what it is shown is for the test to judge.
+    pub(crate) fn peer_that_trusts_anybody(&self) -> Arc<ClientConfig> {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&version::TLS13])
+            .expect("the provider has TLS 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody))
+            .with_no_client_auth();
+        Arc::new(config)
     }
 
     /// A peer's configuration; it remembers its sessions.
@@ -182,5 +194,47 @@ impl Pair {
                 break;
             }
         }
+    }
+}
+
+/// Believes everybody.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: rustls_pki_types::UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        let provider = provider();
+        provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -2,13 +2,13 @@
 //! durable and in force.
 
 use cardea_wire::{Decision, Reason};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use crossbeam_channel::Sender;
 
 use super::error::WriterError;
 use super::{Session, Writer};
 use crate::admin::message::{Request, Response};
 use crate::audit::{AttemptRecord, Entry, Progress};
+pub(super) use crate::site::rfc3339 as date;
 use crate::site::unix_ms;
 use crate::store::{self, PeopleFilter, PersonState};
 
@@ -27,6 +27,32 @@ impl<E: Into<WriterError>> From<E> for Refusal {
 }
 
 impl Writer {
+    /// Carries a request out and answers, at once or when a snapshot brings it into force.
+    pub(super) fn administer(
+        &mut self,
+        session: Session,
+        actor: Option<&str>,
+        request: Request,
+        reply: Sender<Response>,
+    ) {
+        if let Request::Calibrate { ask } = request {
+            return self.calibrate(ask, reply);
+        }
+        let response = self.carry_out_as(session, actor, request);
+        self.connect_wake();
+        let Some(online) = &mut self.online else {
+            let _ = reply.send(response);
+            return;
+        };
+        match online.published.in_force_with_snapshot() {
+            Some(generation) if matches!(response, Response::Done { .. }) => {
+                online.waiting.push((generation, reply, response));
+            }
+            // Who does not wait for the answer any more has lost only the answer.
+            _ => drop(reply.send(response)),
+        }
+    }
+
     /// Carries a request out.
     pub fn carry_out(&mut self, session: Session, request: Request) -> Response {
         self.carry_out_as(session, None, request)
@@ -80,34 +106,42 @@ impl Writer {
             Request::SpaceRotateKey { key } => self.space_rotate(key),
             Request::SpaceRelease => self.space_release(),
             Request::GalleryShow => self.gallery_show(),
+            Request::Calibrate { ask } => self.calibrate_here(ask),
+            Request::ThresholdSet {
+                threshold,
+                people,
+                fpir,
+            } => self.threshold_set(threshold, people, fpir),
             Request::SpaceKeys => self.space_keys(),
             Request::SpaceInstallScript => self.space_install_script(),
+            Request::BackupBegin { .. } => self.backup_begin(),
+            Request::BackupEnd { taken_unix_s } => self.backup_end(taken_unix_s),
+            Request::AddressChange { to } => self.address_change(to),
+            Request::AddressStatus => self.address_status(),
+            Request::AddressFinish { leave_behind } => self.address_finish(leave_behind),
             Request::PkiShow => self.pki_show(),
             Request::PkiRenewServer => self.pki_renew_server(),
             Request::PkiRollCa => self.pki_roll_ca(),
             Request::Enrol { ask } => self.enrol_ask(ask),
+            Request::Integrations => self.integrations(),
+            Request::HostEvent { event, .. } => Ok(done(event.action())),
+            Request::ConnectSet { setup } => self.connect_set(&setup),
+            Request::ConnectLeave => self.connect_leave(),
+            Request::ConnectStatus => self.connect_status(),
+            Request::ConnectPending { limit } => self.connect_pending(limit),
+            Request::Diagnostics => self.diagnostics(),
+            Request::UpdateStatus => self.update_status(),
             Request::AuditTail { count } => self.audit_tail(count),
-            // the console's team and settings
-            Request::TeamList => self.team_list(),
-            Request::TeamAdd {
-                name,
-                role,
-                password_hash,
-            } => self.team_add(&name, role, &password_hash),
-            Request::TeamPassword {
-                name,
-                password_hash,
-            } => self.team_password(&name, &password_hash),
-            Request::TeamRole { name, role } => self.team_role(&name, role),
-            Request::TeamRemove { name } => self.team_remove(&name),
-            Request::TokenAdd { token } => self.token_add(&token),
-            Request::TokenRemove { name } => self.token_remove(&name),
-            Request::EnrolmentServiceSet {
-                company,
-                policy_address,
-                check,
-            } => self.enrolment_service_set(&company, &policy_address, &check),
-            Request::IntegrationsAdded { names } => self.integrations_added(&names),
+            request @ (Request::TeamList
+            | Request::TeamAdd { .. }
+            | Request::TeamPassword { .. }
+            | Request::TeamRole { .. }
+            | Request::TeamRemove { .. }
+            | Request::TokenAdd { .. }
+            | Request::TokenRemove { .. }
+            | Request::EnrolmentServiceSet { .. }
+            | Request::IntegrationsAdded { .. }) => self.console_request(request),
+            Request::Devices { ask } => self.devices_ask(&ask),
         };
         match done {
             Ok(response) => response,
@@ -312,14 +346,6 @@ pub(super) fn table(columns: &[&str], rows: Vec<Vec<String>>) -> Response {
 /// Unix seconds by the server's clock.
 pub(super) fn unix_s() -> i64 {
     i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX)
-}
-
-/// A moment for people: UTC, RFC 3339.
-pub(super) fn date(unix_s: i64) -> String {
-    OffsetDateTime::from_unix_timestamp(unix_s)
-        .ok()
-        .and_then(|moment| moment.format(&Rfc3339).ok())
-        .unwrap_or_else(|| unix_s.to_string())
 }
 
 fn state(state: PersonState) -> String {

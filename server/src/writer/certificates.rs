@@ -55,7 +55,8 @@ impl Writer {
     pub(super) fn pki_roll_ca(&mut self) -> Result<Response, Refusal> {
         self.pki.may_roll()?;
         self.store.roll_over_begin()?;
-        let server = (self.config.address, self.config.server_certificate_life_s);
+        let addresses = self.server_addresses()?;
+        let server = (addresses.as_slice(), self.config.server_certificate_life_s);
         self.pki.roll(
             self.directory.path(),
             &self.sealer,
@@ -86,7 +87,10 @@ impl Writer {
     fn pki_upkeep(&mut self, now_unix_s: i64) -> Result<(), WriterError> {
         let life_s = self.config.server_certificate_life_s;
         let now = OffsetDateTime::now_utc();
-        if self.pki.server_is_due(self.config.address, life_s, now) {
+        if self
+            .pki
+            .server_is_due(&self.server_addresses()?, life_s, now)
+        {
             self.renew_server()?;
             tracing::info!("the server's certificate was renewed");
             self.note_upkeep("pki.renew-server");
@@ -116,12 +120,12 @@ impl Writer {
         }
     }
 
-    fn renew_server(&mut self) -> Result<(), WriterError> {
+    pub(super) fn renew_server(&mut self) -> Result<(), WriterError> {
+        let addresses = self.server_addresses()?;
         self.pki.renew_server(
             self.directory.path(),
             &self.sealer,
-            self.config.address,
-            self.config.server_certificate_life_s,
+            (&addresses, self.config.server_certificate_life_s),
             OffsetDateTime::now_utc(),
         )?;
         self.put_certificates()

@@ -12,6 +12,7 @@ use super::{ConsoleAsk, DeviceCapture, DeviceSign, Enrolment, PersonCall, Writer
 use crate::admin::message::{Request, Response};
 use crate::api::Completion;
 use crate::completions::CompletionSender;
+use crate::connect::News;
 use crate::enrol::extractor::ExtractorError;
 use crate::enrol::mail::MailFailure;
 use crate::limits::WRITER_QUEUED_MAX;
@@ -25,6 +26,8 @@ pub struct Session(pub u64);
 impl Session {
     /// A command that holds the data directory itself.
     pub const COMMAND_LINE: Self = Self(0);
+    /// Connect's broker.
+    pub const CONNECT: Self = Self(u64::MAX);
 }
 
 /// Where the answer to a device goes.
@@ -119,6 +122,10 @@ pub enum Command {
     SpaceSynced(Arc<SpaceSnapshot>),
     /// A retired snapshot has been erased, or not.
     Erased(Result<(), EraseError>),
+    /// Is the writer alive?
+    Alive(Sender<()>),
+    /// Connect's threads tell something.
+    Connect(Box<News>),
     /// Finish and end.
     Stop,
 }

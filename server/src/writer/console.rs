@@ -5,12 +5,10 @@ use crossbeam_channel::Sender;
 
 use super::Writer;
 use super::carry_out::{Refusal, date, done, table, unix_s, words};
-use crate::admin::message::{NewToken, Response};
-use crate::limits::PASSWORD_BYTES_MAX;
-use crate::store::{NewApiToken, Role, Scope, Scopes, SecretHash, SettingKey, StoreError};
-
-/// The longest company name.
-const COMPANY_BYTES_MAX: usize = 200;
+use super::error::WriterError;
+use crate::admin::message::{NewToken, Request, Response};
+use crate::limits::{COMPANY_BYTES_MAX, PASSWORD_BYTES_MAX};
+use crate::store::{NewApiToken, Reader, Role, Scope, Scopes, SecretHash, SettingKey, StoreError};
 
 /// A change of the console's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +49,41 @@ pub struct ConsoleAsk {
 }
 
 impl Writer {
+    /// A reader of the store, for another thread.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open_reader(&self) -> Result<Reader, WriterError> {
+        Ok(self.store.open_reader()?)
+    }
+
+    /// What is asked of the console's team and settings.
+    pub(super) fn console_request(&mut self, request: Request) -> Result<Response, Refusal> {
+        match request {
+            Request::TeamList => self.team_list(),
+            Request::TeamAdd {
+                name,
+                role,
+                password_hash,
+            } => self.team_add(&name, role, &password_hash),
+            Request::TeamPassword {
+                name,
+                password_hash,
+            } => self.team_password(&name, &password_hash),
+            Request::TeamRole { name, role } => self.team_role(&name, role),
+            Request::TeamRemove { name } => self.team_remove(&name),
+            Request::TokenAdd { token } => self.token_add(&token),
+            Request::TokenRemove { name } => self.token_remove(&name),
+            Request::EnrolmentServiceSet {
+                company,
+                policy_address,
+                check,
+            } => self.enrolment_service_set(&company, &policy_address, &check),
+            Request::IntegrationsAdded { names } => self.integrations_added(&names),
+            _ => unreachable!("the caller passes on nothing else"),
+        }
+    }
+
     pub(super) fn console(&mut self, ask: ConsoleAsk) {
         let outcome = self.console_change(ask.change);
         if let Err(error) = &outcome {
@@ -89,7 +122,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn team_list(&self) -> Result<Response, Refusal> {
+    fn team_list(&self) -> Result<Response, Refusal> {
         let members = self.store.read().team()?;
         let rows = members.into_iter().map(|member| {
             vec![
@@ -101,7 +134,7 @@ impl Writer {
         Ok(table(&["name", "role", "since"], rows.collect()))
     }
 
-    pub(super) fn team_add(
+    fn team_add(
         &mut self,
         name: &str,
         role: Role,
@@ -112,11 +145,7 @@ impl Writer {
         Ok(done("added"))
     }
 
-    pub(super) fn team_password(
-        &mut self,
-        name: &str,
-        password_hash: &str,
-    ) -> Result<Response, Refusal> {
+    fn team_password(&mut self, name: &str, password_hash: &str) -> Result<Response, Refusal> {
         checked_hash(password_hash)?;
         self.store.team_password(name, password_hash, true)?;
         Ok(done(
@@ -124,17 +153,17 @@ impl Writer {
         ))
     }
 
-    pub(super) fn team_role(&mut self, name: &str, role: Role) -> Result<Response, Refusal> {
+    fn team_role(&mut self, name: &str, role: Role) -> Result<Response, Refusal> {
         self.store.team_role(name, role)?;
         Ok(done("the role is another one now"))
     }
 
-    pub(super) fn team_remove(&mut self, name: &str) -> Result<Response, Refusal> {
+    fn team_remove(&mut self, name: &str) -> Result<Response, Refusal> {
         self.store.team_remove(name)?;
         Ok(done("removed, and signed out"))
     }
 
-    pub(super) fn token_add(&mut self, token: &NewToken) -> Result<Response, Refusal> {
+    fn token_add(&mut self, token: &NewToken) -> Result<Response, Refusal> {
         let hash: [u8; 32] = <[u8; 32]>::try_from(token.hash.as_slice())
             .map_err(|_| words("the hash is not 32 bytes"))?;
         let scopes: Option<Vec<Scope>> =
@@ -152,12 +181,12 @@ impl Writer {
         Ok(done("added"))
     }
 
-    pub(super) fn token_remove(&mut self, name: &str) -> Result<Response, Refusal> {
+    fn token_remove(&mut self, name: &str) -> Result<Response, Refusal> {
         self.store.api_token_remove(name)?;
         Ok(done("removed: it is refused from now on"))
     }
 
-    pub(super) fn enrolment_service_set(
+    fn enrolment_service_set(
         &mut self,
         company: &str,
         policy_address: &str,
@@ -174,7 +203,7 @@ impl Writer {
         Ok(done("stored"))
     }
 
-    pub(super) fn integrations_added(&mut self, names: &[String]) -> Result<Response, Refusal> {
+    fn integrations_added(&mut self, names: &[String]) -> Result<Response, Refusal> {
         let text = names.join(" ");
         self.store
             .setting_set(SettingKey::INTEGRATIONS_ADDED, text.as_bytes())?;

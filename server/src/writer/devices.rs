@@ -28,6 +28,8 @@ pub struct DeviceSign {
     pub firmware: u32,
     /// Its address.
     pub address: String,
+    /// The address of the server that it came to.
+    pub local: String,
     /// A command that it has carried out, 0 for none.
     pub command_done: u32,
 }
@@ -53,6 +55,7 @@ impl Writer {
         let issued = self.issue(device.0, csr)?;
         self.store
             .device_commission(token, &issued.fingerprint, issued.not_after_unix_s, now)?;
+        self.tell_of_move(device)?;
         self.follow()?;
         Ok(issued)
     }
@@ -127,6 +130,7 @@ impl Writer {
                 at_unix_s: sign.at_unix_s,
                 firmware: sign.firmware,
                 address: sign.address.clone(),
+                local: sign.local.clone(),
             })
             .collect();
         let noted = self.store.devices_seen(&seen).and_then(|()| {

@@ -9,7 +9,7 @@ use crate::secrets::random;
 use crate::store::{self, Door, RightScope, StoreError, token_hash};
 
 /// A commissioning code holds this long.
-const TOKEN_LIFE_S: i64 = 7 * 86_400;
+pub(super) const TOKEN_LIFE_S: i64 = 7 * 86_400;
 
 impl Writer {
     /// Adds all of them or none: codes are shown once, so none may be made that nobody sees.
@@ -95,6 +95,7 @@ impl Writer {
             .find(|device| device.name == name)
             .ok_or_else(|| words("no device of this name"))?;
         self.store.device_remove(device.id)?;
+        self.withdrawals_changed();
         self.follow()?;
         Ok(done("removed: its certificate is refused from now on"))
     }

@@ -72,6 +72,11 @@ impl Snapshots {
         })
     }
 
+    /// The next snapshot is planned for this threshold.
+    pub(super) fn set_threshold(&mut self, threshold: Threshold) {
+        self.threshold = threshold;
+    }
+
     /// Opens the newest sound snapshot of this store, or writes one; erases what is left over.
     pub(super) fn open_or_rebuild(&mut self, store: &Store) -> Result<Arc<Gallery>, WriterError> {
         let generation = store.read().generation()?;

@@ -5,11 +5,11 @@ use super::carry_out::{Refusal, date, done, table, unix_s, words};
 use crate::admin::enrol::{EnrolAsk, Invitee};
 use crate::admin::message::Response;
 use crate::console::language::Language;
-use crate::enrol::{EnrolmentSetup, Link};
+use crate::enrol::Link;
 use crate::limits::{INVITATION_DAYS, INVITATION_DAYS_MAX, INVITEES_MAX};
 use crate::store::{
     Consent, ConsentHow, DeviceId, Enrolment, EnrolmentStage, NewInvitation, NewLink, Person,
-    PersonState, RightScope, SettingKey,
+    PersonState, RightScope,
 };
 
 /// Under which name an invitation's token is sealed while its mail waits.
@@ -57,57 +57,6 @@ impl Writer {
         }
     }
 
-    fn enrol_show(&self) -> Result<Response, Refusal> {
-        let mut rows = Vec::new();
-        for (what, key) in [
-            ("company", SettingKey::COMPANY),
-            ("policy address", SettingKey::POLICY_ADDRESS),
-            ("policy version", SettingKey::POLICY_VERSION),
-            ("way in without biometrics", SettingKey::ALTERNATIVE),
-            ("device", SettingKey::ENROL_DEVICE),
-        ] {
-            let value = self.text_setting(key)?.unwrap_or_default();
-            rows.push(vec![what.to_owned(), value]);
-        }
-        rows.push(vec!["links begin with".to_owned(), self.pages_url()?]);
-        let mail = self.mail_setup()?.map_or_else(
-            || "not set up: invitations are printed".to_owned(),
-            |mail| format!("{}:{} from {}", mail.host, mail.port, mail.from),
-        );
-        rows.push(vec!["mail".to_owned(), mail]);
-        let extractor = match &self.config.extractor {
-            Some(extractor) => extractor.command.join(" "),
-            None => "not configured: people enrol at a device".to_owned(),
-        };
-        rows.push(vec!["extractor".to_owned(), extractor]);
-        Ok(table(&["what", "value"], rows))
-    }
-
-    fn enrol_set(&mut self, setup: &EnrolmentSetup) -> Result<Response, Refusal> {
-        setup.check().map_err(Refusal::Words)?;
-        if let Some(name) = &setup.device {
-            self.device_named(name.trim())?;
-        }
-        let all = [
-            (SettingKey::COMPANY, &setup.company),
-            (SettingKey::POLICY_ADDRESS, &setup.policy_url),
-            (SettingKey::POLICY_VERSION, &setup.policy_version),
-            (SettingKey::ALTERNATIVE, &setup.alternative),
-            (SettingKey::PAGES_URL, &setup.pages_url),
-            (SettingKey::ENROL_DEVICE, &setup.device),
-        ];
-        let values: Vec<_> = all
-            .iter()
-            .filter_map(|(key, value)| Some((*key, value.as_deref()?.trim().as_bytes())))
-            .collect();
-        if values.is_empty() {
-            return Err(words("nothing to set"));
-        }
-        self.store.settings_set(&values)?;
-        self.follow()?;
-        Ok(done("set"))
-    }
-
     /// Invites some; each is taken or refused alone.
     fn invite(&mut self, people: &[Invitee], way: Way) -> Result<Response, Refusal> {
         if people.len() > INVITEES_MAX {
@@ -145,7 +94,7 @@ impl Writer {
     fn invite_one(&mut self, invitee: &Invitee, way: Way) -> Result<String, Refusal> {
         let device = match invitee.device.as_str() {
             "" => None,
-            name => Some(self.device_named(name)?),
+            name => Some(self.device_named(name)?.id),
         };
         let rights = self.rights_of(&invitee.doors)?;
         let language = match invitee.language.as_str() {
@@ -343,51 +292,6 @@ impl Writer {
     pub(super) fn standing(&self, external_id: &str) -> Result<Enrolment, Refusal> {
         let standing = self.store.read().enrolment(external_id, unix_s())?;
         standing.ok_or_else(|| words("no such person"))
-    }
-
-    /// Nobody is invited before the site says who it is and what it does with faces.
-    pub(super) fn require_setup(&self, way: Way) -> Result<(), Refusal> {
-        for key in [
-            SettingKey::COMPANY,
-            SettingKey::POLICY_ADDRESS,
-            SettingKey::POLICY_VERSION,
-        ] {
-            if self.text_setting(key)?.is_none() {
-                return Err(words(
-                    "company, policy address and policy version come first: `cardea enrol set`",
-                ));
-            }
-        }
-        if way == Way::Mail && self.mail_setup()?.is_none() {
-            return Err(words(
-                "no mail relay: `cardea enrol set-mail`, or invite on paper",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Where links begin.
-    pub(super) fn pages_url(&self) -> Result<String, Refusal> {
-        if let Some(url) = self.text_setting(SettingKey::PAGES_URL)? {
-            return Ok(url);
-        }
-        let address = std::net::SocketAddr::new(self.config.address, self.config.listen.port());
-        Ok(match address.port() {
-            443 => format!("https://{}", address.to_string().trim_end_matches(":443")),
-            _ => format!("https://{address}"),
-        })
-    }
-
-    pub(super) fn text_setting(&self, key: SettingKey) -> Result<Option<String>, Refusal> {
-        let value = self.store.read().setting(key)?;
-        let text = value.and_then(|bytes| String::from_utf8(bytes).ok());
-        Ok(text.filter(|text| !text.is_empty()))
-    }
-
-    pub(super) fn device_named(&self, name: &str) -> Result<DeviceId, Refusal> {
-        let devices = self.store.read().devices()?;
-        let device = devices.into_iter().find(|device| device.name == name);
-        Ok(device.ok_or_else(|| words("no device of this name"))?.id)
     }
 
     fn rights_of(&self, doors: &str) -> Result<Vec<RightScope>, Refusal> {

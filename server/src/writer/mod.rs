@@ -6,28 +6,42 @@
 //! - `publish`: from the store's feed of changes to what is in force
 //! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
 //! - `carry_out`: what administrators ask for; `doors`: of doors, devices and rights
+//! - `calibrate`: the decision threshold
 //! - `people`: imports and withdrawals
 //! - `console`: the console's team, sessions and settings
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
-//! - `invite`: what administrators ask of the Enrolment Service; `service`: its mail and its clock
+//! - `enrol_setup`, `invite`: what administrators ask of the Enrolment Service
+//! - `service`: its mail and its clock
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
+//! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
+//! - `backup`: withdrawals are remembered; `address`: the server gets another address
 //! - `certificates`: the site's own
-//! - `devices`: commissioning, renewal, signs of life
+//! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
+mod address;
+mod backup;
+mod browsers;
+mod calibrate;
 mod carry_out;
 mod certificates;
 mod check;
 mod command;
+mod connect;
+mod connect_commands;
 mod console;
 mod devices;
 mod doors;
+mod enrol_setup;
 mod enrolment;
 mod error;
 mod faces;
 mod gallery;
+mod integrations;
 mod invite;
+mod leaving;
+mod load;
 mod people;
 mod person;
 mod publish;
@@ -36,6 +50,7 @@ mod service;
 mod space;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -43,23 +58,29 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cardea_engine::{Gallery, ModelId, Threshold};
+use arc_swap::ArcSwap;
+use cardea_engine::Gallery;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::admin::message::{Request, Response};
+use crate::admin::message::Response;
 use crate::api::Completion;
 use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
+use crate::connect::firmware::Firmware;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
 use crate::space::{Journal, SpaceLink};
-use crate::store::{DataDirectory, ImportId, Reader, SettingKey, Store};
+use crate::store::{DataDirectory, ImportId, SettingKey, Store};
 use crate::tls::LiveTls;
 
+use address::OwnAddress;
+use backup::Export;
+pub use calibrate::is_outgrown;
 pub use check::check;
 pub use command::{Asker, Command, Session, WriterHandle, queue};
+use connect::ConnectSide;
 pub use console::{ConsoleAsk, ConsoleChange};
 pub use devices::DeviceSign;
 pub use enrolment::{Enrolment, EnrolmentAsk};
@@ -89,6 +110,9 @@ pub struct Writer {
     /// Certificates are left alone until then, Unix seconds: the last try failed.
     certificates_pause_unix_s: i64,
     import: Option<(Session, ImportId)>,
+    calibrating: calibrate::Calibrating,
+    export: Export,
+    own_address: OwnAddress,
     online: Option<Online>,
     /// The audit itself where no server holds it: what was noted is written when it is dropped.
     _audit_here: Option<Audit>,
@@ -103,6 +127,7 @@ struct Online {
     journal: Journal,
     events: Option<SpaceEventsIn>,
     service: Service,
+    connect: ConnectSide,
     since: Instant,
     /// A sync of this run is in the store.
     space_stored: bool,
@@ -130,8 +155,9 @@ impl Writer {
     pub fn open(directory: DataDirectory, audit: &Audit) -> Result<Self, WriterError> {
         let data = directory.path();
         let config = Config::read(data).map_err(WriterError::Config)?;
-        let store = Store::open(&directory)?;
+        let mut store = Store::open(&directory)?;
         let sealer = Sealer::open(data)?;
+        backup::remember_withdrawals(&mut store, &sealer)?;
         let pki = SitePki::open(data, &sealer)?;
         // Nobody waits for records of changes: the writer's own transaction is the change.
         let records = audit.handle(|_| {}, || {});
@@ -148,6 +174,9 @@ impl Writer {
             tls: None,
             certificates_pause_unix_s: 0,
             import: None,
+            calibrating: calibrate::Calibrating::default(),
+            export: Export::default(),
+            own_address: OwnAddress::default(),
             online: None,
             _audit_here: None,
         })
@@ -169,12 +198,12 @@ impl Writer {
         self.tls = Some(tls);
     }
 
-    /// A reader of the store, for another thread.
-    ///
-    /// # Errors
-    /// If it cannot be opened.
-    pub fn open_reader(&self) -> Result<Reader, WriterError> {
-        Ok(self.store.open_reader()?)
+    /// What Connect works with beside the store: parts of firmware, and the text of `/metrics`.
+    pub fn set_connect(&mut self, firmware: Firmware, metrics: Arc<ArcSwap<String>>) {
+        if let Some(online) = &mut self.online {
+            online.connect.firmware = Some(firmware);
+            online.connect.metrics = Some(metrics);
+        }
     }
 
     /// The site's certificates.
@@ -188,23 +217,10 @@ impl Writer {
     /// # Errors
     /// If store or gallery cannot be read or written.
     pub fn go_online(&mut self, handle: &WriterHandle) -> Result<Arc<Site>, WriterError> {
-        let model = ModelId(self.setting(SettingKey::MODEL_ID)?);
-        let threshold: [u8; 16] = self.setting(SettingKey::DECISION_THRESHOLD)?;
-        let score = f32::from_le_bytes([threshold[0], threshold[1], threshold[2], threshold[3]]);
-        let threshold = Threshold::new(score).map_err(|_| WriterError::BadSetting {
-            key: SettingKey::DECISION_THRESHOLD.0,
-        })?;
         self.store.reserve_log()?;
-        let mut snapshots = Snapshots::new(
-            &self.store,
-            &self.directory,
-            (model, threshold),
-            handle.clone(),
-        )?;
-        let gallery = snapshots.open_or_rebuild(&self.store)?;
-        let deadline = Duration::from_millis(self.config.answer_deadline_ms);
-        let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
+        let (published, snapshots) = self.load(handle)?;
         let site = published.site();
+        site.set_backup_unix_s(self.backup_last()?);
         self.online = Some(Online {
             published,
             snapshots,
@@ -213,6 +229,7 @@ impl Writer {
             journal: Journal::new(self.records.clone()),
             events: None,
             service: Service::default(),
+            connect: ConnectSide::default(),
             since: Instant::now(),
             space_stored: false,
             waiting: Vec::new(),
@@ -236,6 +253,7 @@ impl Writer {
         }
         self.space_restart().map_err(std::io::Error::other)?;
         self.space_events_restart();
+        self.connect_started().map_err(std::io::Error::other)?;
         thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || self.run(&commands))
@@ -303,34 +321,15 @@ impl Writer {
                     tracing::error!(%error, "a sync with Space could not be stored");
                 }
             }
+            Command::Connect(news) => self.connect_news(*news),
             Command::Erased(erased) => {
                 if let Some(online) = &mut self.online {
                     online.snapshots.erased(erased);
                 }
             }
+            // Who asked has a place for one answer, or has gone.
+            Command::Alive(answer) => drop(answer.try_send(())),
             Command::Stop => unreachable!("taken by the loop"),
-        }
-    }
-
-    /// Carries a request out and answers, at once or when a snapshot brings it into force.
-    fn administer(
-        &mut self,
-        session: Session,
-        actor: Option<&str>,
-        request: Request,
-        reply: Sender<Response>,
-    ) {
-        let response = self.carry_out_as(session, actor, request);
-        let Some(online) = &mut self.online else {
-            let _ = reply.send(response);
-            return;
-        };
-        match online.published.in_force_with_snapshot() {
-            Some(generation) if matches!(response, Response::Done { .. }) => {
-                online.waiting.push((generation, reply, response));
-            }
-            // Who does not wait for the answer any more has lost only the answer.
-            _ => drop(reply.send(response)),
         }
     }
 
@@ -421,6 +420,7 @@ impl Writer {
                 let deadline = Duration::from_millis(self.config.answer_deadline_ms);
                 online.published.site().set_answer_deadline(deadline);
             }
+            self.browsers_reload();
             self.space_events_restart();
             self.space_restart()
         });
@@ -432,6 +432,7 @@ impl Writer {
 
     fn tick(&mut self) -> Result<(), WriterError> {
         self.devices_tick()?;
+        self.leaving_tick()?;
         self.pki_tick();
         // A person who cannot be withdrawn now must not keep others from being erased.
         if let Err(error) = self.space_tick() {
@@ -441,6 +442,10 @@ impl Writer {
             tracing::error!(%error, "invitations and captures");
         }
         self.prune_audit();
+        self.calibration_tick();
+        self.address_tick();
+        self.backup_tick();
+        self.connect_tick();
         let Some(online) = &mut self.online else {
             return Ok(());
         };
@@ -456,6 +461,7 @@ impl Writer {
         if let Some((session, _)) = self.import {
             self.session_ended(session);
         }
+        self.connect_stop();
         if let Some(online) = &mut self.online
             && let Some(link) = online.space.take()
         {

@@ -91,6 +91,7 @@ impl Writer {
 
     pub(super) fn person_withdraw(&mut self, external_id: &str) -> Result<Response, Refusal> {
         let withdrawn = self.store.person_withdraw(external_id)?;
+        self.withdrawals_changed();
         let period = Duration::from_secs(self.config.erasure_period_s);
         if let Some(online) = &mut self.online {
             online.snapshots.erase_within(period);

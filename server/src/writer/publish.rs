@@ -79,6 +79,13 @@ impl Published {
         self.site.searched.load().view.clone()
     }
 
+    /// From here on this threshold decides.
+    pub(super) fn set_threshold(&self, threshold: Threshold) {
+        let view = self.view();
+        let searched = Searched { view, threshold };
+        self.site.searched.store(Arc::new(searched));
+    }
+
     /// The generation that only a snapshot brings into force, if there is one.
     pub(super) fn in_force_with_snapshot(&self) -> Option<u64> {
         self.wanted

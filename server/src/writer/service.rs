@@ -217,7 +217,7 @@ impl Writer {
         }
         let language = Language::named(language).unwrap_or_else(english);
         let device = match self.text_setting(SettingKey::ENROL_DEVICE)? {
-            Some(name) => self.device_named(&name).ok(),
+            Some(name) => self.device_named(&name).ok().map(|device| device.id),
             None => None,
         };
         let external_id = &person.external_id;

@@ -10,7 +10,7 @@ use cardea_engine::{Embedding, Kernel, Searcher};
 use crossbeam_channel::bounded;
 
 use super::*;
-use crate::admin::message::NewPerson;
+use crate::admin::message::{NewPerson, Request};
 use crate::cli::{InitArgs, init};
 use crate::limits::{ADMIN_PEOPLE_MAX, OVERLAY_ROWS_MAX};
 

@@ -18,6 +18,7 @@ pub mod head;
 pub mod limits;
 pub mod reason;
 pub mod reply;
+pub mod reset;
 
 pub use access::{AccessRequest, EncodedEmbedding};
 pub use code::CommissioningCode;

@@ -78,6 +78,8 @@ pub enum CommandKind {
     /// Capture the face of a person who is to be enrolled; the body is a
     /// [`CaptureOrder`](crate::CaptureOrder).
     Capture = 5,
+    /// Find the server at another address from now on.
+    Address = 6,
 }
 
 impl CommandKind {
@@ -90,6 +92,7 @@ impl CommandKind {
             3 => Some(Self::Update),
             4 => Some(Self::SelfTest),
             5 => Some(Self::Capture),
+            6 => Some(Self::Address),
             _ => None,
         }
     }

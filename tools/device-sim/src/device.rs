@@ -1,5 +1,7 @@
 //! What a device remembers, and what replies make of it. Pure: no socket, no clock, no file.
 
+use std::net::SocketAddr;
+
 use cardea_wire::reply::CommandKind;
 use cardea_wire::{
     AccessRequest, CaptureCode, CaptureOrder, Command, Decision, EncodedEmbedding, EnrolRequest,
@@ -22,6 +24,14 @@ pub(crate) enum Action {
     Say(String),
     /// Forgets key and certificate.
     ForgetIdentity,
+    /// Finds the server at another address: tries it with the next message, and calls the command
+    /// done once it has been answered there.
+    Follow {
+        /// The command.
+        command: u32,
+        /// The server.
+        server: SocketAddr,
+    },
     /// Captures the face of who is to be enrolled, once they show their code.
     Capture {
         /// What the server asked for.
@@ -52,6 +62,12 @@ struct Configuration {
 #[derive(Debug, Deserialize)]
 struct Update {
     version: String,
+}
+
+/// The body of an `Address` command.
+#[derive(Debug, Deserialize)]
+struct Address {
+    server: SocketAddr,
 }
 
 impl Device {
@@ -190,6 +206,11 @@ impl Device {
         actions
     }
 
+    /// A command that took longer than a reply is carried out.
+    pub(crate) fn done(&mut self, command: u32) {
+        self.command_done = command;
+    }
+
     fn obey(&mut self, command: &Command, actions: &mut Vec<Action>) {
         let done = match command.kind {
             CommandKind::Decommission => {
@@ -200,6 +221,14 @@ impl Device {
             }
             CommandKind::Configure => self.configure(&command.body, actions),
             CommandKind::Update => self.update(&command.body, actions),
+            CommandKind::Address => match serde_json::from_slice::<Address>(&command.body) {
+                Ok(Address { server }) => {
+                    let command = command.id;
+                    actions.push(Action::Follow { command, server });
+                    return;
+                }
+                Err(error) => Err(error.to_string()),
+            },
             CommandKind::Capture => match CaptureOrder::parse(command) {
                 // Acknowledged when it has come to an end.
                 Ok(order) if order.until_unix_ms > self.server_unix_ms => {
@@ -352,6 +381,23 @@ mod tests {
             actions.last(),
             Some(&Action::Show(Light::WaitingForCommissioning))
         );
+    }
+
+    /// Fails if the command is called done before the server has answered at its new address.
+    #[test]
+    fn another_address_is_tried_first_and_done_later() {
+        let mut device = Device::new([0; 16]);
+        let body = br#"{"server":"192.0.2.9:443"}"#;
+        let reply = heartbeat_with(CommandKind::Address, 5, body);
+        let server = SocketAddr::from(([192, 0, 2, 9], 443));
+        for _ in 0..2 {
+            let follow = Action::Follow { command: 5, server };
+            assert_eq!(device.take(&reply), [follow]);
+            assert_eq!(head_of(&device).command_done, 0);
+        }
+        device.done(5);
+        assert_eq!(head_of(&device).command_done, 5);
+        assert_eq!(device.take(&reply), []);
     }
 
     #[test]

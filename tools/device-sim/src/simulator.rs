@@ -8,7 +8,9 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,6 +55,10 @@ pub(crate) struct Simulator<W> {
     started: Instant,
     sent: u64,
     people: usize,
+    // An address that the server will have, to be tried with the next message.
+    next_server: Option<SocketAddr>,
+    // The server has answered there.
+    moved: Option<SocketAddr>,
     /// A code that was wrong is not sent again.
     wrong_code: Option<String>,
 }
@@ -68,6 +74,8 @@ impl<W: Write> Simulator<W> {
             started: Instant::now(),
             sent: 0,
             people: 0,
+            next_server: None,
+            moved: None,
             wrong_code: None,
         }
     }
@@ -104,6 +112,12 @@ impl<W: Write> Simulator<W> {
             match done {
                 Ok(actions) => {
                     back_off = BACK_OFF_FIRST;
+                    if let Some(server) = self.moved.take() {
+                        identity.server = server;
+                        let saved = identity.save(&self.orders.identity);
+                        saved.map_err(|error| error.to_string())?;
+                        self.say(&format!("the server is at {server} now"))?;
+                    }
                     if self.carry_out(&identity, actions)? {
                         return Ok(());
                     }
@@ -176,13 +190,7 @@ impl<W: Write> Simulator<W> {
     ) -> Result<Reply, String> {
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => {
-                self.show(Light::Connecting)?;
-                let config =
-                    tls::commissioned(identity, true).map_err(|error| error.to_string())?;
-                Session::connect(config, identity.server, EXCHANGE_TIMEOUT)
-                    .map_err(|failure| failure.to_string())?
-            }
+            None => self.connect(identity)?,
         };
         let response = session.exchange(target, body);
         let response = response.map_err(|failure| failure.to_string())?;
@@ -192,6 +200,21 @@ impl<W: Write> Simulator<W> {
             self.session = Some(session);
         }
         Ok(reply)
+    }
+
+    /// A connection to the server: at the address that it will have, if it is there already, else
+    /// where it was.
+    fn connect(&mut self, identity: &Identity) -> Result<Session, String> {
+        self.show(Light::Connecting)?;
+        let config = tls::commissioned(identity, true).map_err(|error| error.to_string())?;
+        if let Some(next) = self.next_server.take()
+            && let Ok(session) = Session::connect(Arc::clone(&config), next, EXCHANGE_TIMEOUT)
+        {
+            self.moved = Some(next);
+            return Ok(session);
+        }
+        Session::connect(config, identity.server, EXCHANGE_TIMEOUT)
+            .map_err(|failure| failure.to_string())
     }
 
     /// A renewed identity, once two thirds of the certificate's life are over by the server's
@@ -227,7 +250,16 @@ impl<W: Write> Simulator<W> {
             match action {
                 Action::Show(light) => self.show(light)?,
                 Action::Say(text) => self.say(&text)?,
+                Action::Follow { command, server } if server == identity.server => {
+                    self.device.done(command);
+                }
+                Action::Follow { server, .. } => {
+                    self.next_server = Some(server);
+                    self.session = None;
+                }
                 Action::ForgetIdentity => {
+                    // The server removes the device once it says that this is done.
+                    self.heartbeat(identity)?;
                     fs::remove_file(&self.orders.identity).map_err(|error| error.to_string())?;
                     decommissioned = true;
                 }
@@ -266,7 +298,7 @@ impl<W: Write> Simulator<W> {
             match action {
                 Action::Show(light) => self.show(light)?,
                 Action::Say(text) => self.say(&text)?,
-                Action::ForgetIdentity | Action::Capture { .. } => {}
+                Action::ForgetIdentity | Action::Capture { .. } | Action::Follow { .. } => {}
             }
         }
         Ok(())

@@ -114,7 +114,7 @@ fn group_sums<const P: usize, const N: usize>(
 ) -> [[__m256i; 2]; P] {
     let mut group_i16x16 = [[_mm256_setzero_si256(); 2]; P];
     for (step, codes) in steps.iter().zip(codes) {
-        add_step(&mut group_i16x16, step.0.map(|half| must_cast(half)), codes);
+        add_step(&mut group_i16x16, step.0.map(must_cast), codes);
     }
     group_i16x16
 }

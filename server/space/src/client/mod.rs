@@ -17,10 +17,12 @@
 mod caller;
 mod monitor;
 mod opener;
+mod probe;
 mod shared;
 mod syncer;
 
 pub use opener::{Completion, OpenRequest, Outcome, judge};
+pub use probe::probe;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -9,12 +9,7 @@ use super::Event;
 use super::caller::{Caller, Interrupt};
 use super::shared::{Shared, wake};
 use crate::limits::PROBE_TIME_MAX;
-use crate::message::Request;
-use crate::message::reply::{self, Reply};
 use crate::status::{Connection, Probe};
-use crate::transport::CallError;
-
-const UNAUTHORIZED: u16 = 401;
 
 pub(super) fn run(shared: &Arc<Shared>, woken: &Receiver<()>, interrupt: &Interrupt) {
     let mut caller = Caller::interruptible(interrupt);
@@ -60,26 +55,7 @@ fn wait(shared: &Shared, woken: &Receiver<()>) {
 }
 
 fn probe(shared: &Shared, caller: &mut Caller) -> Probe {
-    let began = Instant::now();
-    let request = Request::GetInfo;
-    let (deadline, go_on) = (began + PROBE_TIME_MAX, || !shared.is_stopping());
-    let body = caller.call(&shared.endpoint, &request, deadline, &go_on);
-    let round_trip = began.elapsed();
-    let body = match body {
-        Ok(body) => body,
-        Err(CallError::Status(UNAUTHORIZED)) => return Probe::Unauthorized,
-        Err(error) => return Probe::Failed(error.to_string()),
-    };
-    match reply::read(&request, &body) {
-        Ok(Reply::Info(info)) => {
-            let unix_s = shared.now().unix_s;
-            let offset_s = info.date_time.and_then(|shown| shown.offset_from(unix_s));
-            Probe::Answered {
-                round_trip,
-                offset_s,
-            }
-        }
-        Ok(_) => Probe::Failed("no answer to GetInfo".into()),
-        Err(error) => Probe::Failed(error.to_string()),
-    }
+    let (deadline, go_on) = (Instant::now() + PROBE_TIME_MAX, || !shared.is_stopping());
+    let unix_s = || shared.now().unix_s;
+    super::probe::ask(&shared.endpoint, caller, deadline, &go_on, &unix_s)
 }

@@ -14,10 +14,12 @@
 mod endpoint;
 mod http;
 mod link;
+mod page;
 mod stp;
 mod tls;
 
 pub use endpoint::{Endpoint, EndpointError};
+pub use page::{Page, PageError, fetch};
 pub use tls::{Fingerprint, Trust, fingerprint};
 
 use std::fmt;

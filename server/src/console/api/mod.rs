@@ -1,8 +1,13 @@
 //! The JSON API: what the console does, for scripts. An operation is a route and its description;
 //! the OpenAPI document is made of them, so that neither can be without the other.
 
+mod devices;
+mod integrations;
+mod invitations;
+mod logs;
 mod openapi;
-pub mod schema;
+mod people;
+pub(super) mod schema;
 mod site;
 mod team;
 
@@ -14,7 +19,7 @@ use crate::net::{Method, Response};
 use crate::store::Scope;
 
 /// An operation of the API.
-pub struct Operation {
+pub(super) struct Operation {
     /// Path, method, who may, what serves it.
     pub route: Route,
     /// Its name in the document, unique.
@@ -33,7 +38,7 @@ pub struct Operation {
 
 impl Operation {
     /// An operation that takes nothing but its path.
-    pub const fn new(
+    pub(super) const fn new(
         (method, path, scope): (Method, &'static str, Scope),
         (id, summary): (&'static str, &'static str),
         answer: (u16, fn() -> Value),
@@ -58,38 +63,47 @@ impl Operation {
     }
 
     /// The same with names for the places of the path.
-    pub const fn places(mut self, places: &'static [&'static str]) -> Self {
+    pub(super) const fn places(mut self, places: &'static [&'static str]) -> Self {
         self.places = places;
         self
     }
 
     /// The same with parameters of the query.
-    pub const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+    pub(super) const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
         self.query = query;
         self
     }
 
     /// The same with a body.
-    pub const fn body(mut self, body: fn() -> Value) -> Self {
+    pub(super) const fn body(mut self, body: fn() -> Value) -> Self {
         self.body = Some(body);
         self
     }
 }
 
 /// Every operation: to add some, add a file with `OPERATIONS` and its name here.
-const ALL: &[&[Operation]] = &[openapi::OPERATIONS, site::OPERATIONS, team::OPERATIONS];
+const ALL: &[&[Operation]] = &[
+    invitations::OPERATIONS,
+    devices::OPERATIONS,
+    integrations::OPERATIONS,
+    logs::OPERATIONS,
+    openapi::OPERATIONS,
+    people::OPERATIONS,
+    site::OPERATIONS,
+    team::OPERATIONS,
+];
 
 pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
     ALL.iter().flat_map(|operations| operations.iter())
 }
 
 /// Every route of the API.
-pub fn routes() -> impl Iterator<Item = &'static Route> {
+pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
     operations().map(|operation| &operation.route)
 }
 
 /// Who asks shows no token, or one that does not hold.
-pub fn unauthorized() -> Response {
+pub(super) fn unauthorized() -> Response {
     let body = json!({
         "title": "Unauthorized",
         "status": 401,
@@ -99,7 +113,7 @@ pub fn unauthorized() -> Response {
 }
 
 /// What went wrong, as RFC 9457 has it.
-pub fn problem(failure: &Failure) -> Response {
+pub(super) fn problem(failure: &Failure) -> Response {
     let (title, detail) = match failure {
         Failure::NotFound => ("Not found", "there is no such thing"),
         Failure::Forbidden => ("Forbidden", "the token's scopes do not allow this"),

@@ -33,7 +33,7 @@ fn serve(_desk: &mut Desk, _call: &Call) -> Result<Response, Failure> {
 }
 
 /// The whole document. It says nothing of this site.
-pub fn document() -> Value {
+pub(super) fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for operation in operations() {
         let path = path_of(operation);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// An object that has all of these, and no others.
-pub fn object(fields: &[(&str, Value)]) -> Value {
+pub(crate) fn object(fields: &[(&str, Value)]) -> Value {
     let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     let mut object = partial(fields);
     object["required"] = json!(required);
@@ -11,7 +11,7 @@ pub fn object(fields: &[(&str, Value)]) -> Value {
 }
 
 /// An object that may have these, and no others.
-pub fn partial(fields: &[(&str, Value)]) -> Value {
+pub(crate) fn partial(fields: &[(&str, Value)]) -> Value {
     let properties: Map<String, Value> = fields
         .iter()
         .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
@@ -20,46 +20,46 @@ pub fn partial(fields: &[(&str, Value)]) -> Value {
 }
 
 /// A list.
-pub fn list(of: Value) -> Value {
+pub(crate) fn list(of: Value) -> Value {
     json!({"type": "array", "items": of})
 }
 
 /// A text.
-pub fn text() -> Value {
+pub(crate) fn text() -> Value {
     json!({"type": "string"})
 }
 
 /// A text or nothing.
-pub fn text_or_null() -> Value {
+pub(crate) fn text_or_null() -> Value {
     json!({"type": ["string", "null"]})
 }
 
 /// A text of 1 to `max` characters.
-pub fn name(max: usize) -> Value {
+pub(crate) fn name(max: usize) -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": max})
 }
 
 /// One of these texts.
-pub fn one_of(values: &[&str]) -> Value {
+pub(crate) fn one_of(values: &[&str]) -> Value {
     json!({"type": "string", "enum": values})
 }
 
 /// A whole number.
-pub fn integer() -> Value {
+pub(crate) fn integer() -> Value {
     json!({"type": "integer"})
 }
 
 /// A whole number or nothing.
-pub fn integer_or_null() -> Value {
+pub(crate) fn integer_or_null() -> Value {
     json!({"type": ["integer", "null"]})
 }
 
 /// Yes or no.
-pub fn boolean() -> Value {
+pub(crate) fn boolean() -> Value {
     json!({"type": "boolean"})
 }
 
 /// What happened, in a sentence: the answer of operations that only do something.
-pub fn done() -> Value {
+pub(crate) fn done() -> Value {
     object(&[("done", text())])
 }

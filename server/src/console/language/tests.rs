@@ -25,7 +25,9 @@ fn named(text: &str) -> BTreeSet<String> {
         for rest in text.split(call).skip(1) {
             let key = rest.split('"').next().unwrap_or_default();
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-            if key.contains('.') && key.chars().all(plain) {
+            // `asset("mark.svg")` ends as `t("..")` begins.
+            let asset = [".svg", ".css", ".js"].iter().any(|end| key.ends_with(end));
+            if !asset && key.contains('.') && key.chars().all(plain) {
                 keys.insert(key.to_owned());
             }
         }

@@ -17,7 +17,7 @@ struct ProblemPage {
 }
 
 /// The page for a failure, with its status.
-pub fn page(desk: &Desk, call: &Call, failure: &Failure) -> Response {
+pub(crate) fn page(desk: &Desk, call: &Call, failure: &Failure) -> Response {
     let (title, text) = match failure {
         Failure::NotFound => ("problem.not-found", call.t("problem.not-found-text")),
         Failure::Forbidden => ("problem.forbidden", call.t("problem.forbidden-text")),
@@ -34,7 +34,7 @@ pub fn page(desk: &Desk, call: &Call, failure: &Failure) -> Response {
 }
 
 /// The path is known and the method is not.
-pub fn method(allowed: &[Method]) -> Response {
+pub(crate) fn method(allowed: &[Method]) -> Response {
     let names = allowed.iter().map(|method| match method {
         Method::Get => "GET, HEAD",
         Method::Head => "HEAD",

@@ -209,3 +209,31 @@ fn bytes_past_the_cap_are_refused() {
     drop(clients);
     server.stop();
 }
+
+/// Fails if `net/lifetime::settle` counts long bodies with all others: then the last one here is
+/// refused. Or if it does not look at `large_bytes`: then nobody is.
+#[test]
+fn long_bodies_have_room_of_their_own() {
+    let bounds = Bounds {
+        bytes: 3 * BODY_BYTES_MAX,
+        large_bytes: 20 * BODY_BYTES_MAX,
+        ..patient()
+    };
+    let server = Server::bounded(bounds);
+    let message = post("/console/echo", &[7; 15 * BODY_BYTES_MAX]);
+    let mut clients: Vec<Client> = (0..3).map(|_| server.stranger().greeted()).collect();
+    for client in &mut clients {
+        // Who is refused finds the connection closing under it.
+        let _ = client.stream.write_all(&message[..message.len() - 1]);
+    }
+    let give_up = Instant::now() + PATIENCE;
+    while server.counters.refused(Refusal::OutOfBuffers) < 2 {
+        assert!(Instant::now() < give_up, "nobody is refused");
+        std::thread::yield_now();
+    }
+    let mut device = server.stranger();
+    let answer = device.ask("/echo", &[7; BODY_BYTES_MAX]);
+    assert_eq!(answer.status, 200);
+    drop(clients);
+    server.stop();
+}

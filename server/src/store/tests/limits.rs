@@ -133,6 +133,7 @@ fn texts_of_doors_devices_and_settings() {
         at_unix_s: NOW,
         firmware: 1,
         address: text(bytes),
+        local: text(bytes),
     };
     store
         .devices_seen(&[sign(DEVICE_ADDRESS_BYTES_MAX)])

@@ -12,5 +12,6 @@ mod full_disk;
 mod limits;
 mod measure;
 mod model;
+mod outbox;
 mod space;
 mod torn_log;

@@ -1,0 +1,30 @@
+//! Backups: the whole site in one encrypted file, taken while it is served.
+//!
+//! ```text
+//! store, audit  --paced copy of one generation-->  staging  --tar-->  envelope  --rename-->  file
+//! configuration, certificates, sealing key  ------------------------^
+//! withdrawals, devices removed  --keyed hashes-->  the file `withdrawals` beside the backups
+//! ```
+//!
+//! - `keys`: public and secret keys, passphrases
+//! - `envelope`: the file's head: age's format, version 1; `stream` the encrypted bytes behind it
+//! - `archive`: what lies inside: a tar with a list of checksums at its end
+//! - `take`: makes a backup; `restore`: makes the site again
+//! - `withdrawals`: who must not come back with an old backup
+//! - `shelf`: names, ages and ends of the backups in a folder
+
+mod archive;
+mod envelope;
+mod error;
+pub mod keys;
+mod restore;
+mod shelf;
+mod stream;
+mod take;
+#[cfg(test)]
+mod tests;
+pub mod withdrawals;
+
+pub use error::BackupError;
+pub use restore::{Restored, Since, restore};
+pub use take::{Order, Taken, export_withdrawals, sweep, take};

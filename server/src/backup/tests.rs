@@ -1,0 +1,267 @@
+//! Envelope, encrypted bytes and archive together, and what attackers and bad disks make of them.
+
+use std::fs;
+use std::io::{BufReader, Read as _, Write as _};
+
+use super::archive::{About, FORM, Packing, unpack};
+use super::keys::{Lock, Opener, Passphrase, SecretKey};
+use super::stream::{Opening, Sealing};
+use super::{BackupError, envelope};
+use crate::limits::{
+    BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX, BACKUP_SMALL_FILE_BYTES_MAX,
+};
+
+fn sealed(lock: &Lock, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let key = envelope::write(&mut out, lock).expect("sealed");
+    let mut sealing = Sealing::new(out, &key).expect("a key");
+    sealing.write_all(content).expect("memory");
+    sealing.finish().expect("memory")
+}
+
+fn opened(bytes: &[u8], opener: &Opener) -> Result<Vec<u8>, BackupError> {
+    let mut from = BufReader::new(bytes);
+    let key = envelope::read(&mut from, opener)?;
+    let mut content = Vec::new();
+    Opening::new(from, &key)?.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn pair() -> (Lock, Opener) {
+    let secret = SecretKey::generate().expect("randomness");
+    let lock = Lock::Keys(vec![secret.public().expect("a key")]);
+    (lock, Opener::Keys(vec![secret]))
+}
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(text.as_bytes()).expect("long enough")
+}
+
+/// Fails if, for example, the last piece is sealed as any other when it is exactly full.
+#[test]
+fn every_length_reads_back() {
+    let (lock, opener) = pair();
+    for length in [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000] {
+        let content: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        let bytes = sealed(&lock, &content);
+        assert_eq!(opened(&bytes, &opener).expect("ours"), content, "{length}");
+    }
+}
+
+/// Fails without the mac of the head, without the number or the last mark in the nonce.
+#[test]
+fn a_changed_or_cut_file_does_not_open() {
+    let (lock, opener) = pair();
+    let content = vec![7; 140_000];
+    let bytes = sealed(&lock, &content);
+    let body = bytes.len() - 16 - (content.len() + 3 * 16);
+    let piece = 65_536 + 16;
+    for at in (0..body + 20).chain([body + 16 + piece, bytes.len() - 1]) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert!(opened(&changed, &opener).is_err(), "byte {at}");
+    }
+    for cut in [0, body, body + 16, body + 16 + piece, body + 16 + 2 * piece] {
+        assert!(opened(&bytes[..cut], &opener).is_err(), "cut to {cut}");
+    }
+    let swapped = [
+        &bytes[..body + 16],
+        &bytes[body + 16 + piece..body + 16 + 2 * piece],
+        &bytes[body + 16..body + 16 + piece],
+        &bytes[body + 16 + 2 * piece..],
+    ]
+    .concat();
+    assert!(opened(&swapped, &opener).is_err());
+    let longer = [&bytes[..], b"x"].concat();
+    assert!(opened(&longer, &opener).is_err());
+}
+
+/// Fails if a stanza for others ends the search, or a wrong key opens anything.
+#[test]
+fn each_key_of_several_opens_and_no_other() {
+    let (mut locks, mut openers) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        if let (Lock::Keys(keys), opener) = pair() {
+            locks.extend(keys);
+            openers.push(opener);
+        }
+    }
+    let bytes = sealed(&Lock::Keys(locks.clone()), b"content");
+    for opener in &openers {
+        assert_eq!(opened(&bytes, opener).expect("one of them"), b"content");
+    }
+    let (_, stranger) = pair();
+    assert!(matches!(
+        opened(&bytes, &stranger),
+        Err(BackupError::WrongKey)
+    ));
+    let by_word = Opener::Passphrase(passphrase("correct horse battery"));
+    assert!(matches!(
+        opened(&bytes, &by_word),
+        Err(BackupError::WrongKey)
+    ));
+    let many = vec![locks[0]; BACKUP_KEYS_MAX + 1];
+    for keys in [Vec::new(), many] {
+        assert!(envelope::write(&mut Vec::new(), &Lock::Keys(keys)).is_err());
+    }
+}
+
+/// Fails if the passphrase is not part of the key, or a head may ask for any amount of memory.
+#[test]
+fn a_passphrase_opens_and_another_does_not() {
+    let bytes = sealed(
+        &Lock::Passphrase(passphrase("correct horse battery")),
+        b"content",
+    );
+    let opener = |text| Opener::Passphrase(passphrase(text));
+    let right = opened(&bytes, &opener("correct horse battery"));
+    assert_eq!(right.expect("the same"), b"content");
+    let wrong = opened(&bytes, &opener("correct horse batterz"));
+    assert!(matches!(wrong, Err(BackupError::WrongKey)));
+    let head = String::from_utf8_lossy(&bytes[..300]).into_owned();
+    let greedy = head.replace(" 262144 3 1\n", " 4000000000 3 1\n");
+    assert_ne!(head, greedy);
+    let refused = opened(greedy.as_bytes(), &opener("correct horse battery"));
+    assert!(matches!(refused, Err(BackupError::NotABackup)));
+}
+
+/// Fails without the bound of the head.
+#[test]
+fn what_is_no_backup_is_said_to_be_none() {
+    let (_, opener) = pair();
+    let endless = format!(
+        "age-encryption.org/v1\n-> X25519 {}",
+        "A".repeat(BACKUP_HEAD_BYTES_MAX)
+    );
+    let texts = [
+        "",
+        "SQLite format 3",
+        "age-encryption.org/v2\n",
+        "age-encryption.org/v1\n",
+        &endless,
+    ];
+    for text in texts {
+        let found = opened(text.as_bytes(), &opener);
+        assert!(
+            matches!(found, Err(BackupError::NotABackup)),
+            "{:.30}",
+            text
+        );
+    }
+}
+
+fn about() -> About {
+    About {
+        form: FORM,
+        version: "0".to_owned(),
+        site: "00".to_owned(),
+        taken_unix_s: 1,
+        generation: 2,
+    }
+}
+
+fn packed(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut packing = Packing::new(Vec::new(), &about()).expect("memory");
+    for (name, bytes) in entries {
+        packing.bytes(name, bytes).expect("memory");
+    }
+    packing.finish().expect("memory")
+}
+
+/// Fails if a name is joined to the folder as it comes, or the checksums are not held against the
+/// files.
+#[test]
+fn only_files_of_a_site_are_unpacked() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let good: [(&str, &[u8]); 4] = [
+        ("cardea.toml", b"site"),
+        ("sealing.key", b"key"),
+        ("pki/server.der", b"der"),
+        ("store.db", b"store"),
+    ];
+    let to = folder.path().join("good");
+    let archive = packed(&good);
+    let unpacked = unpack(archive.as_slice(), &to).expect("a site");
+    assert_eq!(
+        (unpacked.about, unpacked.config.as_str()),
+        (about(), "site")
+    );
+    assert_eq!(fs::read(to.join("pki/server.der")).expect("there"), b"der");
+    assert!(
+        !to.join("cardea.toml").exists(),
+        "written last, by who restores"
+    );
+
+    let hostile = [
+        "../store.db",
+        "pki/../../x",
+        "/tmp/x",
+        "pki/.x",
+        "pki/a/b",
+        "other",
+    ];
+    for (number, name) in hostile.into_iter().enumerate() {
+        let to = folder.path().join(format!("hostile{number}"));
+        let mut tar = packed(&good);
+        // As no honest packer writes it: the first entry's name is overwritten.
+        let at = tar
+            .windows(8)
+            .position(|part| part == b"store.db")
+            .expect("there");
+        tar[at..at + 100].fill(0);
+        tar[at..at + name.len()].copy_from_slice(name.as_bytes());
+        let mut sum: u32 = tar[at..at + 512].iter().map(|byte| u32::from(*byte)).sum();
+        let old: u32 = tar[at + 148..at + 156]
+            .iter()
+            .map(|byte| u32::from(*byte))
+            .sum();
+        sum = sum - old + 8 * 32;
+        tar[at + 148..at + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let refused = unpack(tar.as_slice(), &to);
+        let refused = refused.err().map(|error| error.to_string());
+        assert!(
+            refused.is_some_and(|why| why.contains("no backup holds")),
+            "{name}"
+        );
+    }
+}
+
+/// Fails without the bounds of what is read into memory, and of how many files there are.
+#[test]
+fn an_archive_is_bounded() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let long = vec![b'#'; BACKUP_SMALL_FILE_BYTES_MAX as usize + 1];
+    let at_the_limit = packed(&[("cardea.toml", &long[1..])]);
+    unpack(at_the_limit.as_slice(), &folder.path().join("long")).expect("at the limit");
+    let beyond = packed(&[("cardea.toml", &long)]);
+    assert!(unpack(beyond.as_slice(), &folder.path().join("longer")).is_err());
+
+    let names: Vec<_> = (0..BACKUP_ENTRIES_MAX)
+        .map(|n| format!("pki/{n}"))
+        .collect();
+    let mut entries: Vec<(&str, &[u8])> = vec![("cardea.toml", b"")];
+    entries.extend(names.iter().map(|name| (name.as_str(), &b""[..])));
+    let (most, more) = (BACKUP_ENTRIES_MAX - 2, BACKUP_ENTRIES_MAX);
+    let unpacked = |count, name| {
+        let tar = packed(&entries[..count]);
+        unpack(tar.as_slice(), &folder.path().join(name)).is_ok()
+    };
+    assert!(unpacked(most, "most") && !unpacked(more, "more"));
+}
+
+/// Fails if a checksum is not looked at.
+#[test]
+fn a_file_that_differs_from_its_checksum_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut tar = packed(&[("cardea.toml", b"site"), ("store.db", b"storestorestore")]);
+    let at = tar
+        .windows(15)
+        .position(|part| part == b"storestorestore")
+        .expect("there");
+    tar[at] ^= 1;
+    let refused = unpack(tar.as_slice(), folder.path());
+    let Err(BackupError::ChecksumMismatch { name }) = refused else {
+        panic!("taken, or refused for another reason");
+    };
+    assert_eq!(name, "store.db");
+}

@@ -1,0 +1,116 @@
+//! `cardea connect ..`, `cardea diagnostics`, `cardea update ..`.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use cardea_connect::authority::{Authority, root_with};
+use cardea_connect::join::{Code, Join, Joined};
+use cardea_connect::tls;
+use cardea_connect::update::Version;
+
+use super::{ConnectCommand, UpdateCommand, VerifyArgs, site};
+use crate::admin::client::Desk;
+use crate::admin::message::{Request, Response};
+use crate::connect::{ConnectSetup, diagnostics, updates};
+use crate::secrets::write_new;
+
+/// Carries out a `connect` command.
+///
+/// # Errors
+/// If it could not be done; the message says why.
+pub fn run(data: &Path, command: ConnectCommand) -> io::Result<()> {
+    let request = match command {
+        ConnectCommand::Join { code } => join(data, &code)?,
+        ConnectCommand::Status => Request::ConnectStatus,
+        ConnectCommand::Pending { limit } => Request::ConnectPending { limit },
+        ConnectCommand::Leave => Request::ConnectLeave,
+    };
+    site::ask(data, &request)
+}
+
+/// Makes a key, and has the authority certify it. Only then does the site hear of it.
+fn join(data: &Path, code: &str) -> io::Result<Request> {
+    let code = Code::parse(code).ok_or_else(|| io::Error::other("this is no code to join with"))?;
+    let fingerprint = code.fingerprint().unwrap_or_default();
+    // The site must be there before its token is used up.
+    drop(Desk::open(data)?);
+    let authority_ca = root_with(&code.url, fingerprint).map_err(io::Error::other)?;
+    let request = tls::Request::make("Cardea site").map_err(io::Error::other)?;
+    let question = Join {
+        v: 1,
+        token: code.token.clone(),
+        csr: request.csr.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let joined: Joined = Authority::new(&code.url, &authority_ca, None)
+        .and_then(|authority| authority.ask("/v1/join", &question))
+        .map_err(io::Error::other)?;
+    joined.check().map_err(io::Error::other)?;
+    Ok(Request::ConnectSet {
+        setup: Box::new(ConnectSetup {
+            site: joined.site,
+            broker_host: joined.broker_host,
+            broker_port: joined.broker_port,
+            ca: joined.ca,
+            certificate: joined.certificate,
+            key: request.key.to_string(),
+            crl: joined.crl,
+            authority_url: code.url,
+            authority_ca,
+            update_keys: joined.update_keys,
+        }),
+    })
+}
+
+/// Writes the bundle of diagnostics into a new file.
+///
+/// # Errors
+/// If it exists, or the site cannot be asked.
+pub fn diagnostics(data: &Path, file: &Path) -> io::Result<()> {
+    let facts = match Desk::open(data)?.ask(&Request::Diagnostics)? {
+        Response::Table { rows, .. } => rows
+            .into_iter()
+            .filter_map(|row| <[String; 2]>::try_from(row).ok())
+            .map(|[name, content]| (name, content))
+            .collect(),
+        Response::Error { text } => return Err(io::Error::other(text)),
+        Response::Done { .. } | Response::Staged { .. } => Vec::new(),
+    };
+    let bundle = diagnostics::bundle(data, facts)?;
+    write_new(file, &bundle, 0o600).map_err(io::Error::other)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{} bytes in {}", bundle.len(), file.display())
+}
+
+/// Carries out an `update` command.
+///
+/// # Errors
+/// If it could not be done; for `verify`: if the update must not be applied.
+pub fn update(data: &Path, command: UpdateCommand) -> io::Result<()> {
+    match command {
+        UpdateCommand::Status => site::ask(data, &Request::UpdateStatus),
+        UpdateCommand::Verify(args) => verify(&args),
+    }
+}
+
+fn verify(args: &VerifyArgs) -> io::Result<()> {
+    let keys = fs::read_to_string(&args.keys)?;
+    // As minisign writes them: comments, and one key a line.
+    let keys: Vec<_> = keys
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("untrusted comment:"))
+        .map(str::to_owned)
+        .collect();
+    let installed: Version = args
+        .installed
+        .parse()
+        .map_err(|()| io::Error::other("the installed version is none"))?;
+    let manifest = updates::verify(&args.folder, &keys, installed, args.allow_older)
+        .map_err(io::Error::other)?;
+    let package = updates::package(&manifest);
+    let package = package.ok_or_else(|| io::Error::other("no package of the server in it"))?;
+    // What the unit applies: the version, then the file.
+    writeln!(io::stdout(), "{} {}", manifest.version, package.name)
+}

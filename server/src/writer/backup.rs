@@ -1,0 +1,144 @@
+//! The writer's share of backups: that one begins and ends is noted, withdrawals are remembered,
+//! and the list of them is written beside the backups soon after each.
+
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use super::Writer;
+use super::carry_out::{Refusal, done, unix_s};
+use super::error::WriterError;
+use crate::admin::message::Response;
+use crate::backup::{self, BackupError};
+use crate::limits::REMEMBERED_FACTOR;
+use crate::secrets::Sealer;
+use crate::store::{SettingKey, Store, StoreOrSecret, WithdrawalKey};
+
+/// The list of withdrawals on its way to the folder of backups.
+pub(super) struct Export {
+    /// The folder lacks what the store knows.
+    due: bool,
+    // Its folder may be on another machine that does not answer: nobody waits for it.
+    thread: Option<JoinHandle<Result<(), BackupError>>>,
+    // Said once, until it works again.
+    failed: bool,
+    forgot_unix_s: i64,
+}
+
+impl Default for Export {
+    fn default() -> Self {
+        Self {
+            // A run before may have ended between a withdrawal and its writing.
+            due: true,
+            thread: None,
+            failed: false,
+            forgot_unix_s: 0,
+        }
+    }
+}
+
+/// Gives the store the site's key for remembering withdrawals; makes one where there is none.
+pub(super) fn remember_withdrawals(store: &mut Store, sealer: &Sealer) -> Result<(), WriterError> {
+    if store.read().setting(SettingKey::WITHDRAWAL_KEY)?.is_none() {
+        let sealed = WithdrawalKey::sealed(sealer)?;
+        store.setting_set(SettingKey::WITHDRAWAL_KEY, &sealed)?;
+    }
+    let key = WithdrawalKey::of_site(store.read(), sealer).map_err(|error| match error {
+        StoreOrSecret::Store(error) => WriterError::Store(error),
+        StoreOrSecret::Secret(error) => WriterError::Secret(error),
+    })?;
+    if let Some(key) = key {
+        store.remember_with(key);
+    }
+    Ok(())
+}
+
+impl Writer {
+    /// When the newest backup was taken, Unix seconds; 0 for never.
+    pub(super) fn backup_last(&self) -> Result<i64, WriterError> {
+        let value = self.store.read().setting(SettingKey::BACKUP_LAST)?;
+        let bytes = value.and_then(|value| value.try_into().ok());
+        Ok(bytes.map_or(0, i64::from_le_bytes))
+    }
+
+    /// A backup was asked for; the audit says so.
+    pub(super) fn backup_begin(&self) -> Result<Response, Refusal> {
+        Ok(done("begun"))
+    }
+
+    /// A backup is at its place.
+    pub(super) fn backup_end(&mut self, taken_unix_s: i64) -> Result<Response, Refusal> {
+        self.store
+            .setting_set(SettingKey::BACKUP_LAST, &taken_unix_s.to_le_bytes())?;
+        self.follow()?;
+        // The backup may have put an older list in the place of the server's.
+        self.withdrawals_changed();
+        if let Some(online) = &self.online {
+            online.published.site().set_backup_unix_s(taken_unix_s);
+        }
+        Ok(done("noted"))
+    }
+
+    /// Somebody was withdrawn, or a device removed.
+    pub(super) fn withdrawals_changed(&mut self) {
+        self.export.due = true;
+    }
+
+    /// Writes the list where it is due, on a thread of its own; forgets who went so long ago that
+    /// no backup has them.
+    pub(super) fn backup_tick(&mut self) {
+        let now = unix_s();
+        if now - self.export.forgot_unix_s >= 3_600 {
+            self.export.forgot_unix_s = now;
+            let days = REMEMBERED_FACTOR * i64::from(self.config.backup.days);
+            if let Err(error) = self.store.remembered_forget(now - days * 86_400) {
+                tracing::warn!(%error, "forgetting old withdrawals");
+            }
+        }
+        let Some(folder) = self.config.backup.directory.clone() else {
+            self.export.due = false;
+            return;
+        };
+        let busy = self.export.thread.as_ref();
+        if busy.is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        if let Some(thread) = self.export.thread.take() {
+            match thread.join() {
+                Ok(Ok(())) => self.export.failed = false,
+                Ok(Err(error)) => self.export_failed(&error.to_string()),
+                Err(_) => self.export_failed("it panicked"),
+            }
+        }
+        if self.export.due {
+            self.export.due = false;
+            self.export_to(folder, now);
+        }
+        self.show_export();
+    }
+
+    fn export_to(&mut self, folder: PathBuf, now: i64) {
+        let data = self.directory.path().to_owned();
+        let spawned = std::thread::Builder::new()
+            .name("withdrawals".to_owned())
+            .spawn(move || backup::export_withdrawals(&data, &folder, now));
+        match spawned {
+            Ok(thread) => self.export.thread = Some(thread),
+            Err(error) => self.export_failed(&error.to_string()),
+        }
+    }
+
+    fn export_failed(&mut self, why: &str) {
+        if !self.export.failed {
+            tracing::warn!(why, "the list of withdrawals is not beside the backups");
+        }
+        self.export.failed = true;
+        self.export.due = true;
+    }
+
+    fn show_export(&self) {
+        if let Some(online) = &self.online {
+            let pending = self.export.due || self.export.thread.is_some();
+            online.published.site().set_withdrawals_pending(pending);
+        }
+    }
+}

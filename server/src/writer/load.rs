@@ -1,0 +1,38 @@
+//! From the store to what is to be in force: gallery, directory, threshold.
+
+use std::time::Duration;
+
+use cardea_engine::{ModelId, Threshold};
+
+use super::gallery::Snapshots;
+use super::publish::Published;
+use super::{Writer, WriterError, WriterHandle};
+use crate::store::SettingKey;
+
+impl Writer {
+    /// What is to be in force, but for what the feed has since the gallery's generation.
+    pub(super) fn load(
+        &self,
+        handle: &WriterHandle,
+    ) -> Result<(Published, Snapshots), WriterError> {
+        let model = ModelId(self.setting(SettingKey::MODEL_ID)?);
+        let threshold: [u8; 16] = self.setting(SettingKey::DECISION_THRESHOLD)?;
+        let score = f32::from_le_bytes([threshold[0], threshold[1], threshold[2], threshold[3]]);
+        let set_for = threshold[4..12].iter().rev();
+        let set_for = set_for.fold(0, |people, &byte| people << 8 | u64::from(byte));
+        let threshold = Threshold::new(score).map_err(|_| WriterError::BadSetting {
+            key: SettingKey::DECISION_THRESHOLD.0,
+        })?;
+        let mut snapshots = Snapshots::new(
+            &self.store,
+            &self.directory,
+            (model, threshold),
+            handle.clone(),
+        )?;
+        let gallery = snapshots.open_or_rebuild(&self.store)?;
+        let deadline = Duration::from_millis(self.config.answer_deadline_ms);
+        let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
+        published.site().set_threshold_people(set_for);
+        Ok((published, snapshots))
+    }
+}
