@@ -58,6 +58,7 @@ fn serve() -> Result<(), Failure> {
     io::stdout().flush()?;
     let bounds = Bounds {
         address_connections: 2 * IDLE_CONNECTIONS,
+        address_pace: usize::MAX,
         ..Bounds::default()
     };
     let tls = Arc::new(ArcSwap::new(config));
