@@ -15,7 +15,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rumqttc::{
     AsyncClient, Event as MqttEvent, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing,
@@ -31,6 +31,7 @@ use crate::limits::{
     PACKET_IN_BYTES_MAX, PACKET_OUT_BYTES_MAX, PUBLISHES_IN_FLIGHT_MAX, REQUESTS_QUEUED_MAX,
     STOP_TIMEOUT,
 };
+use crate::link::Link;
 use crate::session::{Published, Window};
 use crate::status::{Connection, Status};
 use crate::topics::{Kind, Topics};
@@ -483,43 +484,6 @@ impl Talker {
             (self.notify)(Event::SessionCleared);
         }
         (self.notify)(Event::Status(shown));
-    }
-}
-
-/// What one connection knows.
-struct Link {
-    client: AsyncClient,
-    topics: Topics,
-    window: Window,
-    accepted: bool,
-    /// The last acknowledgement, or when the first began to be awaited.
-    acked: Instant,
-    /// Told as delivered.
-    told: u64,
-    tell_at: Option<Instant>,
-    stop_at: Option<Instant>,
-}
-
-impl Link {
-    fn publish(&mut self, kind: Kind, payload: Vec<u8>, as_what: Published) -> Result<(), Fault> {
-        let topic = self.topics.of_kind(kind);
-        self.client
-            .try_publish(topic, QoS::AtLeastOnce, kind.is_retained(), payload)
-            .map_err(|_| Fault::disconnected("the client is stuck"))?;
-        self.window.publish(as_what);
-        Ok(())
-    }
-
-    /// When something is due next; far away if nothing is.
-    fn due(&self) -> Instant {
-        let watchdog = self.acked + ACK_TIMEOUT;
-        let far = Instant::now() + Duration::from_secs(3_600);
-        let awaited = (self.accepted && self.window.awaits()).then_some(watchdog);
-        [self.tell_at, self.stop_at, awaited]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(far)
     }
 }
 

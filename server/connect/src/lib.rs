@@ -18,6 +18,7 @@ pub mod command;
 pub mod fault;
 pub mod join;
 pub mod limits;
+mod link;
 pub mod message;
 mod session;
 pub mod status;

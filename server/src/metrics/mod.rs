@@ -149,8 +149,8 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Starts the thread, which shows `each` interval to whoever else counts; it ends, after a last interval, when every [`Handover`] and the
-    /// observer itself are gone.
+    /// Starts the thread, which shows `each` interval to whoever else counts; it ends, after a
+    /// last interval, when every [`Handover`] and the observer itself are gone.
     ///
     /// # Errors
     /// If the system gives no thread.

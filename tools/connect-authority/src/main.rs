@@ -173,22 +173,26 @@ fn run(command: Command) -> Outcome<()> {
             update_keys,
             cut_after,
         } => {
-            let keys = match update_keys {
-                Some(file) => fs::read_to_string(file)?
-                    .lines()
-                    .filter(|line| !line.starts_with("untrusted comment:"))
-                    .map(str::to_owned)
-                    .collect(),
-                None => Vec::new(),
-            };
             let told = serve::Told {
                 broker_host,
                 broker_port,
                 life_s,
-                update_keys: keys,
+                update_keys: keys(update_keys)?,
                 cut_after,
             };
             serve::run(folder, port, told)
         }
     }
+}
+
+/// The keys of a file as minisign writes it.
+fn keys(file: Option<PathBuf>) -> Outcome<Vec<String>> {
+    let Some(file) = file else {
+        return Ok(Vec::new());
+    };
+    let text = fs::read_to_string(file)?;
+    let keys = text
+        .lines()
+        .filter(|line| !line.starts_with("untrusted comment:"));
+    Ok(keys.map(str::to_owned).collect())
 }
