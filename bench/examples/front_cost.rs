@@ -3,9 +3,11 @@
 //!
 //! `cargo run --release -p cardea-bench --example front_cost` starts a server with an echo service
 //! in a process of its own (this program with `serve`), and measures that process from outside.
-//! Name one of `handshakes`, `kept-alive`, `burst` and `idle` to measure only that. Both processes
+//! Name one of `bare`, `handshakes`, `kept-alive`, `burst` and `idle` to measure only that. Both processes
 //! run wherever the kernel puts them; pin them with `taskset` to compare runs.
 
+#[path = "front_cost/bare.rs"]
+mod bare;
 #[path = "https_peers/instantly.rs"]
 mod instantly;
 
@@ -44,18 +46,14 @@ fn main() -> Result<(), Failure> {
 
 /// The server's process: prints its port and the authority's key, serves until it is killed.
 fn serve() -> Result<(), Failure> {
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = params.self_signed(&key)?;
-    let issuer = Issuer::new(params, key);
+    let (root, issuer) = authority()?;
     let (chain, server_key) = issue(&issuer)?;
     let sessions = Arc::new(Sessions::new(2 * IDLE_CONNECTIONS));
-    let config = server_config(vec![chain], server_key, &[root.der().clone()], sessions)?;
+    let config = server_config(vec![chain], server_key, &[root.clone()], sessions)?;
     warm_up(&config, 50)?;
     let listener = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false)?;
     println!("{}", listener.local_addr()?.port());
-    println!("{}", hex(root.der()));
+    println!("{}", hex(&root));
     println!("{}", hex(&issuer.key().serialize_der()));
     io::stdout().flush()?;
     let bounds = Bounds {
@@ -67,6 +65,14 @@ fn serve() -> Result<(), Failure> {
     let (event_loop, _) = EventLoop::new(listener, tls, bounds, counters, |_| Instantly)?;
     event_loop.run()?;
     Ok(())
+}
+
+fn authority() -> Result<(CertificateDer<'static>, Issuer<'static, KeyPair>), Failure> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = params.self_signed(&key)?.der().clone();
+    Ok((root, Issuer::new(params, key)))
 }
 
 fn issue(
@@ -161,6 +167,9 @@ impl Drop for Server {
 
 fn measure(what: Option<&str>) -> Result<(), Failure> {
     let all = what.is_none();
+    if all || what == Some("bare") {
+        bare::measure()?;
+    }
     if all || what == Some("handshakes") {
         handshakes("full handshake and one request", false)?;
         handshakes("resumed handshake and one request", true)?;

@@ -51,6 +51,9 @@ pub enum PkiError {
     Unreadable,
     /// A roll-over of the site CA is under way already.
     Rolling,
+    /// The site CA was made for no CA below it: a successor that it signs is not taken by strict
+    /// libraries.
+    SignsNoSuccessor,
 }
 
 impl fmt::Display for PkiError {
@@ -60,7 +63,18 @@ impl fmt::Display for PkiError {
             Self::Certificate(error) => write!(f, "certificate: {error}"),
             Self::BadRequest => write!(f, "the certificate request is not sound"),
             Self::Unreadable => write!(f, "a certificate in the folder pki cannot be read"),
-            Self::Rolling => write!(f, "a roll-over of the site CA is under way"),
+            Self::Rolling => write!(
+                f,
+                "a roll-over of the site CA is under way; `cardea pki show` says who still needs \
+                 the CA before"
+            ),
+            Self::SignsNoSuccessor => write!(
+                f,
+                "the site CA cannot sign a successor: it has path length 0, as those made by \
+                 older versions, and devices with a strict TLS library would be locked out. \
+                 Nothing has changed. Make the site anew (`cardea init`) and commission its \
+                 devices again"
+            ),
         }
     }
 }

@@ -115,11 +115,15 @@ impl EnrolSite {
 
     /// Sends a photo from the person's page.
     pub fn photo(&self, browser: &mut Browser, path: &str, photo: &[u8]) -> Page {
-        browser.get(path);
+        let page = browser.get(path);
+        // The token is in the form's address, as the photo is in its body.
+        let after = page.body.split("/photo?csrf=").nth(1);
+        let csrf = after.and_then(|after| after.split('"').next());
+        let csrf = csrf.unwrap_or(&browser.csrf).to_owned();
         let head = "--XX\r\ncontent-disposition: form-data; name=\"photo\"; \
                     filename=\"me.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n";
         let body = [head.as_bytes(), photo, b"\r\n--XX--\r\n"].concat();
-        let to = format!("{path}/photo?csrf={}", browser.csrf);
+        let to = format!("{path}/photo?csrf={csrf}");
         browser.ask("POST", &to, &[], "multipart/form-data; boundary=XX", &body)
     }
 

@@ -1,9 +1,8 @@
 //! Whether the comparison of front ends still runs: small counts, no judgement of speed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use cardea_tests::programs::program;
 use serde_json::Value;
 
 /// Fails if a server of the comparison does not start or answers otherwise than 200 with 64 bytes,
@@ -13,13 +12,7 @@ fn ours_nginx_and_hyper_are_measured_in_one_run() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let json = folder.path().join("figures.json");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench/peers/https/run");
-    // Compiling it takes minutes; whoever has run the comparison has it.
-    let hyper = program_folder().join("hyper-echo").exists();
     let mut command = Command::new(script);
-    if !hyper {
-        println!("without hyper: bench/peers/https/run has not been run on this machine");
-        command.arg("--without-hyper");
-    }
     let output = command.arg("--smoke").arg("--json").arg(&json).output();
     let output = output.expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
@@ -31,8 +24,7 @@ fn ours_nginx_and_hyper_are_measured_in_one_run() {
         .iter()
         .map(|server| server["server"].as_str())
         .collect();
-    let all = [Some("ours"), Some("nginx"), Some("hyper")];
-    assert_eq!(names, all[..2 + usize::from(hyper)]);
+    assert_eq!(names, [Some("ours"), Some("nginx"), Some("hyper")]);
     for server in servers {
         for figure in [
             "request_cpu_us",
@@ -43,9 +35,4 @@ fn ours_nginx_and_hyper_are_measured_in_one_run() {
             assert!(value > 0.0, "{figure} of {server}");
         }
     }
-}
-
-fn program_folder() -> PathBuf {
-    let program = program("cardea");
-    program.parent().expect("a file is in a folder").to_owned()
 }

@@ -43,6 +43,24 @@ fn a_file_of_devices_with_a_bad_row_is_refused_whole() {
     server.stop();
 }
 
+/// Some of these were once lost: the audit's thread had ended before they were noted. Fails if
+/// `Writer::offline` does not keep the audit.
+#[test]
+fn what_is_changed_without_a_server_is_in_the_audit() {
+    let site = Site::new();
+    for number in 0..8 {
+        let output = site.output(&["door", "add", &format!("side {number}")]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    }
+    let audit = site.done(&["audit", "tail", "-n", "100"]);
+    for number in 0..8 {
+        let line = |line: &&str| line.contains(&format!("side {number}"));
+        let noted = audit.lines().find(line).unwrap_or_else(|| panic!("{audit}"));
+        assert!(noted.contains("command line, without a server"), "{noted}");
+    }
+}
+
 /// Fails if `DataDirectory::of_site` makes what is not there, or takes any directory for a site.
 #[test]
 fn a_directory_that_is_no_site_is_neither_made_nor_touched() {

@@ -111,7 +111,7 @@ fn no_connection_is_refused_while_the_new_server_takes_over() {
     });
     // Whoever comes first has the server started.
     let first_of_all = TcpStream::connect(address).expect("it listens");
-    let pid = process.line(|line| line.starts_with("old is "));
+    let old = process.line(|line| line.starts_with("old is "));
     process.line(|line| line.starts_with("ready on "));
     drop(first_of_all);
     let first = Device::commission(&code);
@@ -137,16 +137,22 @@ fn no_connection_is_refused_while_the_new_server_takes_over() {
         let enough = asked.load(Ordering::SeqCst) + more;
         until("answers", || asked.load(Ordering::SeqCst) >= enough);
     };
+    let end = |server: &str| {
+        let pid = server.split_whitespace().next_back().expect("a number");
+        let ended = Command::new("kill").args(["-TERM", pid]).status();
+        assert!(ended.expect("kill runs").success());
+    };
     answered(20);
-    let pid = pid.trim_start_matches("old is ");
-    let killed = Command::new("kill").args(["-TERM", pid]).status();
-    assert!(killed.expect("kill runs").success());
+    end(&old);
     process.line(|line| line == "old ended with 0");
+    let new = process.line(|line| line.starts_with("new is "));
     process.line(|line| line.starts_with("ready on "));
     answered(20);
     going.store(false, Ordering::SeqCst);
     let mut device = asker.join().expect("no connection was refused");
     assert_eq!(device.heartbeat().0, 200, "the new server knows the device");
+    end(&new);
+    process.line(|line| line == "new ended with 0");
 }
 
 /// Fails if a line of the unit's sandbox is taken away that weighs more than 0.3.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use cardea_loadtest::tls;
 use cardea_tests::face;
+use cardea_tests::mail::Relay;
 use cardea_tests::raw::{Raw, status};
 use cardea_tests::space::{GRANTED, SpaceSite, denied, until, verdict};
 use cardea_wire::{CommissioningCode, Reason};
@@ -291,4 +292,40 @@ fn the_install_script_is_of_this_site_and_holds_no_secret() {
     site.site.done(&["space", "remove"]);
     let why = site.site.refused(&["space", "install-script"]);
     assert!(why.contains("not set up"), "{why}");
+}
+
+/// Fails if nobody writes to who is enrolled at Space's wish, or Space is not told how far it is.
+#[test]
+fn who_space_enrols_is_invited_by_mail() {
+    let mut relay = Relay::start(&[]);
+    let site = site(&[]);
+    let set = ["enrol", "set", "--company", "Acme", "--policy-version", "1"];
+    let policy = ["--policy-url", "https://acme.example/privacy"];
+    site.site.done(&[&set[..], &policy].concat());
+    let port = relay.port.to_string();
+    let relay_set = [
+        "enrol",
+        "set-mail",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        port.as_str(),
+    ];
+    let from = ["--tls", "none", "--from", "doors@acme.example"];
+    site.site.done(&[&relay_set[..], &from].concat());
+    let caller = Caller::new(&site);
+    let key = new_key(&site);
+    let wish = json!({"email": "p9@example.org", "first_name": "Pia", "language": "de"});
+    let (status, created) = caller.put(&key, "P9", &wish);
+    assert_eq!((status, created["ext_user_id"].as_str()), (201, Some("P9")));
+    let mail = relay.message();
+    assert_eq!(mail.0["to"][0], "p9@example.org");
+    assert!(mail.text("subject").contains("Ihre Einladung"), "{mail:?}");
+    until("Space is told", || {
+        let (_, told) = caller.get(&key, "P9");
+        told["state"] == "invited"
+    });
+    // The same words again invite nobody again.
+    assert_eq!(caller.put(&key, "P9", &wish).0, 200);
+    assert_eq!(caller.delete(&key, "P9").0, 200);
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde::Deserialize;
 
 use super::site;
 use crate::admin::client::Desk;
@@ -149,6 +150,33 @@ pub struct InviteArgs {
     pub paper: Option<PathBuf>,
 }
 
+/// A row of a file; cells may be empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Row {
+    external_id: String,
+    name: String,
+    email: String,
+    device: String,
+    doors: String,
+    language: String,
+    days: Option<u32>,
+}
+
+impl Row {
+    fn invitee(self) -> Invitee {
+        Invitee {
+            external_id: self.external_id,
+            name: self.name,
+            email: self.email,
+            device: self.device,
+            doors: self.doors,
+            language: self.language,
+            days: self.days.unwrap_or(0),
+        }
+    }
+}
+
 /// Carries an `enrol` command out.
 ///
 /// # Errors
@@ -214,6 +242,7 @@ fn invite(data: &Path, args: InviteArgs) -> io::Result<()> {
     let people = match &args.file {
         Some(file) => {
             let rows = csv::Reader::from_path(file)?.into_deserialize();
+            let rows = rows.map(|row| row.map(Row::invitee));
             rows.collect::<Result<Vec<Invitee>, _>>()?
         }
         None => vec![Invitee {

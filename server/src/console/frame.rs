@@ -26,6 +26,7 @@ const fn entry(name: &'static str, path: &'static str, scope: Scope) -> Entry {
 
 const NAVIGATION: &[Entry] = &[
     entry("dashboard", "/console/", Scope::Read),
+    entry("invitations", "/console/invitations", Scope::Read),
     entry("integrations", "/console/integrations", Scope::Read),
     entry("people", "/console/people", Scope::Read),
     entry("devices", "/console/devices", Scope::Read),

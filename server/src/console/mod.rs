@@ -34,6 +34,7 @@ mod form;
 mod frame;
 mod imports;
 mod integrations;
+mod invitations;
 pub mod language;
 mod latency;
 mod log;

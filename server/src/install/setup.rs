@@ -22,12 +22,13 @@ const UPDATE_TIMER: &str = "/etc/systemd/system/apt-daily-upgrade.timer.d/cardea
 const UPDATE_RESTART: &str = "/etc/apt/apt.conf.d/53cardea-restart";
 /// Loads the confirmed rules at the next start; until then they are loaded by the command.
 const FIREWALL_UNIT: &str = "cardea-firewall.service";
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 6] = [
     "cardea.socket",
     "cardea.service",
     "cardea-firewall-refresh.timer",
     "cardea-host-events.service",
     "cardea-reboot-required.path",
+    "cardea-update.path",
 ];
 
 /// Sets the site up.

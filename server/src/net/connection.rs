@@ -107,6 +107,9 @@ pub(super) struct Connection {
     pub(super) exchange: Exchange,
     /// Number of the last request.
     pub(super) number: u32,
+    /// The ticket for resumption, until the first response takes it along: sent alone it costs a
+    /// packet, and the device a wake-up.
+    ticket: Vec<u8>,
     /// Ciphertext that the kernel did not take.
     outbox: Vec<u8>,
     /// How much of it the kernel took meanwhile.
@@ -145,6 +148,7 @@ impl Connection {
             handshake_us: None,
             exchange: Exchange::None,
             number: 0,
+            ticket: Vec::new(),
             outbox: Vec::new(),
             written: 0,
             outbox_since: now,
@@ -178,7 +182,8 @@ impl Connection {
 
     /// Bytes held for the peer.
     pub(super) fn buffered(&self) -> usize {
-        self.tls.buffered() + self.http.buffered() + self.outbox.capacity()
+        let unsent = self.ticket.capacity() + self.outbox.capacity();
+        self.tls.buffered() + self.http.buffered() + unsent
     }
 
     /// Whether all that was to be sent is with the kernel.
@@ -287,7 +292,13 @@ impl Connection {
         outgoing.clear();
         let ciphertext = &mut ciphertext[..filled];
         let received = self.tls.receive(ciphertext, plaintext, outgoing);
-        let transmitted = self.transmit(outgoing, now);
+        let transmitted = match &received {
+            Ok(received) if received.handshake_done => {
+                self.ticket = outgoing.to_vec();
+                Ok(())
+            }
+            Ok(_) | Err(_) => self.transmit(outgoing, now),
+        };
         let received = match (received, transmitted) {
             (Err(error), _) => {
                 input.end = Some(End::Broken(error));
@@ -357,6 +368,15 @@ impl Connection {
         if bytes.is_empty() {
             return Ok(());
         }
+        // Records must leave in the order in which they were sealed.
+        let mut joined = std::mem::take(&mut self.ticket);
+        let bytes = match joined.is_empty() {
+            true => bytes,
+            false => {
+                joined.extend_from_slice(bytes);
+                &joined
+            }
+        };
         if !self.is_flushed() {
             self.outbox.extend_from_slice(bytes);
             return Ok(());

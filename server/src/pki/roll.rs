@@ -66,8 +66,8 @@ impl SitePki {
     /// Makes a new site CA, cross-signed by the one before, and a server's certificate of it.
     ///
     /// # Errors
-    /// [`PkiError::Rolling`] while a roll-over is under way; if something cannot be made or
-    /// written, and then nothing has changed.
+    /// Those of [`Self::may_roll`]; if something cannot be made or written, and then nothing has
+    /// changed.
     pub fn roll(
         &mut self,
         data: &Path,
@@ -76,9 +76,7 @@ impl SitePki {
         (addresses, life_s): (&[IpAddr], u64),
         now: OffsetDateTime,
     ) -> Result<(), PkiError> {
-        if self.before.is_some() {
-            return Err(PkiError::Rolling);
-        }
+        self.may_roll()?;
         let key = KeyPair::generate()?;
         let params = ca_params(site, now)?;
         let mut cross = params.clone();
@@ -99,6 +97,23 @@ impl SitePki {
         files.replace(data)?;
         *self = Self::open(data, sealer)?;
         Ok(())
+    }
+
+    /// Whether a roll-over can begin.
+    ///
+    /// # Errors
+    /// [`PkiError::Rolling`] while one is under way, [`PkiError::SignsNoSuccessor`] if the site
+    /// CA's own path length forbids it.
+    pub fn may_roll(&self) -> Result<(), PkiError> {
+        if self.before.is_some() {
+            return Err(PkiError::Rolling);
+        }
+        let ca = parse(&self.ca)?;
+        let constraints = ca.basic_constraints().map_err(|_| PkiError::Unreadable)?;
+        match constraints.and_then(|found| found.value.path_len_constraint) {
+            Some(0) => Err(PkiError::SignsNoSuccessor),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Ends a roll-over: the CA before vouches for nobody any more.
@@ -261,6 +276,28 @@ mod tests {
         assert_eq!(pki.client_roots(), [pki.ca().clone()]);
         assert_eq!(pki.server_chain().len(), 2);
         assert!(!pki.is_rolling());
+    }
+
+    /// Such a CA once signed its successor, and OpenSSL refused the server. Fails if `may_roll`
+    /// does not look at the path length.
+    #[test]
+    fn a_ca_that_may_sign_no_other_does_not_roll_over() {
+        let (folder, sealer, _) = site();
+        let key = KeyPair::generate().expect("a key");
+        let mut params = ca_params("old", at(0)).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let ca = params.self_signed(&key).expect("signed");
+        let mut files = PkiFiles::read(folder.path()).expect("read");
+        files.put(CA_CERTIFICATE, ca.der());
+        let sealed = files.put_sealed(&sealer, CA_KEY, key.serialized_der());
+        sealed.expect("sealed");
+        files.replace(folder.path()).expect("written");
+        let mut pki = SitePki::open(folder.path(), &sealer).expect("whole");
+        let server = (HERE, DAY_S);
+        let refused = pki.roll(folder.path(), &sealer, "test", server, at(1));
+        assert!(matches!(refused, Err(PkiError::SignsNoSuccessor)));
+        let reopened = SitePki::open(folder.path(), &sealer).expect("whole");
+        assert_eq!((reopened.ca(), reopened.is_rolling()), (ca.der(), false));
     }
 
     /// Fails if `PkiFiles::replace` writes in place: the folder would be half new.

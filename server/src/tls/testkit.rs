@@ -7,7 +7,8 @@ use rcgen::{
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 pub(crate) use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use rustls::{RootCertStore, version};
+use rustls::crypto::CryptoProvider;
+use rustls::{RootCertStore, SupportedCipherSuite, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 
 use super::{Received, ServerConfig, Session, Sessions, TlsError, provider, server_config};
@@ -83,9 +84,22 @@ impl Site {
 
     /// A peer's configuration; it remembers its sessions.
     pub(crate) fn peer(&self, identity: Option<&Identity>) -> Arc<ClientConfig> {
+        self.peer_offering(provider().cipher_suites.clone(), identity)
+    }
+
+    /// A peer's configuration with these suites, best first.
+    pub(crate) fn peer_offering(
+        &self,
+        cipher_suites: Vec<SupportedCipherSuite>,
+        identity: Option<&Identity>,
+    ) -> Arc<ClientConfig> {
+        let provider = CryptoProvider {
+            cipher_suites,
+            ..(*provider()).clone()
+        };
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).expect("our own root");
-        let builder = ClientConfig::builder_with_provider(provider())
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&version::TLS13])
             .expect("the provider has TLS 1.3")
             .with_root_certificates(roots);

@@ -1,7 +1,8 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use rustls::{AlertDescription, Error, HandshakeKind};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite};
+use rustls::{AlertDescription, CipherSuite, Error, HandshakeKind};
 
 use super::testkit::{Pair, Site};
 use super::*;
@@ -138,6 +139,32 @@ fn an_answer_can_be_sent_while_half_a_record_waits() {
     pair.feed(&record[9..], &mut outgoing).expect("the rest");
     assert_eq!(pair.plaintext, b"question");
     assert_eq!(pair.server.buffered(), 0);
+}
+
+/// Fails if `server_config` leaves the order of suites to the peer: most put SHA-384 first, which
+/// costs 40 us a handshake.
+#[test]
+fn the_suite_that_costs_least_is_chosen_and_others_are_taken() {
+    let site = Site::new();
+    let server = site.server(&sessions());
+    let device = site.device();
+    let default = aws_lc_rs::default_provider();
+    for (offered, chosen) in [
+        (default.cipher_suites.clone(), CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (
+            vec![cipher_suite::TLS13_AES_256_GCM_SHA384],
+            CipherSuite::TLS13_AES_256_GCM_SHA384,
+        ),
+        (
+            vec![cipher_suite::TLS13_CHACHA20_POLY1305_SHA256],
+            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+        ),
+    ] {
+        let mut pair = Pair::new(&site.peer_offering(offered, Some(&device)), &server);
+        pair.pump(usize::MAX).expect("a handshake");
+        let suite = pair.client.negotiated_cipher_suite();
+        assert_eq!(suite.map(|suite| suite.suite()), Some(chosen));
+    }
 }
 
 /// A ClientHello of TLS 1.2, by hand: version, random, no session, one suite, no compression.

@@ -11,13 +11,14 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use cardea_wire::reply::CommandKind;
+
 use super::carry_out::{Refusal, date, table, unix_s};
 use super::error::WriterError;
 use super::{Session, Writer};
 use crate::admin::message::Response;
 use crate::config::FILE;
 use crate::store::{DeviceId, DeviceState, NewCommand, SettingKey};
-use cardea_wire::reply::CommandKind;
 
 /// How often the server looks whether the address it was set up with is still its own.
 const LOOK_EVERY: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 
 use time::OffsetDateTime;
 
-use super::carry_out::{Refusal, date, done, table, unix_s, words};
+use super::carry_out::{Refusal, date, done, table, unix_s};
 use super::error::WriterError;
 use super::{Session, Writer};
 use crate::admin::message::Response;
@@ -53,11 +53,7 @@ impl Writer {
     /// The store first notes what hangs on the CA before; no certificate is issued in between,
     /// because nobody else issues any.
     pub(super) fn pki_roll_ca(&mut self) -> Result<Response, Refusal> {
-        if self.pki.is_rolling() {
-            return Err(words(
-                "a roll-over is under way; `cardea pki show` says who still needs the CA before",
-            ));
-        }
+        self.pki.may_roll()?;
         self.store.roll_over_begin()?;
         let addresses = self.server_addresses()?;
         let server = (addresses.as_slice(), self.config.server_certificate_life_s);

@@ -11,6 +11,9 @@ impl Writer {
         if let Some(space) = self.space_setup()? {
             rows.push(vec!["space".to_owned(), space.host, space.port.to_string()]);
         }
+        if let Some(mail) = self.mail_setup()? {
+            rows.push(vec!["mail".to_owned(), mail.host, mail.port.to_string()]);
+        }
         Ok(table(&["name", "host", "port"], rows))
     }
 }

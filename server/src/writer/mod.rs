@@ -107,6 +107,8 @@ pub struct Writer {
     export: Export,
     own_address: OwnAddress,
     online: Option<Online>,
+    /// The audit itself where no server holds it: what was noted is written when it is dropped.
+    _audit_here: Option<Audit>,
 }
 
 /// What a writer has beside the store while a server runs.
@@ -134,7 +136,9 @@ impl Writer {
     pub fn offline(data: &Path) -> Result<Self, WriterError> {
         let directory = DataDirectory::of_site(data)?;
         let audit = Audit::open(&directory, moment(Instant::now()).unix_us)?;
-        Self::open(directory, &audit)
+        let mut writer = Self::open(directory, &audit)?;
+        writer._audit_here = Some(audit);
+        Ok(writer)
     }
 
     /// The writer of a locked data directory.
@@ -166,6 +170,7 @@ impl Writer {
             export: Export::default(),
             own_address: OwnAddress::default(),
             online: None,
+            _audit_here: None,
         })
     }
 

@@ -3,6 +3,7 @@
 
 mod devices;
 mod integrations;
+mod invitations;
 mod logs;
 mod openapi;
 mod people;
@@ -87,6 +88,8 @@ const ALL: &[&[Operation]] = &[
     logs::OPERATIONS,
     openapi::OPERATIONS,
     people::OPERATIONS,
+    invitations::OPERATIONS,
+    openapi::OPERATIONS,
     site::OPERATIONS,
     team::OPERATIONS,
 ];

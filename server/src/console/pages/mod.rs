@@ -11,6 +11,7 @@ mod enrol;
 mod enrol_data;
 mod enrolment_service;
 mod integrations;
+mod invitations;
 mod latency;
 mod logs;
 mod people;
@@ -35,6 +36,7 @@ const ALL: &[&[Route]] = &[
     enrol::ROUTES,
     enrolment_service::ROUTES,
     integrations::ROUTES,
+    invitations::ROUTES,
     latency::ROUTES,
     logs::ROUTES,
     people::ROUTES,

@@ -36,6 +36,29 @@ fn a_device_is_answered_kept_and_resumed() {
     assert_eq!(counters.value(Counter::PeerLeft), 0);
 }
 
+/// Fails if `Connection::take` sends the ticket alone, or `transmit` does not put it first.
+#[test]
+fn the_ticket_comes_with_the_first_answer() {
+    let server = Server::start();
+    let peer = server.site.peer(Some(&server.site.device()));
+    let mut device = Client::connect(server.address, &peer).greeted();
+    server.wait_for(Counter::HandshakesFull, 1);
+    let socket = &device.stream.sock;
+    socket.set_nonblocking(true).expect("a socket");
+    let early = socket.peek(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(early, Err(io::ErrorKind::WouldBlock));
+    socket.set_nonblocking(false).expect("a socket");
+    // What the server owes for this was sealed after the ticket.
+    let changed = device.stream.conn.refresh_traffic_keys();
+    changed.expect("TLS 1.3 changes keys");
+    assert_eq!(device.ask("/echo", b"a").body, b"a");
+    let mut again = Client::connect(server.address, &peer);
+    assert_eq!(again.ask("/echo", b"b").body, b"b");
+    let counters = server.counters.clone();
+    server.stop();
+    assert_eq!(counters.value(Counter::HandshakesResumed), 1);
+}
+
 #[test]
 fn answers_come_from_other_threads_in_any_order() {
     let server = Server::start();
