@@ -43,7 +43,10 @@ fn a_device_asks_for_its_own_door_whatever_it_claims() {
     let length = body.len();
     for (claim, target) in [
         ("Door: main\r\n", path::ACCESS.to_owned()),
-        ("X-Device: front\r\nX-Forwarded-For: front\r\n", path::ACCESS.to_owned()),
+        (
+            "X-Device: front\r\nX-Forwarded-For: front\r\n",
+            path::ACCESS.to_owned(),
+        ),
         ("", format!("{}?door=main", path::ACCESS)),
     ] {
         let head = format!(
@@ -95,7 +98,14 @@ fn another_user_of_the_machine_gives_no_commands() {
         return;
     }
     let mut nobody = Command::new("setpriv");
-    nobody.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "curl"]);
+    nobody.args([
+        "--reuid",
+        NOBODY,
+        "--regid",
+        NOBODY,
+        "--clear-groups",
+        "curl",
+    ]);
     assert_eq!(ask(&mut nobody), Some(COULD_NOT_CONNECT));
     server.stop();
 }

@@ -56,7 +56,10 @@ fn what_is_changed_without_a_server_is_in_the_audit() {
     let audit = site.done(&["audit", "tail", "-n", "100"]);
     for number in 0..8 {
         let line = |line: &&str| line.contains(&format!("side {number}"));
-        let noted = audit.lines().find(line).unwrap_or_else(|| panic!("{audit}"));
+        let noted = audit
+            .lines()
+            .find(line)
+            .unwrap_or_else(|| panic!("{audit}"));
         assert!(noted.contains("command line, without a server"), "{noted}");
     }
 }

@@ -6,8 +6,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-pub(crate) use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls::crypto::CryptoProvider;
+pub(crate) use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls::{RootCertStore, SupportedCipherSuite, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 

@@ -150,7 +150,10 @@ fn the_suite_that_costs_least_is_chosen_and_others_are_taken() {
     let device = site.device();
     let default = aws_lc_rs::default_provider();
     for (offered, chosen) in [
-        (default.cipher_suites.clone(), CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (
+            default.cipher_suites.clone(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256,
+        ),
         (
             vec![cipher_suite::TLS13_AES_256_GCM_SHA384],
             CipherSuite::TLS13_AES_256_GCM_SHA384,

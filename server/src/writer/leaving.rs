@@ -40,7 +40,7 @@ impl Writer {
     }
 
     fn device_code(&mut self, name: &str) -> Result<Response, Refusal> {
-        let device = self.device_named(name)?;
+        let device = self.device_of_name(name)?;
         if device.state == DeviceState::Leaving {
             return Err(words("the device is being decommissioned"));
         }
@@ -61,7 +61,7 @@ impl Writer {
 
     /// A device without a certificate has nothing to forget.
     fn device_decommission(&mut self, name: &str) -> Result<Response, Refusal> {
-        let device = self.device_named(name)?;
+        let device = self.device_of_name(name)?;
         match device.state {
             DeviceState::Waiting => return self.device_remove(name),
             DeviceState::Leaving => return Err(words("it is being decommissioned already")),
@@ -73,7 +73,7 @@ impl Writer {
     }
 
     fn device_reset(&mut self, name: &str, colours: &str) -> Result<Response, Refusal> {
-        let device = self.device_named(name)?;
+        let device = self.device_of_name(name)?;
         let colours = Colours::parse(colours)
             .map_err(|_| words("these are not eight of the letters R G B Y W V"))?;
         let fingerprint = device.fingerprint;
@@ -84,7 +84,7 @@ impl Writer {
         Ok(table(&["device", "last code"], vec![row]))
     }
 
-    fn device_named(&self, name: &str) -> Result<Device, Refusal> {
+    fn device_of_name(&self, name: &str) -> Result<Device, Refusal> {
         let devices = self.store.read().devices()?;
         let device = devices.into_iter().find(|device| device.name == name);
         device.ok_or_else(|| words("no device of this name"))
