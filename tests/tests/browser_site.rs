@@ -205,7 +205,7 @@ fn every_page_is_readable_in_every_look() {
         chromium.look(look);
         for (name, path) in PAGES {
             chromium.go(path);
-            chromium.find("main h1");
+            let _shown = chromium.find("main h1");
             chromium.screenshot(&folder.join(format!("{name}-{what}.png")));
             let wide = "return document.documentElement.scrollWidth - window.innerWidth";
             let excess = chromium.run(wide, &json!([])).as_i64().unwrap_or(0);

@@ -6,15 +6,19 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::limits::CODES_SHOWN_MAX;
 
-/// Codes by the device's name, with a number that rises.
+/// Codes that can be shown again.
 #[derive(Default)]
-pub(super) struct Codes(Mutex<(u64, HashMap<String, (u64, String)>)>);
+pub(super) struct Codes(Mutex<Kept>);
+
+/// The last number, and each device's code with the number it was kept under.
+#[derive(Default)]
+struct Kept(u64, HashMap<String, (u64, String)>);
 
 impl Codes {
     /// Keeps a code, in place of any for this device; the oldest goes past the bound.
     pub(super) fn keep(&self, device: &str, code: String) {
         let mut codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, by_name) = &mut *codes;
+        let Kept(last, by_name) = &mut *codes;
         *last += 1;
         by_name.insert(device.to_owned(), (*last, code));
         if by_name.len() > CODES_SHOWN_MAX {

@@ -86,8 +86,6 @@ pub(super) struct DeviceView {
     pub address: String,
     /// The end of its certificate, Unix time in seconds.
     pub certificate_until: Option<i64>,
-    /// When it was added, Unix time in seconds.
-    pub since: i64,
     /// Whether it has a certificate.
     pub commissioned: bool,
 }
@@ -144,7 +142,6 @@ fn view(device: Device, standing: Standing, doors: &[Door]) -> DeviceView {
         version: device.firmware.map_or_else(String::new, version),
         address: device.address.unwrap_or_default(),
         certificate_until: device.not_after_unix_s,
-        since: device.created_unix_s,
         commissioned: device.fingerprint.is_some(),
     }
 }

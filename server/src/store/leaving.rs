@@ -44,7 +44,8 @@ impl Reader {
     /// Those of a read.
     pub fn commands_pending(&self, limit: usize) -> Result<Vec<(DeviceId, u8, i64)>, StoreError> {
         let mut select = self.db.prepare_cached(
-            "SELECT device, kind, created FROM commands WHERE done IS NULL ORDER BY id DESC LIMIT ?1",
+            "SELECT device, kind, created FROM commands WHERE done IS NULL
+             ORDER BY id DESC LIMIT ?1",
         )?;
         let pending = select.query_map([key(limit as u64)], |row| {
             Ok((DeviceId(number(row.get(0)?)), row.get(1)?, row.get(2)?))
