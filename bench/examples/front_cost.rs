@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release -p cardea-bench --example front_cost` starts a server with an echo service
 //! in a process of its own (this program with `serve`), and measures that process from outside.
-//! Name one of `bare`, `handshakes`, `kept-alive`, `burst` and `idle` to measure only that. Both processes
-//! run wherever the kernel puts them; pin them with `taskset` to compare runs.
+//! Name one of `bare`, `handshakes`, `kept-alive`, `burst` and `idle` to measure only that. Both
+//! processes run wherever the kernel puts them; pin them with `taskset` to compare runs.
 
 #[path = "front_cost/bare.rs"]
 mod bare;
@@ -49,7 +49,12 @@ fn serve() -> Result<(), Failure> {
     let (root, issuer) = authority()?;
     let (chain, server_key) = issue(&issuer)?;
     let sessions = Arc::new(Sessions::new(2 * IDLE_CONNECTIONS));
-    let config = server_config(vec![chain], server_key, &[root.clone()], sessions)?;
+    let config = server_config(
+        vec![chain],
+        server_key,
+        std::slice::from_ref(&root),
+        sessions,
+    )?;
     warm_up(&config, 50)?;
     let listener = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false)?;
     println!("{}", listener.local_addr()?.port());

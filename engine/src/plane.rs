@@ -9,9 +9,9 @@
 //! `Y_i = (u_i - o) s_i`, `o = (2^b - 1) / 2`; dropped dimensions have `Y_i = 0`. Four numbers go
 //! with each row, rounded up into 7 bits by a minimum and a step of their own: the residual norms
 //! `r4, r2` of the 4-bit and 2-bit blocks of `y - Y`, the norm `r0` of the dropped block of `y`,
-//! and `m4 = |u - o|` over the 4-bit block. Where no dimension is dropped, `r0` is the norm of `y` over
-//! the 2-bit block instead: the *leading* pass of a batch reads the 4-bit dimensions alone, and for
-//! it the 2-bit block counts as dropped. Nothing else changes in what follows.
+//! and `m4 = |u - o|` over the 4-bit block. Where no dimension is dropped, `r0` is the norm of `y`
+//! over the 2-bit block instead: the *leading* pass of a batch reads the 4-bit dimensions alone,
+//! and for it the 2-bit block counts as dropped. Nothing else changes in what follows.
 //!
 //! # Proof that discarding is safe
 //! Let `p = fl(R q)` be the turned probe. Three steps lead from the score to integers.

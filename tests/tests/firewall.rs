@@ -200,12 +200,11 @@ fn each_allowed_port_passes_and_a_scan_of_the_others_finds_nothing() {
     }
     let counter = ["list", "counter", "inet", "cardea", "dropped_in"];
     let counted = network.server.done("nft", &counter);
-    let packets = counted
+    let mut packets = counted
         .split_whitespace()
         .skip_while(|word| *word != "packets");
     let packets: u64 = packets
-        .skip(1)
-        .next()
+        .nth(1)
         .and_then(|n| n.parse().ok())
         .expect("a count");
     assert!(packets >= 18_000, "{counted}");

@@ -24,7 +24,7 @@ pub(crate) fn measure() -> Result<(), Failure> {
     let (root, issuer) = authority()?;
     let (chain, key) = issue(&issuer)?;
     let sessions = Arc::new(Sessions::new(HANDSHAKES));
-    let server = server_config(vec![chain], key, &[root.clone()], sessions)?;
+    let server = server_config(vec![chain], key, std::slice::from_ref(&root), sessions)?;
     let (certificate, key) = issue(&issuer)?;
     let device = |suite: SupportedCipherSuite| -> Result<Arc<ClientConfig>, Failure> {
         let provider = CryptoProvider {

@@ -252,9 +252,9 @@ impl Part<'_> {
 }
 
 /// Calls `walk` for parts of a scan that stay in the cache while all probes walk over them, and
-/// lets int8 look at what is left by a tier's own dot product: after each part if the plane's leading
-/// dimensions alone are read, because then nearly every row is wanted and still near; at the end if
-/// not, because then few are, and are better called from memory many at a time.
+/// lets int8 look at what is left by a tier's own dot product: after each part if the plane's
+/// leading dimensions alone are read, because then nearly every row is wanted and still near; at
+/// the end if not, because then few are, and are better called from memory many at a time.
 #[inline(always)]
 pub(super) fn scan_parts(
     scan: PlaneScan<'_>,

@@ -103,8 +103,8 @@ pub enum Request {
     SpaceRelease,
     /// The gallery in force, and why it is searched as it is.
     GalleryShow,
-    /// Searches the gallery by itself, for the choice of a threshold. Answered when done, the text a
-    /// `CalibrationReport` as JSON.
+    /// Searches the gallery by itself, for the choice of a threshold. Answered when done; the text
+    /// is a `CalibrationReport` as JSON.
     Calibrate {
         /// How.
         ask: CalibrationAsk,
@@ -287,17 +287,14 @@ impl Request {
             Self::Enrol { ask } => return ask.change(),
             Self::ConnectSet { setup } => ("connect.join", setup.site.clone()),
             Self::ConnectLeave => ("connect.leave", String::new()),
-            Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
-            Self::TeamPassword { name, .. } => ("team.password", name.clone()),
-            Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
-            Self::TeamRemove { name } => ("team.remove", name.clone()),
-            Self::TokenAdd { token } => (
-                "token.add",
-                format!("{}: {}", token.name, token.scopes.join(", ")),
-            ),
-            Self::TokenRemove { name } => ("token.remove", name.clone()),
-            Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
-            Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
+            Self::TeamAdd { .. }
+            | Self::TeamPassword { .. }
+            | Self::TeamRole { .. }
+            | Self::TeamRemove { .. }
+            | Self::TokenAdd { .. }
+            | Self::TokenRemove { .. }
+            | Self::EnrolmentServiceSet { .. }
+            | Self::IntegrationsAdded { .. } => return self.change_of_console(),
             Self::Devices { ask } => ask.change(),
             Self::HostEvent { event, detail } => (event.action(), detail.clone()),
             Self::ImportBegin
@@ -322,6 +319,24 @@ impl Request {
             | Self::TeamList
             | Self::Integrations
             | Self::AuditTail { .. } => return None,
+        })
+    }
+
+    /// The same of what only the console asks.
+    fn change_of_console(&self) -> Option<(&'static str, String)> {
+        Some(match self {
+            Self::TeamAdd { name, role, .. } => ("team.add", format!("{name}, {}", role.name())),
+            Self::TeamPassword { name, .. } => ("team.password", name.clone()),
+            Self::TeamRole { name, role } => ("team.role", format!("{name}, {}", role.name())),
+            Self::TeamRemove { name } => ("team.remove", name.clone()),
+            Self::TokenAdd { token } => (
+                "token.add",
+                format!("{}: {}", token.name, token.scopes.join(", ")),
+            ),
+            Self::TokenRemove { name } => ("token.remove", name.clone()),
+            Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
+            Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
+            _ => return None,
         })
     }
 }

@@ -9,6 +9,7 @@
 
 mod console;
 mod levels;
+mod loops;
 mod signals;
 mod watchdog;
 
@@ -24,18 +25,16 @@ use cardea_engine::{Embedding, Kernel, Searcher, gallery};
 use crossbeam_channel::Receiver;
 
 use crate::admin::socket;
-use crate::api::{Api, Completion, Parts};
-use crate::audit::{Audit, AuditHandle};
+use crate::audit::Audit;
 use crate::backup;
 use crate::clock;
-use crate::completions::{CompletionSender, Completions};
 use crate::config::Config;
 use crate::connect::Minutes;
 use crate::connect::firmware::Firmware;
 use crate::histograms::log::LatencyLog;
 use crate::limits::SESSIONS_MAX;
 use crate::metrics::Observer;
-use crate::net::{self, Bounds, Counters, EventLoop, Waker, listener};
+use crate::net::{Counters, listener};
 use crate::site::{Site, moment};
 use crate::store::DataDirectory;
 use crate::tls::{self, LiveTls};
@@ -43,6 +42,7 @@ use crate::work::WorkQueue;
 use crate::writer::{self, Command, Writer, WriterHandle};
 
 use levels::levels;
+use loops::{Loops, Shared};
 use watchdog::Vitals;
 
 /// Where the SIGBUS handler writes which block of the gallery could not be read.
@@ -91,33 +91,21 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
 
     let console = console::start(data, &site, &writer, &audit, &handle, address)?;
 
-    let mut senders = Vec::new();
-    let mut loops = Vec::new();
-    let mut wakers = Vec::new();
-    let bounds = bounds(listeners.len());
-    for ((listener, counters), loop_number) in listeners.into_iter().zip(&counters).zip(0..) {
-        let service = |waker: &Arc<Waker>| {
-            let waker = Arc::clone(waker);
-            let completions = Completions::new(move || waker.wake());
-            senders.push(completions.sender());
-            Api::new(Parts {
-                loop_number,
-                site: Arc::clone(&site),
-                work: work.clone(),
-                audit: audit_handle(&audit, completions.sender()),
-                writer: handle.clone(),
-                console: console.clone(),
-                completions,
-                handover: observer.handover(),
-                metrics: observer.text(),
-                firmware: firmware.clone(),
-            })
-        };
-        let (tls, counters) = (live.config(), Arc::clone(counters));
-        let (event_loop, waker) = EventLoop::new(listener, tls, bounds, counters, service)?;
-        loops.push(event_loop);
-        wakers.push(waker);
-    }
+    let shared = Shared {
+        site: &site,
+        work: &work,
+        audit: &audit,
+        writer: &handle,
+        console: &console,
+        observer: &observer,
+        firmware: &firmware,
+        tls: &live,
+    };
+    let Loops {
+        loops,
+        wakers,
+        senders,
+    } = Loops::new(listeners, &counters, &shared)?;
     let vitals = Vitals {
         loops: senders.clone(),
         writer: handle.clone(),
@@ -139,7 +127,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     // Whoever started the server may have gone; it serves all the same.
     let _ = writeln!(io::stdout(), "ready on {address}");
     watchdog::ready(address, vitals)?;
-    run_loops(loops)?;
+    loops::run(loops)?;
     stop_threads(&handle, writer_thread, search_thread, observer_thread)
 }
 
@@ -188,13 +176,6 @@ impl Opened {
     }
 }
 
-/// What so many loops may hold with the open files that the process may have.
-fn bounds(loops: usize) -> Bounds {
-    net::descriptors().map_or_else(Bounds::default, |descriptors| {
-        Bounds::within(descriptors, loops)
-    })
-}
-
 /// The sockets that systemd handed over, else our own.
 fn listeners(config: &Config) -> io::Result<Vec<TcpListener>> {
     let inherited = listener::inherited()?;
@@ -235,31 +216,6 @@ fn warm(searcher: &Searcher, site: &Site) -> Result<(), Box<dyn std::error::Erro
     for batch in [1, crate::limits::PROBES_IN_BATCH_MAX] {
         let probes = vec![probe.clone(); batch];
         searcher.search(&searched.view, &probes, searched.threshold)?;
-    }
-    Ok(())
-}
-
-fn audit_handle(audit: &Audit, done: CompletionSender<Completion>) -> AuditHandle {
-    // Every delivery rings by itself, once a burst: there is nothing left to wake.
-    audit.handle(
-        move |completion| done.send(Completion::Recorded(completion)),
-        || {},
-    )
-}
-
-fn run_loops(loops: Vec<EventLoop<Api>>) -> io::Result<()> {
-    let threads: Vec<JoinHandle<io::Result<Api>>> = loops
-        .into_iter()
-        .enumerate()
-        .map(|(number, event_loop)| {
-            let named = std::thread::Builder::new().name(format!("loop-{number}"));
-            named.spawn(move || event_loop.run())
-        })
-        .collect::<Result<_, _>>()?;
-    for thread in threads {
-        thread
-            .join()
-            .map_err(|_| io::Error::other("an event loop panicked"))??;
     }
     Ok(())
 }

@@ -66,7 +66,13 @@ impl Writer {
         request: Request,
     ) -> Response {
         let change = request.change();
-        let response = self.dispatch(session, request);
+        let response = match self.dispatch(session, request) {
+            Ok(response) => response,
+            Err(Refusal::Words(text)) => Response::Error { text },
+            Err(Refusal::Failed(error)) => Response::Error {
+                text: error.to_string(),
+            },
+        };
         if let Some(change) = change
             && !matches!(response, Response::Error { .. })
         {
@@ -75,8 +81,8 @@ impl Writer {
         response
     }
 
-    fn dispatch(&mut self, session: Session, request: Request) -> Response {
-        let done = match request {
+    fn dispatch(&mut self, session: Session, request: Request) -> Result<Response, Refusal> {
+        match request {
             Request::ImportBegin => self.import_begin(session),
             Request::ImportAdd { people } => self.import_add(session, &people),
             Request::ImportCommit => self.import_commit(session),
@@ -142,13 +148,6 @@ impl Writer {
             | Request::EnrolmentServiceSet { .. }
             | Request::IntegrationsAdded { .. }) => self.console_request(request),
             Request::Devices { ask } => self.devices_ask(&ask),
-        };
-        match done {
-            Ok(response) => response,
-            Err(Refusal::Words(text)) => Response::Error { text },
-            Err(Refusal::Failed(error)) => Response::Error {
-                text: error.to_string(),
-            },
         }
     }
 
