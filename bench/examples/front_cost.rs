@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release -p cardea-bench --example front_cost` starts a server with an echo service
 //! in a process of its own (this program with `serve`), and measures that process from outside.
-//! Name one of `bare`, `handshakes`, `kept-alive`, `burst` and `idle` to measure only that. Both processes
-//! run wherever the kernel puts them; pin them with `taskset` to compare runs.
+//! Name one of `bare`, `handshakes`, `kept-alive`, `burst` and `idle` to measure only that. Both
+//! processes run wherever the kernel puts them; pin them with `taskset` to compare runs.
 
 #[path = "front_cost/bare.rs"]
 mod bare;
