@@ -16,7 +16,7 @@ fn card_says(browser: &mut Browser, indicator: &str) {
     });
 }
 
-fn pill<'a>(kind: &str, text: &'a str) -> String {
+fn pill(kind: &str, text: &str) -> String {
     format!(
         "<span class=\"pill {kind}\"><span class=\"dot\" aria-hidden=\"true\"></span>{text}</span>"
     )
