@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 /// The longest that the browser takes for anything.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Pages that may follow each other by themselves while a text is waited for.
+const PAGES_MAX: usize = 5;
 /// The key under which the protocol names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -181,7 +183,12 @@ impl Chromium {
             (function look() { const all = [...document.querySelectorAll(selector)];\
             if (all.some((one) => one.textContent.includes(text))) { done(true); }\
             else if (Date.now() > end) { done(false); } else { setTimeout(look, 50); } })();";
-        let seen = self.run_async(script, &json!([selector, text]));
+        let asked = json!({"script": script, "args": [selector, text]});
+        let path = format!("{}/execute/async", self.session);
+        // A page that goes on to the next meanwhile takes the script with it: ask that one.
+        let seen = (0..PAGES_MAX)
+            .find_map(|_| self.try_ask("POST", &path, Some(&asked)).ok())
+            .unwrap_or_default();
         assert_eq!(
             seen,
             json!(true),
@@ -224,6 +231,12 @@ impl Chromium {
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        self.try_ask(method, path, body)
+            .unwrap_or_else(|error| panic!("{method} {path} {body:?}: {error}"))
+    }
+
+    /// The error is the browser's own.
+    fn try_ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Value> {
         let body = body.map_or_else(String::new, Value::to_string);
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("chromedriver");
         stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
@@ -235,16 +248,35 @@ impl Chromium {
         );
         stream.write_all(head.as_bytes()).expect("sent");
         stream.write_all(body.as_bytes()).expect("sent");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("an answer");
-        let answer = String::from_utf8_lossy(&answer);
-        let (_, content) = answer.split_once("\r\n\r\n").expect("a head");
-        let value: Value = serde_json::from_str(content)
-            .unwrap_or_else(|error| panic!("{method} {path}: {error}: {answer}"));
+        let content = content_of(BufReader::new(stream)).expect("an answer");
+        let value: Value = serde_json::from_slice(&content)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let value = &value["value"];
-        assert!(value["error"].is_null(), "{method} {path} {body}: {value}");
-        value.clone()
+        if value["error"].is_null() {
+            return Ok(value.clone());
+        }
+        Err(value.clone())
     }
+}
+
+/// The body of an answer. Chromedriver keeps the connection open, whatever it was asked.
+fn content_of(mut answer: BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        answer.read_line(&mut line)?;
+        if line.trim_end().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    let mut content = vec![0; length];
+    answer.read_exact(&mut content)?;
+    Ok(content)
 }
 
 impl Drop for Chromium {

@@ -280,9 +280,13 @@ mod tests {
         let event = Event::DeviceAdded { device: 7 };
         let body = serde_json::to_value(event).expect("JSON");
         let bytes = Envelope::bytes("ab-1", 1_700_000_000, &body);
+        assert_eq!(bytes, Envelope::bytes("ab-1", 1_700_000_000, &body));
+        let text =
+            r#"{"v":1,"id":"ab-1","at":"2023-11-14T22:13:20Z","event":"device.added","device":7}"#;
+        let expected: serde_json::Value = serde_json::from_str(text).expect("JSON");
         assert_eq!(
-            String::from_utf8(bytes).expect("UTF-8"),
-            r#"{"v":1,"id":"ab-1","at":"2023-11-14T22:13:20Z","event":"device.added","device":7}"#
+            serde_json::from_slice::<serde_json::Value>(&bytes).expect("JSON"),
+            expected
         );
     }
 }

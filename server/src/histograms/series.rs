@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_table_of_percentiles_ends_with_the_longest() {
-        let mut histogram = Histogram::<u64>::new(3).expect("bounds");
+        let mut histogram = Histogram::<u64>::new_with_max(60_000_000, 3).expect("bounds");
         (1..=1_000).for_each(|us| histogram.saturating_record(us * 10));
         let text = hgrm(&histogram);
         let last = text

@@ -103,7 +103,8 @@ impl Reader {
                         m.tries
                  FROM mails m JOIN invitations i ON i.person = m.person
                  JOIN people p ON p.id = m.person
-                 WHERE m.due <= ?1 AND p.email IS NOT NULL ORDER BY m.due, m.person LIMIT 1",
+                 WHERE m.due <= ?1 AND i.expires > ?1 AND p.email IS NOT NULL
+                 ORDER BY m.due, m.person LIMIT 1",
             )?
             .query_row([now_unix_s], |row| {
                 Ok(Mail {
