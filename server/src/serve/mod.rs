@@ -25,6 +25,7 @@ use cardea_engine::{Embedding, Kernel, Searcher, gallery};
 use crossbeam_channel::Receiver;
 
 use crate::admin::socket;
+use crate::api::Completion;
 use crate::audit::Audit;
 use crate::backup;
 use crate::clock;
@@ -74,12 +75,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         site,
     } = opened;
 
-    let damaged = handle.clone();
-    let (work, search_thread) =
-        WorkQueue::start(searcher, Arc::clone(&site.searched), move || {
-            // A full queue already holds work that looks at the gallery again.
-            let _ = damaged.try_send(Command::GalleryDamaged);
-        })?;
+    let (work, search_thread) = search(searcher, &site, handle.clone())?;
     let counters: Vec<Arc<Counters>> = listeners.iter().map(|_| Arc::default()).collect();
     let log = LatencyLog::open(data, config.latency_log_mib << 20)?;
     let mut minutes = Minutes::new(handle.clone());
@@ -88,7 +84,6 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         Observer::start(log, levels, move |interval| minutes.add(interval))?;
     let firmware = Firmware::start(data)?;
     writer.set_connect(firmware.clone(), observer.text());
-
     let console = console::start(data, &site, &writer, &audit, &handle, address)?;
 
     let shared = Shared {
@@ -205,6 +200,18 @@ fn searcher(config: &Config, kernel: Option<&str>) -> Result<Searcher, Box<dyn s
     };
     tracing::info!(kernel = kernel.name(), threads, "search");
     Ok(Searcher::new(kernel, threads)?)
+}
+
+/// Starts the search thread; damage that it meets in the gallery is told to the writer.
+fn search(
+    searcher: Searcher,
+    site: &Site,
+    writer: WriterHandle,
+) -> io::Result<(WorkQueue<Completion>, JoinHandle<()>)> {
+    WorkQueue::start(searcher, Arc::clone(&site.searched), move || {
+        // A full queue already holds work that looks at the gallery again.
+        let _ = writer.try_send(Command::GalleryDamaged);
+    })
 }
 
 /// Searches once with full batches, so that code and pages are there before the first device asks.
