@@ -45,15 +45,7 @@ pub(super) struct Refusals {
 impl Writer {
     /// The set-up, if the site has joined.
     pub(super) fn connect_setup(&self) -> Result<Option<ConnectSetup>, WriterError> {
-        let key = SettingKey::CONNECT_SEALED;
-        let Some(sealed) = self.store.read().setting(key)? else {
-            return Ok(None);
-        };
-        let json = self.sealer.unseal(key.0, &sealed)?;
-        let setup = serde_json::from_slice(&json);
-        setup
-            .map(Some)
-            .map_err(|_| WriterError::BadSetting { key: key.0 })
+        self.sealed_setup(SettingKey::CONNECT_SEALED)
     }
 
     /// Talks to the broker as it is set up now. What cannot be used is shown, and nothing else

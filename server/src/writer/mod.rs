@@ -469,6 +469,21 @@ impl Writer {
         }
     }
 
+    /// The set-up of an integration, sealed in the store as JSON.
+    fn sealed_setup<T: serde::de::DeserializeOwned>(
+        &self,
+        key: SettingKey,
+    ) -> Result<Option<T>, WriterError> {
+        let Some(sealed) = self.store.read().setting(key)? else {
+            return Ok(None);
+        };
+        let json = self.sealer.unseal(key.0, &sealed)?;
+        let setup = serde_json::from_slice(&json);
+        setup
+            .map(Some)
+            .map_err(|_| WriterError::BadSetting { key: key.0 })
+    }
+
     fn setting<const N: usize>(&self, key: SettingKey) -> Result<[u8; N], WriterError> {
         let bad = WriterError::BadSetting { key: key.0 };
         let value = self.store.read().setting(key)?.unwrap_or_default();

@@ -61,14 +61,7 @@ impl Writer {
 
     /// How mail is sent, if it is set up.
     pub(super) fn mail_setup(&self) -> Result<Option<MailSetup>, Refusal> {
-        let key = SettingKey::MAIL_SEALED;
-        let Some(sealed) = self.store.read().setting(key)? else {
-            return Ok(None);
-        };
-        let json = self.sealer.unseal(key.0, &sealed)?;
-        let setup = serde_json::from_slice(&json);
-        let bad = Refusal::Failed(WriterError::BadSetting { key: key.0 });
-        setup.map(Some).map_err(|_| bad)
+        Ok(self.sealed_setup(SettingKey::MAIL_SEALED)?)
     }
 
     pub(super) fn enrol_set_mail(&mut self, mail: Option<&MailSetup>) -> Result<Response, Refusal> {

@@ -30,15 +30,7 @@ const FIRST_SYNC_WAIT: Duration = Duration::from_secs(3_600);
 impl Writer {
     /// The set-up, if there is one.
     pub(super) fn space_setup(&self) -> Result<Option<SpaceSetup>, WriterError> {
-        let key = SettingKey::SPACE_SEALED;
-        let Some(sealed) = self.store.read().setting(key)? else {
-            return Ok(None);
-        };
-        let json = self.sealer.unseal(key.0, &sealed)?;
-        let setup = serde_json::from_slice(&json);
-        setup
-            .map(Some)
-            .map_err(|_| WriterError::BadSetting { key: key.0 })
+        self.sealed_setup(SettingKey::SPACE_SEALED)
     }
 
     /// Talks to Space as it is set up now, instead of as before. A link that is set up so already
