@@ -15,12 +15,18 @@ use std::time::{Duration, Instant};
 
 use cardea_engine::Embedding;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use rustix::process::{Pid, Signal, kill_process_group};
 use zeroize::Zeroizing;
 
 use crate::config::Extractor;
 use crate::limits::{EMBEDDING_BYTES, PHOTO_BYTES_MAX, PHOTO_FACES_MAX};
 use crate::store::EnrolmentOutcome;
+
+/// Sets limits and becomes the program it is given; of util-linux, which every Debian has.
+const LIMITER: &str = "/usr/bin/prlimit";
+/// How it ends if there is no such program, or it may not be run: a shell's custom.
+const NOT_FOUND: i32 = 127;
+const NOT_RUNNABLE: i32 = 126;
 
 const REQUEST_MAGIC: &[u8; 4] = b"CXQ1";
 const ANSWER_MAGIC: &[u8; 4] = b"CXA1";
@@ -87,22 +93,11 @@ pub fn extract(
 ) -> Result<Vec<Embedding>, ExtractorError> {
     assert!(photo.len() <= PHOTO_BYTES_MAX, "the door takes no more");
     let deadline = Instant::now() + Duration::from_secs(extractor.timeout_s);
-    let (program, arguments) = extractor
-        .command
-        .split_first()
-        .ok_or(ExtractorError::Io(io::ErrorKind::NotFound))?;
-    let child = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let mut running = Running::of(child);
-    running.restrict(extractor)?;
+    let mut running = Running::start(extractor)?;
     let answer = running.converse(&request(model, photo), deadline)?;
+    if answer.is_empty() {
+        running.was_run()?;
+    }
     parse(&answer, model)
 }
 
@@ -148,31 +143,41 @@ struct Running {
 }
 
 impl Running {
-    fn of(child: Child) -> Self {
+    /// Starts it with its limits set already: what sets them from outside comes too late for a
+    /// child that it starts at once.
+    fn start(extractor: &Extractor) -> Result<Self, ExtractorError> {
+        let child = Command::new(LIMITER)
+            .arg(format!("--as={}", extractor.memory_mib << 20))
+            .args(["--fsize=0", "--core=0"])
+            .arg(format!("--cpu={}", extractor.timeout_s + 1))
+            .arg("--")
+            .args(&extractor.command)
+            .env_clear()
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        Self { child, group }
+        Ok(Self { child, group })
     }
 
-    /// Limits it before it is given anything to work on.
-    fn restrict(&self, extractor: &Extractor) -> Result<(), ExtractorError> {
-        let memory = extractor.memory_mib << 20;
-        for (resource, most) in [
-            (Resource::As, memory),
-            (Resource::Fsize, 0),
-            (Resource::Core, 0),
-            (Resource::Cpu, extractor.timeout_s + 1),
-        ] {
-            let limit = Rlimit {
-                current: Some(most),
-                maximum: Some(most),
-            };
-            match prlimit(self.group, resource, limit) {
-                // It has ended already: its answer, or the lack of one, says more.
-                Ok(_) | Err(rustix::io::Errno::SRCH) => {}
-                Err(error) => return Err(error.into()),
-            }
+    /// Ends it, and says so if there was no such program to run.
+    fn was_run(&mut self) -> Result<(), ExtractorError> {
+        self.kill();
+        match self.child.wait()?.code() {
+            Some(NOT_FOUND) => Err(ExtractorError::Io(io::ErrorKind::NotFound)),
+            Some(NOT_RUNNABLE) => Err(ExtractorError::Io(io::ErrorKind::PermissionDenied)),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn kill(&self) {
+        // The group has children of its own, perhaps; what has ended cannot be killed.
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 
     /// Writes all of `request` and reads the answer, whichever way round it goes, until it closes
@@ -242,10 +247,7 @@ fn wait(input: Option<&File>, output: &File, deadline: Instant) -> Result<(), Ex
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The group has children of its own, perhaps; what has ended cannot be killed.
-        if let Some(group) = self.group {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.kill();
         let _ = self.child.wait();
     }
 }

@@ -109,6 +109,9 @@ fn it_may_write_no_file_and_say_no_more_than_fits() {
     let file = folder.path().join("copy");
     let script = format!("cat > {}", file.display());
     assert_eq!(run(&script), Err(ExtractorError::BadAnswer("cut off")));
+    // Also not by a child that it started at once, before anybody could have limited it.
+    let child = format!("cat | cat > {}; true", file.display());
+    assert_eq!(run(&child), Err(ExtractorError::BadAnswer("cut off")));
     let kept = std::fs::read(&file).unwrap_or_default();
     assert!(kept.is_empty(), "{} bytes of the photo on disk", kept.len());
     assert_eq!(
