@@ -57,7 +57,13 @@ pub fn run(plan: &Plan, folder: &Path) -> Result<(), Box<dyn Error>> {
                     alone = case.ms[0];
                 }
                 let row_bytes = prediction.map_or(0, |p| p.row_bytes(case.batch));
-                print(&machine, shape, (rows, row_bytes), &case, alone / case.ms[0]);
+                print(
+                    &machine,
+                    shape,
+                    (rows, row_bytes),
+                    &case,
+                    alone / case.ms[0],
+                );
             }
         }
     }

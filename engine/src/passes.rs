@@ -39,7 +39,9 @@ impl Passes {
         threshold: Threshold,
     ) -> Option<Self> {
         let prediction = planes.prediction(threshold);
-        let batch = planes.batch().filter(|_| prediction.uses_batch_plane(probes.len()));
+        let batch = planes
+            .batch()
+            .filter(|_| prediction.uses_batch_plane(probes.len()));
         if batch.is_none() && !prediction.uses_plane() {
             return None;
         }

@@ -40,22 +40,20 @@
 //! below `16 * 60,960 * 1,024 < 2^30`, and of 6 bits with `k <= 8` below
 //! `16 * 256,032 * 256 < 2^30`.
 
+mod geometry;
+
+pub(crate) use geometry::{GROUP4, GROUPS_MAX, Geometry};
+
 use crate::bound::{nearest, nearest_f64, norm_up, up};
 use crate::score::SCORE_ERROR_MAX;
 use crate::{DIM, Threshold};
 use bytemuck::{Pod, Zeroable};
+use geometry::{SHIFT_MAX, SHIFT6_MAX};
 
 /// Rows whose bytes are interleaved.
 pub(crate) const BLOCK_ROWS: usize = 16;
 /// Four bytes of each row of a block.
 pub(crate) type Line = [u8; 4 * BLOCK_ROWS];
-/// Dimensions that share one scale of the probe.
-pub(crate) const GROUP4: usize = 32;
-const GROUP2: usize = 64;
-pub(crate) const GROUPS_MAX: usize = DIM / GROUP4;
-/// Largest exponent of a group's scale, and the same where codes have 6 bits.
-const SHIFT_MAX: u32 = 10;
-const SHIFT6_MAX: u32 = 8;
 /// Largest value of a row's four numbers, and of every code of a probe.
 const NUMBER_MAX: u8 = 127;
 
@@ -66,17 +64,6 @@ const _: () = assert!(2 * 127 * 127 <= i16::MAX as i32);
 const _: () = assert!(2 * 2 * 63 * 127 <= i16::MAX as i32);
 const _: () = assert!(((GROUPS_MAX as i64) * 32 * 15 * 127) << SHIFT_MAX < 1 << 30);
 const _: () = assert!(((GROUPS_MAX as i64) * 32 * 63 * 127) << SHIFT6_MAX < 1 << 30);
-
-/// How many dimensions have how many bits: 6, or 4 and 2.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Geometry {
-    /// A multiple of 32; a byte each, and no others beside them.
-    pub(crate) dims6: usize,
-    /// A multiple of 32.
-    pub(crate) dims4: usize,
-    /// A multiple of 64.
-    pub(crate) dims2: usize,
-}
 
 /// What all rows of a plane share, as section `plan` stores it.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -130,86 +117,6 @@ pub(crate) struct PlaneProbe {
     pub(crate) shifts: [u8; GROUPS_MAX],
     /// Sums below this cannot reach the threshold.
     pub(crate) floor: i32,
-}
-
-impl Geometry {
-    /// The most bytes a row that a lone plane may take, and a batch plane.
-    pub(crate) const LARGEST: Self = Self::lone(DIM, 0);
-    pub(crate) const LARGEST_BATCH: Self = Self::batch(DIM);
-
-    /// A plane for one probe.
-    pub(crate) const fn lone(dims4: usize, dims2: usize) -> Self {
-        let dims6 = 0;
-        Self {
-            dims6,
-            dims4,
-            dims2,
-        }
-    }
-
-    /// A plane for batches.
-    pub(crate) const fn batch(dims6: usize) -> Self {
-        let (dims4, dims2) = (0, 0);
-        Self {
-            dims6,
-            dims4,
-            dims2,
-        }
-    }
-
-    /// True if codes have 6 bits.
-    pub(crate) fn is_batch(self) -> bool {
-        self.dims6 > 0
-    }
-
-    /// Dimensions that have codes.
-    pub(crate) fn dims(self) -> usize {
-        self.dims6 + self.dims4 + self.dims2
-    }
-
-    /// Dimensions of the first block, of 6 or of 4 bits, and the largest of its codes.
-    fn first_block(self) -> (usize, u8) {
-        if self.is_batch() {
-            (self.dims6, 63)
-        } else {
-            (self.dims4, 15)
-        }
-    }
-
-    fn shift_max(self) -> u32 {
-        if self.is_batch() {
-            SHIFT6_MAX
-        } else {
-            SHIFT_MAX
-        }
-    }
-
-    /// Lines of codes a block.
-    pub(crate) fn lines(self) -> usize {
-        self.dims6 / 4 + self.dims4 / 8 + self.dims2 / 16
-    }
-
-    /// Bytes that the first pass reads for each row.
-    pub(crate) fn row_bytes(self) -> usize {
-        self.lines() * 4 + 4
-    }
-
-    /// True if a kernel can run it.
-    pub(crate) fn is_sound(self) -> bool {
-        let whole_groups = self.dims6.is_multiple_of(GROUP4)
-            && self.dims4.is_multiple_of(GROUP4)
-            && self.dims2.is_multiple_of(GROUP2);
-        let one_kind = !self.is_batch() || self.dims4 + self.dims2 == 0;
-        whole_groups && one_kind && (1..=DIM).contains(&self.dims())
-    }
-
-    /// The groups: first dimension, end.
-    fn groups(self) -> impl Iterator<Item = (usize, usize)> {
-        let (first_block, _) = self.first_block();
-        let first = (0..first_block).step_by(GROUP4).map(|at| (at, at + GROUP4));
-        let two = (first_block..self.dims()).step_by(GROUP2);
-        first.chain(two.map(|at| (at, at + GROUP2)))
-    }
 }
 
 impl Plan {
@@ -294,8 +201,12 @@ impl Plan {
         let (codes4, codes2) = row.codes.split_at_mut(first);
         let (residual4, offset4) = quantise(&y[..first], &self.steps[..first], most, codes4);
         let two = first..end;
-        let (residual2, offset2) =
-            quantise(&y[two.clone()], &self.steps[two], 3, &mut codes2[..end - first]);
+        let (residual2, offset2) = quantise(
+            &y[two.clone()],
+            &self.steps[two],
+            3,
+            &mut codes2[..end - first],
+        );
         let rest: f64 = y[end..].iter().map(|&y| f64::from(y) * f64::from(y)).sum();
         row.numbers = [residual4, residual2, rest, offset4].map(|square| up(norm_up(square)));
         row.m2 = up(norm_up(offset2));
@@ -408,10 +319,20 @@ impl PlaneProbe {
 
         let (mut errors4, mut errors2, mut offsets) = (0.0f64, 0.0f64, 0.0f64);
         let mut later = 0;
-        for (group, range) in geometry.groups().enumerate().collect::<Vec<_>>().into_iter().rev() {
+        for (group, range) in geometry
+            .groups()
+            .enumerate()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
             let shift = (largest(range) / (127.0 * unit)).log2().ceil();
             let shift = shift.clamp(0.0, f64::from(shift_max)) as u8;
-            probe.shifts[group] = if geometry.is_batch() { shift.max(later) } else { shift };
+            probe.shifts[group] = if geometry.is_batch() {
+                shift.max(later)
+            } else {
+                shift
+            };
             later = probe.shifts[group];
         }
         for (group, (first, end)) in geometry.groups().enumerate() {

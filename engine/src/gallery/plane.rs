@@ -3,9 +3,9 @@
 //! A search reads all of one, so they are worth 450 bytes a row of their own: with 4 KiB pages of a
 //! file map the same pass took about a fifth longer.
 
-use super::{GalleryError, SectionName};
 use super::map::Sections;
 use super::sections::{BATCH, LONE, PlaneNames, ROTATION, of_plane, of_rotation};
+use super::{GalleryError, SectionName};
 use crate::plane::{BLOCK_ROWS, Geometry, Line, Plan, PlaneProbe, PlaneRows};
 use crate::planner::Prediction;
 use crate::rotation;

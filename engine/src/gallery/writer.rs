@@ -278,7 +278,12 @@ impl SectionWriter {
         }
     }
 
-    pub(super) fn push(&mut self, file: &File, generation: u64, mut bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn push(
+        &mut self,
+        file: &File,
+        generation: u64,
+        mut bytes: &[u8],
+    ) -> io::Result<()> {
         while !bytes.is_empty() {
             let room = self.section.block_len as usize - self.block.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));

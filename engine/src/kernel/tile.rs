@@ -108,7 +108,11 @@ impl<T: Copy, const P: usize> Tile<T, P> {
         let groups4 = end4 / (GROUP4 / 4);
         let falls = if geometry.is_batch() { groups4 } else { 0 };
         let fall = |group: usize| {
-            let next = if group + 1 < groups4 { group + 1 } else { GROUPS_MAX };
+            let next = if group + 1 < groups4 {
+                group + 1
+            } else {
+                GROUPS_MAX
+            };
             probes.each_ref().map(|probe| {
                 let below = probe.shifts.get(next).copied().unwrap_or_default();
                 i32::from(probe.shifts[group]) - i32::from(below)
@@ -294,11 +298,7 @@ pub(super) fn scan_parts(
         ..
     } = scan;
     let is_batch = plane.geometry.is_batch();
-    let blocks = if is_batch {
-        NEAR_BLOCKS
-    } else {
-        CACHED_BLOCKS
-    };
+    let blocks = if is_batch { NEAR_BLOCKS } else { CACHED_BLOCKS };
     let lines = plane.lines.chunks(plane.geometry.lines() * blocks);
     let mut looked_at = survivors.len();
     for (number, (lines, numbers)) in lines.zip(plane.numbers.chunks(blocks)).enumerate() {

@@ -257,7 +257,14 @@ fn few_rows_survive() {
         (Geometry::lone(256, 256), 50, 0.07..0.13),
         (Geometry::batch(256), 50, 0.02..0.05),
     ] {
-        few_survive(geometry, &matrix, &spectrum, &turned[..1500], share, residuals);
+        few_survive(
+            geometry,
+            &matrix,
+            &spectrum,
+            &turned[..1500],
+            share,
+            residuals,
+        );
     }
 }
 

@@ -128,7 +128,12 @@ fn batch_sums<const P: usize>(
     let groups = steps.as_chunks::<{ GROUP_LINES * 2 }>().0;
     let codes = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
     for ((steps, codes), scales) in groups.iter().zip(codes).zip(&tile.scales4) {
-        for (steps, codes) in steps.as_chunks::<2>().0.iter().zip(codes.as_chunks::<2>().0) {
+        for (steps, codes) in steps
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .zip(codes.as_chunks::<2>().0)
+        {
             add_group(&mut sums_i32x8, group_sums(steps, codes), scales);
         }
     }
