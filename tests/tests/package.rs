@@ -4,79 +4,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
-use cardea_tests::machine::{Machine, Tree};
-use cardea_tests::netns::Netns;
-use cardea_tests::programs::program;
+use cardea_tests::machine::Machine;
+use cardea_tests::package::{
+    ADDRESS, DEB, SETUP, build, health, installed, no_machine,
+};
 use cardea_tests::space::until;
 use rusqlite::{Connection, OpenFlags};
-
-const ADDRESS: &str = "10.9.0.1";
-const DEB: &str = "/root/cardea.deb";
-const SETUP: [&str; 9] = [
-    "cardea",
-    "setup",
-    "--ip",
-    ADDRESS,
-    "--devices",
-    "10.9.0.0/24",
-    "--ssh",
-    "10.9.1.0/24",
-    "--firewall=now",
-];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// The target folder of the programs under test.
-fn target() -> PathBuf {
-    let program = program("cardea");
-    let release = program.parent().and_then(Path::parent);
-    release.expect("target/release/cardea").to_owned()
-}
-
-/// Builds the package from the programs that are there, once.
-fn build() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let output = Command::new(root().join("tools/package/build"))
-            .env("CARGO_TARGET_DIR", target())
-            .output()
-            .expect("the script runs");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{error}");
-        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
-    })
-}
-
-fn no_machine() -> Option<String> {
-    if let Some(why) = Netns::impossible() {
-        return Some(why);
-    }
-    Tree::prepare(&target().join("debian")).err()
-}
-
-/// A machine with the package installed, not set up.
-fn installed(deb: &Path) -> Machine {
-    let tree = Tree::new(&target().join("debian")).expect("prepared");
-    fs::copy(deb, tree.file(DEB)).expect("copied");
-    let machine = tree.boot();
-    machine.done(&["ip", "addr", "add", &format!("{ADDRESS}/24"), "dev", "lo"]);
-    let said = machine.done(&["dpkg", "-i", DEB]);
-    assert!(said.contains("Next: cardea setup"), "{said}");
-    machine
-}
-
-fn health(machine: &Machine) -> Option<String> {
-    let url = format!("https://{ADDRESS}/health");
-    let output = machine.output(&["curl", "-sk", "--max-time", "10", &url]);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.contains("\"ready\":true").then_some(text)
-}
 
 /// Fails if a check of Debian's is broken and not explained.
 #[test]
