@@ -49,6 +49,7 @@ fn a_machine_is_set_up_serves_survives_and_forgets() {
     the_service_is_confined(&machine);
     the_clock_and_updates_are_set(&machine);
     commands_of_root_leave_the_data_to_its_owner(&machine);
+    backups_are_taken_by_the_timer(&machine);
     an_upgrade_refuses_nobody(&machine);
     a_crash_and_a_hang_are_healed(&machine);
     removal_keeps_the_data(machine);
@@ -62,6 +63,8 @@ fn files_are_where_they_belong(machine: &Machine) {
         ("/usr/share/doc/cardea/third-party-licences.txt", 0o644),
         ("/usr/share/cardea/grafana/cardea.json", 0o644),
         ("/usr/share/cardea/prometheus/cardea.rules.yml", 0o644),
+        ("/usr/lib/cardea/back-off", 0o755),
+        ("/usr/lib/cardea/cardea-update", 0o755),
         ("/usr/lib/systemd/system/cardea.service", 0o644),
         ("/etc/chrony/cardea.conf", 0o644),
         ("/var/lib/cardea", 0o700),
@@ -226,6 +229,23 @@ fn commands_of_root_leave_the_data_to_its_owner(machine: &Machine) {
     assert!(doors.contains("Front") && doors.contains("Back"), "{doors}");
 }
 
+fn backups_are_taken_by_the_timer(machine: &Machine) {
+    let public = machine.done(&["cardea", "backup-key", "/root/backup.key"]);
+    let setup = ["cardea", "setup", "--firewall=now", "--backup-to", public.trim()];
+    let said = machine.done(&setup);
+    assert!(said.contains("changed: cardea-backup.timer"), "{said}");
+    assert_eq!(machine.done(&setup), "nothing was changed\n");
+    let timer = |name: &str| machine.property("cardea-backup.timer", name);
+    assert_eq!(timer("ActiveState"), "active");
+    assert_eq!(timer("UnitFileState"), "enabled");
+    // What the timer does at its hour, in the unit's sandbox.
+    machine.done(&["systemctl", "start", "cardea-backup.service"]);
+    let taken = machine.done(&["ls", "/var/backups/cardea"]);
+    assert!(taken.contains(".age") && taken.contains("withdrawals-"), "{taken}");
+    let told = health(machine).expect("the server answers");
+    assert!(!told.contains("\"backup_age_s\":null"), "{told}");
+}
+
 fn an_upgrade_refuses_nobody(machine: &Machine) {
     let pid = machine.property("cardea.service", "MainPID");
     // curl's 7 is a connection that was refused; the loop ends when the file is there.
@@ -266,6 +286,11 @@ fn a_crash_and_a_hang_are_healed(machine: &Machine) {
         let count = machine.property("cardea.service", "NRestarts");
         count.parse().expect("a number")
     };
+    let pause = || -> u32 {
+        let noted = machine.done(&["cat", "/run/cardea/back-off"]);
+        let pause = noted.split_whitespace().next_back();
+        pause.and_then(|pause| pause.parse().ok()).expect("a number")
+    };
     let before = restarts();
     // The main process by its own number: to reach the others systemd reads a control group, which
     // is gone by then, now and then.
@@ -278,6 +303,13 @@ fn a_crash_and_a_hang_are_healed(machine: &Machine) {
     until("it is back after a crash", || {
         restarts() > before && health(machine).is_some()
     });
+    assert_eq!(pause(), 1);
+    let before = restarts();
+    signal("KILL");
+    until("it is back after another crash", || {
+        restarts() > before && health(machine).is_some()
+    });
+    assert_eq!(pause(), 2, "it waits longer each time");
     // The hour of the watchdog, shortened.
     let folder = "/run/systemd/system/cardea.service.d";
     machine.done(&["mkdir", "-p", folder]);
