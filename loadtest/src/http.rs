@@ -278,7 +278,10 @@ mod tests {
         let server = SocketAddr::from(([127, 0, 0, 1], 443));
         write_part_request(&mut out, server, "/v1/firmware/a", 7);
         let text = String::from_utf8(out).expect("ASCII");
-        assert!(text.starts_with("GET /v1/firmware/a HTTP/1.1\r\n"), "{text}");
+        assert!(
+            text.starts_with("GET /v1/firmware/a HTTP/1.1\r\n"),
+            "{text}"
+        );
         assert!(text.ends_with("Range: bytes=7-\r\n\r\n"), "{text}");
         let part = b"HTTP/1.1 206 X\r\nContent-Range: bytes 7-8/9\r\nContent-Length: 2\r\n\r\nab";
         let part = read(part).expect("sound").expect("whole");

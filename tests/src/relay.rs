@@ -61,7 +61,11 @@ impl Relay {
 
     /// From now on nothing comes from the server, or again.
     pub fn silence(&self, silent: bool) {
-        let mut now = self.state.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self
+            .state
+            .silent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *now = silent;
         self.state.speaks.notify_all();
     }
@@ -91,5 +95,8 @@ fn between(device: &TcpStream, server: &TcpStream, cut_after: u64, state: &State
         }
     }
     // One that is closed already is what is wanted.
-    let _ = (device.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
+    let _ = (
+        device.shutdown(Shutdown::Both),
+        server.shutdown(Shutdown::Both),
+    );
 }

@@ -77,13 +77,28 @@ impl Shelf {
         // The shell counts in blocks of 512 bytes.
         let blocks = (bytes / 512 + 8).to_string();
         let mut shell = Command::new("sh");
-        shell.args(["-c", "ulimit -c 0; ulimit -f $1; shift; exec \"$@\"", "sh", &blocks]);
-        shell.arg(program("cardea")).arg("--data").arg(self.site.data());
+        shell.args([
+            "-c",
+            "ulimit -c 0; ulimit -f $1; shift; exec \"$@\"",
+            "sh",
+            &blocks,
+        ]);
+        shell
+            .arg(program("cardea"))
+            .arg("--data")
+            .arg(self.site.data());
         shell.args(["backup", text(&self.folder), "--to", &self.keys[0].1]);
         let output = shell.output().expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.signal().is_some(), "{}: {said}", output.status);
-        assert!(self.staging().join("state").exists(), "nothing to go on with");
+        assert!(
+            output.status.signal().is_some(),
+            "{}: {said}",
+            output.status
+        );
+        assert!(
+            self.staging().join("state").exists(),
+            "nothing to go on with"
+        );
         let mut parts = self.files(".part");
         let part = parts.pop().expect("an unfinished file");
         assert!(fs::metadata(&part).expect("there").len() > SYNC_BYTES);
@@ -108,7 +123,10 @@ impl Shelf {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{error}");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let people = said.split(' ').nth(1).and_then(|people| people.parse().ok());
+        let people = said
+            .split(' ')
+            .nth(1)
+            .and_then(|people| people.parse().ok());
         people.unwrap_or_else(|| panic!("{said}"))
     }
 }
@@ -123,8 +141,12 @@ fn a_backup_that_was_cut_goes_on_where_it_was() {
     let said = shelf.take(0);
     let file = part.with_extension("age");
     assert!(said.starts_with(text(&file)), "another moment: {said}");
-    let from = said.lines().find_map(|line| line.strip_prefix("gone on at byte "));
-    let from: u64 = from.and_then(|from| from.parse().ok()).expect("it says where");
+    let from = said
+        .lines()
+        .find_map(|line| line.strip_prefix("gone on at byte "));
+    let from: u64 = from
+        .and_then(|from| from.parse().ok())
+        .expect("it says where");
     assert!(from > SYNC_BYTES - 2 * PIECE, "{from}");
     assert!(!shelf.staging().exists() && shelf.files(".part").is_empty());
     // It is of the moment at which it was begun, and the list beside it is of now.
@@ -136,7 +158,10 @@ fn a_backup_that_was_cut_goes_on_where_it_was() {
     assert!(!said.contains("gone on"), "for another key: {said}");
     let file = shelf.files(".age").pop().expect("a backup");
     assert_eq!(shelf.restored(&file, 1), PEOPLE - 1);
-    assert!(shelf.files(".part").is_empty(), "what was cut goes in the end");
+    assert!(
+        shelf.files(".part").is_empty(),
+        "what was cut goes in the end"
+    );
     fs::remove_file(&file).expect("it is ours");
 
     shelf.cut();

@@ -227,7 +227,13 @@ fn invite_by_mail(site: &SpaceSite) -> Relay {
     let mail = ["enrol", "set-mail", "--host", "127.0.0.1", "--port", &port];
     let rest = ["--tls", "none", "--from", "doors@acme.example"];
     site.site.done(&[&mail[..], &rest].concat());
-    let who = ["enrol", "invite", "EXT-88-SECRET", "--name", "Luna Lovegood"];
+    let who = [
+        "enrol",
+        "invite",
+        "EXT-88-SECRET",
+        "--name",
+        "Luna Lovegood",
+    ];
     let more = ["--email", "luna@example.org", "--doors", "*"];
     site.site.done(&[&who[..], &more].concat());
     until("the invitation was refused", || {

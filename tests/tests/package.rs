@@ -7,9 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 
 use cardea_tests::machine::Machine;
-use cardea_tests::package::{
-    ADDRESS, DEB, SETUP, build, health, installed, no_machine,
-};
+use cardea_tests::package::{ADDRESS, DEB, SETUP, build, health, installed, no_machine};
 use cardea_tests::space::until;
 use rusqlite::{Connection, OpenFlags};
 
@@ -231,7 +229,13 @@ fn commands_of_root_leave_the_data_to_its_owner(machine: &Machine) {
 
 fn backups_are_taken_by_the_timer(machine: &Machine) {
     let public = machine.done(&["cardea", "backup-key", "/root/backup.key"]);
-    let setup = ["cardea", "setup", "--firewall=now", "--backup-to", public.trim()];
+    let setup = [
+        "cardea",
+        "setup",
+        "--firewall=now",
+        "--backup-to",
+        public.trim(),
+    ];
     let said = machine.done(&setup);
     assert!(said.contains("changed: cardea-backup.timer"), "{said}");
     assert_eq!(machine.done(&setup), "nothing was changed\n");
@@ -241,7 +245,10 @@ fn backups_are_taken_by_the_timer(machine: &Machine) {
     // What the timer does at its hour, in the unit's sandbox.
     machine.done(&["systemctl", "start", "cardea-backup.service"]);
     let taken = machine.done(&["ls", "/var/backups/cardea"]);
-    assert!(taken.contains(".age") && taken.contains("withdrawals-"), "{taken}");
+    assert!(
+        taken.contains(".age") && taken.contains("withdrawals-"),
+        "{taken}"
+    );
     let told = health(machine).expect("the server answers");
     assert!(!told.contains("\"backup_age_s\":null"), "{told}");
 }
@@ -289,7 +296,9 @@ fn a_crash_and_a_hang_are_healed(machine: &Machine) {
     let pause = || -> u32 {
         let noted = machine.done(&["cat", "/run/cardea/back-off"]);
         let pause = noted.split_whitespace().next_back();
-        pause.and_then(|pause| pause.parse().ok()).expect("a number")
+        pause
+            .and_then(|pause| pause.parse().ok())
+            .expect("a number")
     };
     let before = restarts();
     // The main process by its own number: to reach the others systemd reads a control group, which

@@ -109,7 +109,10 @@ fn systemd_applies_an_update_and_goes_back_from_one_that_is_never_ready() {
     });
     stage(&machine, "0.3.0", &hangs, keys, "update");
     let took = told(&machine, "update.rolled-back", "0.3.0");
-    assert!(took > Duration::from_secs(60), "it has its minute: {took:?}");
+    assert!(
+        took > Duration::from_secs(60),
+        "it has its minute: {took:?}"
+    );
     println!("gone back after {took:?}");
     assert_eq!(version(&machine), "0.2.0-1");
     let mark = machine.file("/usr/share/doc/cardea/mark");

@@ -146,7 +146,7 @@ fn apply_and_go_back(updates: &Updates, folder: &Path) {
     let active = "case $1 in show) date +%s%N;; esac";
     tool("systemctl", active);
     let (log, said) = run("update.pub");
-    let installed = |log: &str| log.lines().filter(|line| line.contains("-i")).count();
+    let installed = |log: &str| log.lines().filter(|line| line.contains(" -i ")).count();
     assert!(log.contains("9.0.0_amd64.deb"), "{log}{said}");
     assert_eq!(installed(&log), 1, "{log}");
     told("update.applied");

@@ -41,7 +41,9 @@ pub(super) fn taken(site: &str, name: &str) -> Option<i64> {
 
 /// Whether this is what a backup of this site left that was cut and not gone on with.
 fn is_unfinished(site: &str, name: &str) -> bool {
-    let whole = name.strip_suffix(".part").map(|name| format!("{name}{ENDING}"));
+    let whole = name
+        .strip_suffix(".part")
+        .map(|name| format!("{name}{ENDING}"));
     whole.is_some_and(|name| taken(site, &name).is_some())
 }
 

@@ -232,10 +232,14 @@ fn pack(
     let data = &order.data;
     let mut pace = Pace::new();
     staging.copy(STORE, |to| {
-        Ok(copy_beside(&data.join(STORE), to, true, |bytes| pace.spend(bytes))?)
+        Ok(copy_beside(&data.join(STORE), to, true, |bytes| {
+            pace.spend(bytes)
+        })?)
     })?;
     staging.copy(AUDIT, |to| {
-        Ok(copy_beside(&data.join(AUDIT), to, false, |bytes| pace.spend(bytes))?)
+        Ok(copy_beside(&data.join(AUDIT), to, false, |bytes| {
+            pace.spend(bytes)
+        })?)
     })?;
     let Going {
         file,

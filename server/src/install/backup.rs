@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::files;
 use super::owner::{as_owner, decrypted, other_owner};
 use super::setup::{Steps, keep_credential, succeed};
-use super::files;
 use crate::backup::keys::{Passphrase, PublicKey};
 use crate::cli::install::SetupArgs;
 use crate::config::{Backup, Config, FILE};
@@ -38,8 +38,7 @@ pub(super) fn set_up(data: &Path, args: &SetupArgs, steps: &mut Steps) -> io::Re
         // One that is too short is refused before anything is written.
         Passphrase::read(file).map_err(io::Error::other)?;
         let credential = Path::new(CREDENTIAL_FILE);
-        let kept = credential.exists()
-            && *decrypted(credential, CREDENTIAL)? == fs::read(file)?;
+        let kept = credential.exists() && *decrypted(credential, CREDENTIAL)? == fs::read(file)?;
         if !kept {
             keep_credential(file, CREDENTIAL, credential)?;
         }
@@ -135,7 +134,14 @@ pub fn configure(data: &Path, directory: Option<PathBuf>, to: Vec<String>) -> io
     let path = data.join(FILE);
     let text = fs::read_to_string(&path)?;
     let days = Config::parse(&text).map_err(io::Error::other)?.backup.days;
-    let changed = with_backup(&text, &Backup { directory, to, days });
+    let changed = with_backup(
+        &text,
+        &Backup {
+            directory,
+            to,
+            days,
+        },
+    );
     Config::parse(&changed).map_err(io::Error::other)?;
     files::write(&path, &changed, 0o640).map(drop)
 }

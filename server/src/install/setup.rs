@@ -296,7 +296,9 @@ fn start(backups: bool, steps: &mut Steps) -> io::Result<()> {
         steps.note(unit, !runs);
     }
     if !backups && steps.changed {
-        println!("no backups are taken: cardea setup --backup-to KEY (cardea backup-key makes one)");
+        println!(
+            "no backups are taken: cardea setup --backup-to KEY (cardea backup-key makes one)"
+        );
     }
     Ok(())
 }

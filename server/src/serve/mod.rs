@@ -84,9 +84,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         Observer::start(log, levels, move |interval| minutes.add(interval))?;
     let firmware = Firmware::start(data)?;
     writer.set_connect(firmware.clone(), observer.text());
-    let console = console::start(
-        data, &site, &writer, &audit, &handle, &firmware, address,
-    )?;
+    let console = console::start(data, &site, &writer, &audit, &handle, &firmware, address)?;
 
     let shared = Shared {
         site: &site,

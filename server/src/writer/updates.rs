@@ -6,9 +6,9 @@ use cardea_connect::update::{Role, Version};
 use cardea_wire::reply::CommandKind;
 use serde_json::{Value, json};
 
-use super::{Session, Writer};
 use super::carry_out::{Refusal, date, table, unix_s};
 use super::error::WriterError;
+use super::{Session, Writer};
 use crate::admin::message::Response;
 use crate::connect::firmware::{self, PATH_PREFIX};
 use crate::connect::updates::{self, Fetched};

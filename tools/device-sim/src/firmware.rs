@@ -214,7 +214,10 @@ mod tests {
         again.take(&part(503, None, b"")).expect_err("try again");
         let last = again.take(&part(206, Some(4), &bytes[4..]));
         assert_eq!(last, Ok(Fetched::Whole));
-        assert_eq!(fs::read(beside(&identity, INSTALLED)).expect("there"), bytes);
+        assert_eq!(
+            fs::read(beside(&identity, INSTALLED)).expect("there"),
+            bytes
+        );
         assert_eq!(installed(&identity), Some(0x0002_0304));
     }
 
