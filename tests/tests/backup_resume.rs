@@ -38,9 +38,9 @@ impl Shelf {
             .zip(0..)
             .map(|(name, number)| (name.as_str(), face(number)))
             .collect();
-        let csv = site.file("people.csv");
-        write_csv(&csv, &site.file("people.npy"), &people);
-        site.done(&["people", "import", text(&csv)]);
+        let (csv, npy) = (site.file("people.csv"), site.file("people.npy"));
+        write_csv(&csv, &npy, &people);
+        site.done(&["people", "import", text(&csv), "--embeddings", text(&npy)]);
         let folder = site.file("backups");
         fs::create_dir(&folder).expect("a new folder");
         let keys = ["one.key", "other.key"].map(|name| {
@@ -131,8 +131,8 @@ impl Shelf {
     }
 }
 
-/// Fails if the second run copies the store again, seals what is on the disk again, or goes on where
-/// it must not: for another key, or from copies that somebody has changed.
+/// Fails if the second run copies the store again, seals what is on the disk again, or goes on
+/// where it must not: for another key, or from copies that somebody has changed.
 #[test]
 fn a_backup_that_was_cut_goes_on_where_it_was() {
     let shelf = Shelf::new(&[]);

@@ -362,8 +362,8 @@ fn unix_s() -> i64 {
     i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX)
 }
 
-/// Holds a command until the writer has room. One too many is let go: it is not acknowledged, so the
-/// broker keeps it and sends it again at the next connection.
+/// Holds a command until the writer has room. One too many is let go: it is not acknowledged, so
+/// the broker keeps it and sends it again at the next connection.
 fn hold<T>(held: &mut VecDeque<T>, command: T) {
     if held.len() < CONNECT_HELD_MAX {
         held.push_back(command);
@@ -374,7 +374,7 @@ fn hold<T>(held: &mut VecDeque<T>, command: T) {
 mod tests {
     use super::*;
 
-    /// Fails without the bound, or if the newest pushes the oldest out: they are told in their order.
+    /// Fails without the bound, or if the newest pushes the oldest out: their order is kept.
     #[test]
     fn so_many_commands_are_held_and_no_more() {
         let mut held = VecDeque::new();
