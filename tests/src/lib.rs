@@ -12,10 +12,12 @@
 //! - `load`: people, devices and probes for a load test
 //! - `python`: public libraries that read our files
 //! - `files`: files to import; `mail`: a mail relay
-//! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd
+//! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd; `package`:
+//!   our package on it
 //! - `space`: the simulator of Space, and a site whose doors it opens
 //! - `webdriver`: chromium, headless, for the pages with their scripts
-//! - `broker`: an MQTT broker with client certificates, and the test authority
+//! - `broker`: an MQTT broker with client certificates, and the test authority; `updates`: what it
+//!   offers; `relay`: a network that breaks
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
 
@@ -30,12 +32,15 @@ pub mod load;
 pub mod machine;
 pub mod mail;
 pub mod netns;
+pub mod package;
 pub mod process;
 pub mod programs;
 pub mod python;
 pub mod raw;
+pub mod relay;
 pub mod site;
 pub mod space;
+pub mod updates;
 pub mod webdriver;
 
 pub use admin::Admin;
