@@ -31,6 +31,8 @@ pub mod pki;
 pub mod recent_log;
 pub mod secrets;
 pub mod serve;
+#[cfg(test)]
+mod simulation;
 pub mod site;
 pub mod space;
 pub mod store;

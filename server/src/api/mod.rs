@@ -17,6 +17,8 @@ mod device;
 mod enrol;
 mod refusal;
 mod route;
+#[cfg(test)]
+mod simulated;
 mod space;
 mod status;
 

@@ -126,6 +126,17 @@ pub struct Handover {
 }
 
 impl Handover {
+    /// The way to no thread at all, for tests.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let ((full, _), (recycle, empty)) = (bounded(1), bounded(1));
+        Self {
+            full,
+            empty,
+            recycle,
+        }
+    }
+
     /// Hands `current` over and puts an empty interval in its place; keeps `current` growing if
     /// the thread is behind, so that nothing recorded is lost.
     pub fn hand_over(&self, current: &mut Box<Interval>) {
