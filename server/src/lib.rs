@@ -36,6 +36,7 @@ mod simulation;
 pub mod site;
 pub mod space;
 pub mod store;
+mod sync;
 pub mod tls;
 pub mod work;
 pub mod writer;

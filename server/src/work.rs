@@ -5,17 +5,17 @@
 //! at the door if the queue's length says so, at the latest when its turn comes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use cardea_engine::{Embedding, Searcher, Threshold, View};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::access::{SearchEnd, micros};
 use crate::completions::CompletionSender;
 use crate::limits::{PROBES_IN_BATCH_MAX, PROBES_QUEUED_MAX};
+use crate::sync::ArcSwap;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::channel::{Receiver, Sender, TrySendError, bounded};
+use crate::sync::thread::{self, JoinHandle};
 
 /// What is searched: the view in force and the decision threshold, published by the writer.
 pub struct Searched {

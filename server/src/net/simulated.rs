@@ -9,8 +9,8 @@ pub(crate) enum Told {
     Answer(ExchangeId, Response),
     /// A device's connections close.
     CloseDevice([u8; 32]),
-    /// An exchange's connection closes.
-    Close(ExchangeId),
+    /// An exchange's connection closes without an answer.
+    Close,
 }
 
 impl ExchangeId {
@@ -32,7 +32,7 @@ impl Replies {
         let told = |reply| match reply {
             Reply::Answer(id, response) => Told::Answer(id, response),
             Reply::CloseDevice(fingerprint) => Told::CloseDevice(fingerprint),
-            Reply::Close(id) => Told::Close(id),
+            Reply::Close(_) => Told::Close,
         };
         self.0.drain(..).map(told).collect()
     }

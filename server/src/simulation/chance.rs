@@ -50,16 +50,25 @@ impl Chance {
         let other: Vec<f64> = other.as_slice().iter().copied().map(f64::from).collect();
         let mut aside: Vec<f64> = (0..DIM).map(|_| self.component()).collect();
         let along = dot(&aside, &other) / dot(&other, &other);
-        aside.iter_mut().zip(&other).for_each(|(aside, other)| *aside -= along * other);
+        aside
+            .iter_mut()
+            .zip(&other)
+            .for_each(|(aside, other)| *aside -= along * other);
         let length = dot(&aside, &aside).sqrt();
         let share = (1.0 - score * score).max(0.0).sqrt() / length;
         let mixed = aside.iter().zip(&other);
-        unit(&mixed.map(|(aside, other)| score * other + share * aside).collect::<Vec<_>>())
+        unit(
+            &mixed
+                .map(|(aside, other)| score * other + share * aside)
+                .collect::<Vec<_>>(),
+        )
     }
 
     fn component(&mut self) -> f64 {
         // The sum of four is near enough to a normal draw.
-        (0..4).map(|_| self.0.below(2_001) as f64 / 1_000.0 - 1.0).sum()
+        (0..4)
+            .map(|_| self.0.below(2_001) as f64 / 1_000.0 - 1.0)
+            .sum()
     }
 }
 
@@ -69,6 +78,9 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 fn unit(numbers: &[f64]) -> Embedding {
     let length = dot(numbers, numbers).sqrt();
-    let numbers: Vec<f32> = numbers.iter().map(|number| (number / length) as f32).collect();
+    let numbers: Vec<f32> = numbers
+        .iter()
+        .map(|number| (number / length) as f32)
+        .collect();
     Embedding::new(&numbers).expect("of unit length")
 }

@@ -81,7 +81,9 @@ impl World {
     /// A message will come at this moment, for the first time or again.
     fn ask(&mut self, us: u64, name: Name, body: Vec<u8>) {
         let odd = if self.chance.percent(self.mood.odd_request) {
-            *self.chance.one(&[Odd::OtherModel, Odd::CutShort, Odd::Stranger])
+            *self
+                .chance
+                .one(&[Odd::OtherModel, Odd::CutShort, Odd::Stranger])
         } else {
             Odd::No
         };
@@ -218,11 +220,15 @@ impl World {
             return;
         }
         if phase == Phase::Asked {
-            self.judge.tally.note("fault: device gone while it is asked");
+            self.judge
+                .tally
+                .note("fault: device gone while it is asked");
         }
         self.set(exchange, Phase::Over);
         let at = self.exchanges[&exchange].at_loop;
-        self.server().loops[at].api.gone(ExchangeId::simulated(exchange));
+        self.server().loops[at]
+            .api
+            .gone(ExchangeId::simulated(exchange));
         if self.chance.percent(70) {
             self.ask_again(exchange, self.clock.us);
         }
@@ -231,7 +237,9 @@ impl World {
     /// A device was removed: its connections to this loop go.
     pub(super) fn close_device(&mut self, at: usize, fingerprint: [u8; 32]) {
         let devices = self.judge.devices.iter();
-        let place = devices.clone().position(|device| device.fingerprint == fingerprint);
+        let place = devices
+            .clone()
+            .position(|device| device.fingerprint == fingerprint);
         let open = self.exchanges.iter().filter(|(_, found)| {
             let is_theirs = Some(found.asked.name.0) == place && found.odd != Odd::Stranger;
             is_theirs && found.at_loop == at

@@ -209,10 +209,10 @@ impl Judge {
         waiting: &[&Asked],
         reader: &AuditReader,
     ) -> Result<u64, Broken> {
-        let none = || Broken("Space was asked without a durable record".to_owned());
-        let attempt = self.attempts.get(&ticket).ok_or_else(none)?;
+        let none = || "Space was asked without a durable record".to_owned();
+        let attempt = self.attempts.get(&ticket).ok_or_else(|| Broken(none()))?;
         let Some(Recorded::New { sequence }) = attempt.recorded else {
-            return Err(none());
+            return Err(Broken(none()));
         };
         let record = self.on_disk(sequence, reader)?;
         holds(attempt.record.as_ref() == Some(&record), none)?;
@@ -324,7 +324,9 @@ impl Judge {
             })?;
         } else if !repeat {
             let at_space = self.space.get(&sequence).copied().unwrap_or_default();
-            holds(at_space.said_yes, || "granted without Space's yes".to_owned())?;
+            holds(at_space.said_yes, || {
+                "granted without Space's yes".to_owned()
+            })?;
         }
         if repeat {
             self.tally.note("repeats granted as their first");
@@ -391,13 +393,20 @@ impl Judge {
     }
 
     fn device_of(&self, record: &AttemptRecord) -> Result<usize, Broken> {
-        let place = self.devices.iter().position(|device| device.id == record.device);
+        let place = self
+            .devices
+            .iter()
+            .position(|device| device.id == record.device);
         place.ok_or_else(|| Broken("a record of no device".to_owned()))
     }
 
     /// A record as it is on the disk, or the promise is broken that there is one.
     fn on_disk(&self, sequence: u64, reader: &AuditReader) -> Result<AttemptRecord, Broken> {
-        match reader.entry(sequence).expect("a read").map(|found| found.entry) {
+        match reader
+            .entry(sequence)
+            .expect("a read")
+            .map(|found| found.entry)
+        {
             Some(Entry::Attempt(record, _)) => Ok(record),
             Some(Entry::Change(_)) | None => {
                 Err(Broken("without a durable record on the disk".to_owned()))

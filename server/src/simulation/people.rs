@@ -24,7 +24,9 @@ impl World {
         }
         let person = self.chance.one(&people).clone();
         // Most are captured well; some stand at the threshold, to the last bit.
-        let score = *self.chance.one(&[0.99, 0.9, 0.7, 0.6, 0.500_01, 0.5, 0.499_99, 0.3]);
+        let score = *self
+            .chance
+            .one(&[0.99, 0.9, 0.7, 0.6, 0.500_01, 0.5, 0.499_99, 0.3]);
         self.chance.face_like(&person, score)
     }
 
@@ -77,15 +79,24 @@ impl World {
             faces.push(other);
         }
         let every_door = self.chance.percent(40);
-        let doors: Vec<usize> = (0..DOORS.len()).filter(|_| self.chance.percent(60)).collect();
+        let doors: Vec<usize> = (0..DOORS.len())
+            .filter(|_| self.chance.percent(60))
+            .collect();
         let names: Vec<&str> = doors.iter().map(|door| DOORS[*door].0).collect();
         let person = NewPerson {
             external_id: name.clone(),
             name: name.clone(),
-            doors: if every_door { "*".to_owned() } else { names.join(";") },
+            doors: if every_door {
+                "*".to_owned()
+            } else {
+                names.join(";")
+            },
             policy_version: "1".to_owned(),
             consented_at: "2026-01-01T00:00:00Z".to_owned(),
-            references: faces.iter().map(|face| STANDARD.encode(face.to_le_bytes())).collect(),
+            references: faces
+                .iter()
+                .map(|face| STANDARD.encode(face.to_le_bytes()))
+                .collect(),
         };
         let people = vec![person];
         assert!(self.done(Request::ImportBegin) && self.done(Request::ImportAdd { people }));
@@ -106,7 +117,9 @@ impl World {
             doors: if every_door { BTreeSet::new() } else { doors },
         };
         let us = self.clock.us;
-        self.judge.truth.change(us, |state| drop(state.people.insert(number, person)));
+        self.judge
+            .truth
+            .change(us, |state| drop(state.people.insert(number, person)));
         self.space_person(&name);
     }
 
@@ -123,7 +136,9 @@ impl World {
         let forgets = self.canary == Some(Canary::WithdrawalsForgotten);
         assert!(forgets || self.done(Request::PersonWithdraw { external_id }));
         let us = self.clock.us;
-        self.judge.truth.change(us, |state| drop(state.people.remove(&number)));
+        self.judge
+            .truth
+            .change(us, |state| drop(state.people.remove(&number)));
         self.judge.tally.note("withdrawals");
     }
 

@@ -102,7 +102,7 @@ impl Server {
             let replies = Replies::default();
             loops.push(Loop { api, rung, replies });
         }
-        writer.tell(senders.clone());
+        writer.tell_loops(senders.clone());
         let (client, driven) = space_client(senders);
         site.set_ready();
         Self {

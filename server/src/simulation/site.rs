@@ -68,9 +68,9 @@ fn template() -> &'static Template {
         init::run(folder.path(), &args).expect("a new site");
         let directory = DataDirectory::lock(folder.path()).expect("nobody else has it");
         let mut store = Store::open(&directory).expect("a store");
-        let devices = (0_u8..).zip(DOORS).map(|(number, door)| {
-            commission(&mut store, number, door)
-        });
+        let devices = (0_u8..)
+            .zip(DOORS)
+            .map(|(number, door)| commission(&mut store, number, door));
         let devices = devices.collect();
         drop((store, directory));
         Template { folder, devices }
@@ -90,7 +90,7 @@ fn commission(
         door,
     };
     let now_unix_s = START_UNIX_US / 1_000_000;
-    let added = store.device_add(&new, token, now_unix_s + 60);
+    let added = store.device_add(&new, token, now_unix_s + 60, now_unix_s);
     added.expect("a device");
     let fingerprint = [number + 1; 32];
     let done = store.device_commission(token, &fingerprint, now_unix_s * 2, now_unix_s);

@@ -60,7 +60,9 @@ impl World {
         self.server().space_synced(None);
         let us = self.clock.us;
         let known = KnownOfSpace::default();
-        self.judge.truth.change(us, |state| state.space = Some(known));
+        self.judge
+            .truth
+            .change(us, |state| state.space = Some(known));
         self.soon(1, 30 * MS, Event::Probe(true));
         self.soon(1, 60 * MS, Event::Sync);
     }
@@ -213,7 +215,9 @@ impl World {
         let waiting: Vec<_> = waiting.map(|exchange| &exchange.asked).collect();
         let moment = (self.clock.us, self.clock.unix_us().div_euclid(1_000_000));
         let reader = &self.server.as_ref().expect("it is running").reader;
-        let sequence = self.judge.first_byte(ticket, &door, moment, &waiting, reader)?;
+        let sequence = self
+            .judge
+            .first_byte(ticket, &door, moment, &waiting, reader)?;
         let opens = match call.plan {
             Plan::Opens | Plan::Hangs => true,
             Plan::Lost | Plan::Garbage | Plan::NoCode | Plan::Status(500) => {
@@ -265,9 +269,11 @@ impl World {
             Plan::Refuses => result(&door, "<ErrorCode>401</ErrorCode>"),
             Plan::OtherDoor => result("29999", "<ErrorCode>0</ErrorCode>"),
             Plan::NoCode => result(&door, ""),
-            Plan::Exception => Ok(b"<RequestResponse><RequestName>OnlineDoor.Open</RequestName>\
+            Plan::Exception => Ok(
+                b"<RequestResponse><RequestName>OnlineDoor.Open</RequestName>\
                 <Exception><Code>101</Code><Message/></Exception></RequestResponse>"
-                .to_vec()),
+                    .to_vec(),
+            ),
             Plan::Garbage => Ok(b"<html>?</html>".to_vec()),
             Plan::Status(status) => Err(CallError::Status(status)),
             Plan::Lost | Plan::NoConnection => Err(CallError::Lost(Fault::Closed)),

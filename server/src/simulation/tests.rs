@@ -23,9 +23,8 @@ fn record(what: &str, tried: u64) {
     let Ok(path) = std::env::var("CARDEA_RESULTS") else {
         return;
     };
-    let line = format!(
-        "{{\"area\":\"simulation\",\"what\":\"{what}\",\"tried\":{tried},\"wrong\":0}}\n"
-    );
+    let line =
+        format!("{{\"area\":\"simulation\",\"what\":\"{what}\",\"tried\":{tried},\"wrong\":0}}\n");
     let file = OpenOptions::new().create(true).append(true).open(path);
     let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
     written.expect("the results page can be written");
@@ -85,12 +84,24 @@ fn no_seed_breaks_a_promise() {
     let (tally, broken) = all.into_inner().expect("nobody panics with it");
     println!("{seeds} seeds: {tally:#?}");
     let shown: Vec<_> = broken.iter().take(5).cloned().collect();
-    assert!(broken.is_empty(), "{} seeds break a promise:\n{}", broken.len(), shown.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "{} seeds break a promise:\n{}",
+        broken.len(),
+        shown.join("\n")
+    );
     if seeds >= SEEDS {
         everything_was_seen(&tally);
     }
-    record("seeds of the access path, every promise after every event", seeds);
-    for (what, times) in tally.0.iter().filter(|(what, _)| what.starts_with("fault: ")) {
+    record(
+        "seeds of the access path, every promise after every event",
+        seeds,
+    );
+    for (what, times) in tally
+        .0
+        .iter()
+        .filter(|(what, _)| what.starts_with("fault: "))
+    {
         record(what, *times);
     }
 }
@@ -120,10 +131,18 @@ fn everything_was_seen(tally: &Tally) {
         "fault: stale connection to Space",
         "fault: Space away",
     ] {
-        assert!(tally.of(what) >= 20, "{what}: seen {} times", tally.of(what));
+        assert!(
+            tally.of(what) >= 20,
+            "{what}: seen {} times",
+            tally.of(what)
+        );
     }
     let asked = tally.of("requests");
-    assert!(tally.of("granted") * 5 > asked, "of {asked}: {}", tally.of("granted"));
+    assert!(
+        tally.of("granted") * 5 > asked,
+        "of {asked}: {}",
+        tally.of("granted")
+    );
 }
 
 /// The first seed that cries, and what.
@@ -140,13 +159,19 @@ fn every_canary_is_heard() {
         (Canary::DiskLies, &["without a durable record"][..]),
         (Canary::NearestWins, &["exact oracle"][..]),
         (Canary::NoDeadlines, &["deadline"][..]),
-        (Canary::WithdrawalsForgotten, &["exact oracle", "withdrawn", "no right"][..]),
+        (
+            Canary::WithdrawalsForgotten,
+            &["exact oracle", "withdrawn", "no right"][..],
+        ),
     ] {
         let cry = first_cry(canary);
         let heard = cries.iter().any(|expected| cry.contains(expected));
         assert!(heard, "{canary:?}: {cry:?}");
     }
-    record("canaries: faults that break a promise for certain, heard", 5);
+    record(
+        "canaries: faults that break a promise for certain, heard",
+        5,
+    );
 }
 
 /// A seed that cannot be repeated is of no use to whoever has to mend what it found.

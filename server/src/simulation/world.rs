@@ -218,7 +218,8 @@ impl World {
     }
 
     fn happens(&mut self, event: Event) -> Verdict {
-        self.trace.update(format!("{} {event:?}\n", self.clock.us).as_bytes());
+        self.trace
+            .update(format!("{} {event:?}\n", self.clock.us).as_bytes());
         match event {
             Event::Arrive(exchange) => self.arrive(exchange)?,
             Event::Turn(at) => self.turn(at)?,
@@ -317,7 +318,7 @@ impl World {
             match told {
                 Told::Answer(id, response) => self.answered(id, &response)?,
                 Told::CloseDevice(fingerprint) => self.close_device(at, fingerprint),
-                Told::Close(_) => return Err(Broken("closed without an answer".to_owned())),
+                Told::Close => return Err(Broken("closed without an answer".to_owned())),
             }
         }
         Ok(())
@@ -329,7 +330,9 @@ impl World {
         let reply = reply.map_err(|error| Broken(format!("no reply: {error:?}")))?;
         let asked = self.exchanges.get(&exchange).filter(|found| found.waits());
         let Some(asked) = asked.map(|found| found.asked.clone()) else {
-            return Err(Broken("answered twice, or after the device had gone".to_owned()));
+            return Err(Broken(
+                "answered twice, or after the device had gone".to_owned(),
+            ));
         };
         let line = format!("{exchange} {:?} {:?}\n", reply.decision, reply.reason);
         self.trace.update(line.as_bytes());
@@ -355,7 +358,9 @@ impl World {
             start + took * u32::from(asked.get() > 1)
         };
         let judge = &mut self.judge;
-        server.search.turn(&self.searcher, clock, |ticket| judge.searched(ticket, us));
+        server
+            .search
+            .turn(&self.searcher, clock, |ticket| judge.searched(ticket, us));
     }
 
     fn gather(&mut self) -> Verdict {
@@ -453,7 +458,9 @@ impl World {
     /// Nothing happens any more: nobody waits, and the audit has it all.
     fn end(&mut self) -> Verdict {
         let waits = self.exchanges.values().find(|exchange| exchange.waits());
-        holds(waits.is_none(), || "deadline: a request waits for ever".to_owned())?;
+        holds(waits.is_none(), || {
+            "deadline: a request waits for ever".to_owned()
+        })?;
         let server = self.server.as_ref().expect("it is running");
         self.judge.at_rest(&server.reader)
     }

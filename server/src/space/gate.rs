@@ -9,9 +9,9 @@
 //!      +--- pass again, not permitted: the connection had taken no byte ----------+
 //! ```
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use cardea_wire::Reason;
+
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 const WAITING: u32 = 0;
 const PASSED: u32 = 1;

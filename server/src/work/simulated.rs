@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use cardea_engine::Searcher;
-use crossbeam_channel::{Receiver, bounded};
 
 use super::{Pace, Probe, SearchDone, Searched, WorkQueue, search_batch, take_batch};
 use crate::limits::PROBES_QUEUED_MAX;
+use crate::sync::ArcSwap;
+use crate::sync::channel::{Receiver, bounded};
 
 /// What the search thread owns.
 pub(crate) struct SearchSteps<T> {

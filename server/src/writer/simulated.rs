@@ -34,7 +34,7 @@ impl Writer {
     }
 
     /// Whom removals of devices are told.
-    pub(crate) fn tell(&mut self, loops: Vec<CompletionSender<Completion>>) {
+    pub(crate) fn tell_loops(&mut self, loops: Vec<CompletionSender<Completion>>) {
         if let Some(online) = &mut self.online {
             online.published.set_loops(loops);
         }

@@ -30,10 +30,7 @@ impl SpaceClient {
     ///
     /// # Errors
     /// [`StartError::Config`].
-    pub fn driven(
-        config: ClientConfig,
-        notify: Arc<Notify>,
-    ) -> Result<(Self, Driven), StartError> {
+    pub fn driven(config: ClientConfig, notify: Arc<Notify>) -> Result<(Self, Driven), StartError> {
         let prepared = Self::prepare(config, notify)?;
         let shared = Arc::clone(&prepared.client.shared);
         let jobs = prepared.jobs;
