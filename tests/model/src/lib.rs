@@ -16,14 +16,19 @@ mod site;
 mod sync;
 
 #[path = "../../../server/src/completions.rs"]
+#[rustfmt::skip]
 mod completions;
 #[path = "../../../server/src/space/gate.rs"]
+#[rustfmt::skip]
 mod gate;
 #[path = "../../../server/src/metrics/handover.rs"]
+#[rustfmt::skip]
 mod handover;
 #[path = "../../../server/src/writer/publish.rs"]
+#[rustfmt::skip]
 mod publish;
 #[path = "../../../server/src/work.rs"]
+#[rustfmt::skip]
 mod work;
 
 // What these sources name beside each other is the server's.

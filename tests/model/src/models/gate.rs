@@ -38,6 +38,9 @@ pub fn run(count: usize) -> usize {
         let sent = connection.join().expect("it ends well");
         writer.join().expect("it ends well");
         assert!(!(will_not_open && sent), "sent after the device was told");
-        assert!(!will_not_open || why.is_some(), "it will not open, and nobody knows why");
+        assert!(
+            !will_not_open || why.is_some(),
+            "it will not open, and nobody knows why"
+        );
     })
 }

@@ -40,7 +40,10 @@ pub fn run(count: usize) -> usize {
             while gathering.one_interval(Duration::from_secs(1), &mut latest) {}
             counted(&latest)
         });
-        let kept: u64 = loops.into_iter().map(|each| each.join().expect("it ends well")).sum();
+        let kept: u64 = loops
+            .into_iter()
+            .map(|each| each.join().expect("it ends well"))
+            .sum();
         let gathered = observer.join().expect("it ends well");
         assert_eq!(gathered + kept, LOOPS * EACH);
     })

@@ -104,10 +104,16 @@ fn look(site: &Site, reached: &AtomicU32) {
     for _ in 0..LOOKS {
         let before = reached.load(Ordering::SeqCst);
         let searched = site.searched.load_full();
-        assert!(searched.view.generation() >= generation, "an older view came after");
+        assert!(
+            searched.view.generation() >= generation,
+            "an older view came after"
+        );
         generation = searched.view.generation();
         let lists = searcher.search(&searched.view, &[face()], searched.threshold);
-        let list = lists.expect("no damage").pop().expect("one probe, one list");
+        let list = lists
+            .expect("no damage")
+            .pop()
+            .expect("one probe, one list");
         let found = list.best().map(|best| best.person.0);
         let in_force = found.is_some_and(|person| site.directory().person(person).is_some());
         let after = reached.load(Ordering::SeqCst);

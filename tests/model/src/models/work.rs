@@ -57,7 +57,10 @@ pub fn run(count: usize) -> usize {
             })
             .collect();
         drop(queue);
-        let view = searched().view.with_withdrawn(&[ReferenceId(1)], 2).expect("a view");
+        let view = searched()
+            .view
+            .with_withdrawn(&[ReferenceId(1)], 2)
+            .expect("a view");
         let threshold = searched().threshold;
         published.store(Arc::new(Searched { view, threshold }));
         withdrawn.store(true, Ordering::SeqCst);
