@@ -353,7 +353,10 @@ fn a_repeat_of_a_grant_is_none_where_the_right_has_gone() {
     };
     for (withdrawn, due) in [
         (true, (Decision::Denied, Reason::Withdrawn, 0)),
-        (false, (Decision::Denied, Reason::NoRight, person_tag("one"))),
+        (
+            false,
+            (Decision::Denied, Reason::NoRight, person_tag("one")),
+        ),
     ] {
         let mut scene = Scene::new();
         scene.found(&face(&[(0, 1.0)]));
@@ -362,7 +365,10 @@ fn a_repeat_of_a_grant_is_none_where_the_right_has_gone() {
             sequence: 3,
             answer: answer.clone(),
         });
-        assert_eq!(((reply.decision, reply.reason, reply.person), end), (due, None));
+        assert_eq!(
+            ((reply.decision, reply.reason, reply.person), end),
+            (due, None)
+        );
     }
 }
 

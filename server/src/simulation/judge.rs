@@ -45,6 +45,8 @@ struct Attempt {
     searched_us: Option<u64>,
     record: Option<AttemptRecord>,
     recorded: Option<Recorded>,
+    /// The last look said yes: from then on the first byte may be out.
+    looked: bool,
 }
 
 /// What Space saw of a record's attempt.
@@ -133,10 +135,15 @@ impl Judge {
         self.attempts.entry(ticket).or_default().recorded = Some(recorded);
     }
 
+    /// A connection to Space was told that it may send.
+    pub(super) fn may_send(&mut self, ticket: u64) {
+        self.attempts.entry(ticket).or_default().looked = true;
+    }
+
     /// **A match by the exact oracle, and a decision by the rights of that moment**: each record
-    /// that is handed to the audit. Fails if `access::searched` takes the last candidate
-    /// (`.rev()`), or does not look who is in force (`find_map` without the directory's look-up);
-    /// if `work` searches with another threshold; if `publish::put_rows` leaves out withdrawals.
+    /// that is handed to the audit. Fails if `access::searched` takes the last candidate;
+    /// if `work` searches with another threshold; if `publish::put_rows` leaves out who was
+    /// enrolled; if `person_withdraw` does not `follow`.
     pub(super) fn record(&mut self, ticket: u64, record: &AttemptRecord) -> Verdict {
         let attempt = self.attempts.entry(ticket).or_default();
         holds(attempt.record.is_none(), || {
@@ -198,9 +205,10 @@ impl Judge {
     }
 
     /// **Nothing is asked of Space without a durable intent, a right at this moment, a device that
-    /// waits, and time; and never twice.** Fails if `Attempt::begin` or `searched` goes to
-    /// `Opening` at once; if `opener::may_send` is `true`; if `Gate::pass` does not look whether
-    /// it is shut; if `access::repeat` opens.
+    /// waits, and time; and never twice.** Fails if `act` does not wait
+    /// for the audit; if the closure `may_send` of `api/access::open` is `true`; if `Gate::pass`
+    /// says yes whatever it finds, or does not heed `NOT_AGAIN`; if `peer_gone` does not shut the
+    /// gate; if `recorded` concludes on `Failed`.
     pub(super) fn first_byte(
         &mut self,
         ticket: u64,
@@ -256,7 +264,9 @@ impl Judge {
         (us, unix_s): (u64, i64),
         reader: &AuditReader,
     ) -> Verdict {
-        holds(reply.request_id.0 == asked.name.1, || {
+        // What cannot be read has no name.
+        let nameless = reply.decision == Decision::Refused && reply.request_id.0 == [0; 16];
+        holds(reply.request_id.0 == asked.name.1 || nameless, || {
             "a reply with another's request id".to_owned()
         })?;
         let decision = reply.decision;
@@ -281,10 +291,9 @@ impl Judge {
     }
 
     /// **No grant without a durable record, a right, and Space's yes; none after the deadline; none
-    /// for who was withdrawn.** Fails if `access::recorded` concludes on `Failed`; if `conclude`
-    /// does not ask `permit` again; if `opened` grants on `Unknown`; if `person_withdraw` does not
-    /// `follow`; if `Api::wake` does not expire attempts first; if `access::repeat` grants without
-    /// a look at who is in force.
+    /// for who was withdrawn.** Fails if `act` does not wait for the audit; if `conclude` does not
+    /// ask `permit` again; if `opened` grants on `Unknown`; if `Api::wake` does not expire attempts
+    /// first; if `access::repeat` grants without `still_granted`.
     fn grant(
         &mut self,
         asked: &Asked,
@@ -343,14 +352,15 @@ impl Judge {
     /// **Who is told "no" for certain stands before a closed door.** Fails if `opened` says
     /// `SpaceUnavailable` for `Unknown`; if `Gate::shut_for` returns `true` after a pass.
     fn tell(&mut self, asked: &Asked, reply: &Reply) -> Verdict {
-        let recorded = asked.ticket.and_then(|ticket| self.attempts.get(&ticket));
-        let recorded = recorded.and_then(|attempt| attempt.recorded.as_ref());
-        let Some(&Recorded::New { sequence }) = recorded else {
+        let attempt = asked.ticket.and_then(|ticket| self.attempts.get(&ticket));
+        let Some((attempt, &Recorded::New { sequence })) =
+            attempt.and_then(|attempt| Some((attempt, attempt.recorded.as_ref()?)))
+        else {
             return Ok(());
         };
         let at_space = self.space.get(&sequence).copied().unwrap_or_default();
         let unknown = reply.reason == Reason::OutcomeUnknown;
-        holds(at_space.asked || !unknown, || {
+        holds(attempt.looked || !unknown, || {
             "outcome unknown, and Space was never asked".to_owned()
         })?;
         let certain = reply.decision != Decision::Granted && !unknown;

@@ -35,11 +35,11 @@ impl Mood {
     pub(super) const STEPS_US_MAX: i64 = 600_000_000;
 
     pub(super) fn new(chance: &mut Chance) -> Self {
-        let often = |chance: &mut Chance| *chance.one(&[0, 0, 5, 25, 60]);
+        let often = |chance: &mut Chance| *chance.one(&[0, 0, 0, 5, 15, 40]);
         let times = |chance: &mut Chance| *chance.one(&[0, 0, 0, 1, 2]);
         Self {
-            with_space: chance.percent(60),
-            requests: chance.within(4, 18),
+            with_space: chance.percent(70),
+            requests: chance.within(4, 24),
             changes: chance.within(0, 14),
             lasts_us: chance.within(50 * MS, 5 * SECOND),
             slow_search: often(chance),

@@ -19,14 +19,14 @@ impl World {
     /// Somebody stands before a door: enrolled or not, well or badly captured.
     pub(super) fn somebody(&mut self) -> Embedding {
         let people: Vec<Embedding> = self.faces();
-        if people.is_empty() || self.chance.percent(15) {
+        if people.is_empty() || self.chance.percent(10) {
             return self.chance.face();
         }
         let person = self.chance.one(&people).clone();
         // Most are captured well; some stand at the threshold, to the last bit.
-        let score = *self
-            .chance
-            .one(&[0.99, 0.9, 0.7, 0.6, 0.500_01, 0.5, 0.499_99, 0.3]);
+        let score = *self.chance.one(&[
+            0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.55, 0.500_01, 0.5, 0.499_99, 0.3,
+        ]);
         self.chance.face_like(&person, score)
     }
 
@@ -40,11 +40,11 @@ impl World {
     pub(super) fn administer(&mut self) {
         match self.chance.below(100) {
             0..25 => self.enrol(),
-            25..55 => self.withdraw(),
-            55..70 => self.change_right(),
+            25..50 => self.withdraw(),
+            50..70 => self.change_right(),
             70..90 if self.mood.with_space => self.change_space(),
             70..90 => self.change_right(),
-            90..97 => {
+            90..98 => {
                 let deadline = Duration::from_millis(self.chance.within(100, 2_000));
                 self.server().site.set_answer_deadline(deadline);
             }

@@ -1,8 +1,8 @@
 //! A site on a memory disk: made once for all seeds, copied for each.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use cardea_engine::ModelId;
@@ -39,7 +39,7 @@ pub(super) struct SiteDevice {
 }
 
 struct Template {
-    folder: tempfile::TempDir,
+    files: Vec<(PathBuf, Vec<u8>, Permissions)>,
     devices: Vec<SiteDevice>,
 }
 
@@ -73,7 +73,9 @@ fn template() -> &'static Template {
             .map(|(number, door)| commission(&mut store, number, door));
         let devices = devices.collect();
         drop((store, directory));
-        Template { folder, devices }
+        let mut files = Vec::new();
+        read(folder.path(), Path::new(""), &mut files);
+        Template { files, devices }
     })
 }
 
@@ -108,19 +110,29 @@ fn commission(
 pub(super) fn copy() -> (tempfile::TempDir, Vec<SiteDevice>) {
     let template = template();
     let target = folder();
-    copy_into(template.folder.path(), target.path());
+    for (name, bytes, permissions) in &template.files {
+        let path = target.path().join(name);
+        fs::create_dir_all(path.parent().expect("below the target")).expect("a folder");
+        fs::write(&path, bytes).expect("a copy");
+        fs::set_permissions(&path, permissions.clone()).expect("its permissions");
+    }
     (target, template.devices.clone())
 }
 
-fn copy_into(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("a folder") {
+/// All files below a folder.
+fn read(folder: &Path, below: &Path, files: &mut Vec<(PathBuf, Vec<u8>, Permissions)>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
         let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            fs::create_dir(&target).expect("a folder");
-            copy_into(&entry.path(), &target);
+        let (path, name) = (entry.path(), below.join(entry.file_name()));
+        let metadata = entry.metadata().expect("of a file");
+        if metadata.is_dir() {
+            read(&path, &name, files);
         } else {
-            fs::copy(entry.path(), &target).expect("a copy");
+            files.push((
+                name,
+                fs::read(&path).expect("a file"),
+                metadata.permissions(),
+            ));
         }
     }
 }

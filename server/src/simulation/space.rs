@@ -164,7 +164,7 @@ impl World {
             let call = Call {
                 opening,
                 plan,
-                stale: self.chance.percent(self.mood.odd_space / 2),
+                stale: self.chance.percent(self.mood.odd_space),
                 sequence: None,
             };
             self.space.calls_made += 1;
@@ -200,6 +200,7 @@ impl World {
             ended(self, &call, Fault::Withheld);
             return Ok(());
         }
+        self.judge.may_send(call.opening.request().ticket);
         if call.stale {
             call.stale = false;
             self.judge.tally.note("fault: stale connection to Space");

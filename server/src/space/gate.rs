@@ -36,7 +36,10 @@ impl Gate {
         }
         if state & NOT_AGAIN != 0 {
             // Nobody waits for it any more, and the first look has sent nothing.
-            self.0.store(state >> REASON_SHIFT << REASON_SHIFT | SHUT, Ordering::SeqCst);
+            self.0.store(
+                state >> REASON_SHIFT << REASON_SHIFT | SHUT,
+                Ordering::SeqCst,
+            );
             return false;
         }
         if let Err(why) = permit() {

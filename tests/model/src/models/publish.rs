@@ -38,13 +38,14 @@ fn folder() -> tempfile::TempDir {
 
 /// A gallery with nobody in it, of before the store's first change.
 fn gallery() -> Arc<Gallery> {
-    static EMPTY: OnceLock<(Arc<Gallery>, tempfile::TempDir)> = OnceLock::new();
-    let (gallery, _) = EMPTY.get_or_init(|| {
+    static EMPTY: OnceLock<Arc<Gallery>> = OnceLock::new();
+    let gallery = EMPTY.get_or_init(|| {
         let folder = folder();
         let path = folder.path().join("empty.cgal");
         let writer = GalleryWriter::create(&path, ModelId([0; 16]), 0, 0).expect("a file");
         writer.finish().expect("written");
-        (Arc::new(Gallery::open(&path).expect("sound")), folder)
+        // It stays mapped when its folder goes.
+        Arc::new(Gallery::open(&path).expect("sound"))
     });
     Arc::clone(gallery)
 }
