@@ -138,4 +138,6 @@ impl Replies {
 }
 
 #[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
 mod tests;

@@ -47,6 +47,8 @@ mod person;
 mod publish;
 mod records;
 mod service;
+#[cfg(test)]
+mod simulated;
 mod space;
 #[cfg(test)]
 mod tests;
