@@ -120,7 +120,10 @@ fn loop_with(requests: u64) -> u64 {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = listener::bind(any, false).expect("a port");
     let address = listener.local_addr().expect("bound");
-    let (tls, counters) = (Arc::new(ArcSwap::new(server)), Arc::new(Counters::default()));
+    let (tls, counters) = (
+        Arc::new(ArcSwap::new(server)),
+        Arc::new(Counters::default()),
+    );
     let made = EventLoop::new(listener, tls, Bounds::default(), counters, |_| Answers);
     let (event_loop, waker) = made.expect("an event queue");
     let thread = std::thread::spawn(move || {
@@ -160,7 +163,10 @@ fn tls_with(requests: u64) -> u64 {
     let mut counted = 0;
     for number in 0..requests + 8 {
         if !client.is_handshaking() {
-            client.writer().write_all(&message).expect("memory takes all");
+            client
+                .writer()
+                .write_all(&message)
+                .expect("memory takes all");
         }
         let mut sent = Vec::new();
         while client.wants_write() {
@@ -328,8 +334,7 @@ fn a_search_allocates_only_for_its_probes() {
 }
 
 fn gallery(people: &Synthetic, file: &std::path::Path, rows: u64) -> Gallery {
-    let mut writer =
-        Writer::create(file, ModelId([0; 16]), 1, rows).expect("a new file");
+    let mut writer = Writer::create(file, ModelId([0; 16]), 1, rows).expect("a new file");
     (0..rows).for_each(|person| writer.push(&people.row(person)).expect("room for it"));
     writer.finish().expect("written");
     Gallery::open(file).expect("sound")
@@ -347,9 +352,6 @@ fn completions_allocate_a_block_for_many() {
             assert_eq!(completions.drain().count(), 1);
         }
     });
-    println!(
-        "{} allocations for {COUNTED} completions",
-        info.count_total
-    );
+    println!("{} allocations for {COUNTED} completions", info.count_total);
     assert!(info.count_total <= COUNTED / 31 + 2);
 }

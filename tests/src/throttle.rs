@@ -50,7 +50,9 @@ impl Throttle {
         throttle.measured_bytes_per_s = throttle.measure(folder)?;
         if throttle.measured_bytes_per_s > 1.5 * bytes_per_s as f64 {
             let found = throttle.measured_bytes_per_s;
-            return Err(format!("the limit does not hold: {found:.0} bytes a second"));
+            return Err(format!(
+                "the limit does not hold: {found:.0} bytes a second"
+            ));
         }
         write(&throttle.group.join("cgroup.procs"), &process.to_string())?;
         Ok(throttle)
@@ -93,10 +95,7 @@ impl Throttle {
 impl Drop for Throttle {
     fn drop(&mut self) {
         // The process may have ended, and a group of nobody may go.
-        let _ = write(
-            &self.parent.join("cgroup.procs"),
-            &self.process.to_string(),
-        );
+        let _ = write(&self.parent.join("cgroup.procs"), &self.process.to_string());
         let _ = fs::remove_dir(&self.group);
     }
 }
@@ -104,7 +103,10 @@ impl Drop for Throttle {
 /// Major and minor number of the whole disk below a folder.
 fn disk_of(folder: &Path) -> Result<String, String> {
     let found = fs::metadata(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let (major, minor) = (rustix::fs::major(found.dev()), rustix::fs::minor(found.dev()));
+    let (major, minor) = (
+        rustix::fs::major(found.dev()),
+        rustix::fs::minor(found.dev()),
+    );
     let device = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
     let device = fs::canonicalize(&device)
         .map_err(|_| format!("{} is on no disk ({major}:{minor})", folder.display()))?;

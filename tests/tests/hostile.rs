@@ -51,7 +51,10 @@ fn devices_are_answered_while_strangers_hold_trickle_flood_and_lie() {
     let resident_kib = server.process.resident_kib_max();
     let (ended, table, log) = hostile.finish();
     println!("{}\nresident at most {resident_kib} KiB", table.join("\n"));
-    assert!(ended.success(), "a lie or a badge was answered wrongly\n{log}");
+    assert!(
+        ended.success(),
+        "a lie or a badge was answered wrongly\n{log}"
+    );
     assert!(resident_kib <= RESIDENT_KIB_MAX, "{resident_kib} KiB");
     let value = |name: &str| value(&metrics, name);
     assert!(value("cardea_connections") <= CONNECTIONS_MAX);

@@ -8,7 +8,13 @@ use cardea_tests::programs::program;
 /// Fails if a request leaves something behind: 100 bytes a request are 3 MB in the last quarter.
 #[test]
 fn requests_leave_nothing_behind() {
-    let soak = ["soak", "requests=120000", "seconds=30", "devices=100", "growth=2048"];
+    let soak = [
+        "soak",
+        "requests=120000",
+        "seconds=30",
+        "devices=100",
+        "growth=2048",
+    ];
     println!("{}", done(Command::new(program("memory")).args(soak)));
 }
 

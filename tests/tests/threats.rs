@@ -16,7 +16,9 @@ fn root() -> PathBuf {
 /// The file or folder that a cell names, if there is one. In a cell a name without a folder lies
 /// beside the one before it.
 fn found(root: &Path, name: &str, before: Option<&Path>) -> Option<PathBuf> {
-    let beside = before.and_then(Path::parent).map(|folder| folder.join(name));
+    let beside = before
+        .and_then(Path::parent)
+        .map(|folder| folder.join(name));
     let named = FOLDERS.iter().map(|folder| root.join(folder).join(name));
     beside.into_iter().chain(named).find(|path| path.exists())
 }
@@ -31,7 +33,12 @@ fn complaint(root: &Path, cell: &str) -> Option<String> {
         return (!reason).then(|| format!("no reason: {cell}"));
     }
     let mut last: Option<PathBuf> = None;
-    for name in cell.split('`').skip(1).step_by(2).filter(|name| is_file(name)) {
+    for name in cell
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| is_file(name))
+    {
         match found(root, name, last.as_deref()) {
             Some(path) => last = Some(path),
             None => return Some(format!("there is no {name}")),

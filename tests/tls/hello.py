@@ -2,7 +2,7 @@
 
 from peer import HELLO, bare, cases, handshake, record, talk
 from tlslite.constants import ContentType, ExtensionType, GroupName
-from tlslite.extensions import TLSExtension
+from tlslite.extensions import SNIExtension, TLSExtension
 
 CASES, case = cases()
 STRANGER = "401"
@@ -62,6 +62,12 @@ def shares(*entries):
     return replacing(ExtensionType.key_share, len(body).to_bytes(2, "big") + body)
 
 
+def p256(point):
+    """Only P-256 is offered, with this share."""
+    groups = replacing(ExtensionType.supported_groups, b"\0\2\0\x17")
+    return both(groups, shares((GroupName.secp256r1, point)))
+
+
 @case(STRANGER)
 def a_plain_hello(aim):
     return talk(aim)
@@ -102,7 +108,7 @@ def only_tls_1_2(aim):
     return talk(aim, minVersion=(3, 3), maxVersion=(3, 3), keyShares=[])
 
 
-@case("alert protocol_version")
+@case("alert handshake_failure", rfc="alert protocol_version")
 def only_tls_1_0(aim):
     return talk(aim, minVersion=(3, 1), maxVersion=(3, 1), keyShares=[])
 
@@ -119,29 +125,29 @@ def only_a_draft_of_tls_1_3(aim):
     return with_hello(aim, replacing(ExtensionType.supported_versions, b"\2\x7f\x1c"))
 
 
-@case("alert protocol_version")
+@case("alert handshake_failure", rfc="alert protocol_version")
 def ssl_3(aim):
     body = b"\3\0" + bytes(32) + b"\0" + b"\0\2\0\x35" + b"\1\0"
     return bare(aim, record(ContentType.handshake, handshake(HELLO, body), version=(3, 0)))
 
 
-@case("closed")
+@case("alert decode_error")
 def ssl_2(aim):
     suites = "010080020080030080040080050080060040"
     return bare(aim, bytes.fromhex("802e010002001200000010" + suites) + bytes(16))
 
 
-@case("alert missing_extension")
+@case("alert handshake_failure", rfc="alert missing_extension")
 def no_supported_groups(aim):
     return with_hello(aim, without(ExtensionType.supported_groups))
 
 
-@case("alert missing_extension")
+@case("alert handshake_failure", rfc="alert missing_extension")
 def no_key_share(aim):
     return with_hello(aim, without(ExtensionType.key_share))
 
 
-@case("alert missing_extension")
+@case("alert handshake_failure", rfc="alert missing_extension")
 def no_signature_algorithms(aim):
     return with_hello(aim, without(ExtensionType.signature_algorithms))
 
@@ -180,17 +186,17 @@ def an_x25519_share_cut_short(aim):
 @case("alert illegal_parameter")
 def a_point_that_is_not_on_the_curve(aim):
     point = b"\4" + bytes([1]) * 64
-    return with_hello(aim, shares((GroupName.secp256r1, point)))
+    return with_hello(aim, p256(point))
 
 
 @case("alert illegal_parameter")
 def a_point_at_infinity(aim):
-    return with_hello(aim, shares((GroupName.secp256r1, b"\0")))
+    return with_hello(aim, p256(b"\0"))
 
 
 @case("alert illegal_parameter")
 def a_compressed_point(aim):
-    return with_hello(aim, shares((GroupName.secp256r1, b"\2" + bytes([1]) * 32)))
+    return with_hello(aim, p256(b"\2" + bytes([1]) * 32))
 
 
 @case("alert illegal_parameter")
@@ -268,9 +274,7 @@ def a_server_name_cut_short(aim):
 
 @case(STRANGER)
 def an_address_as_server_name(aim):
-    name = b"127.0.0.1"
-    body = b"\0" + len(name).to_bytes(2, "big") + name
-    return with_hello(aim, adding(extension(0, len(body).to_bytes(2, "big") + body)))
+    return with_hello(aim, adding(SNIExtension().create(bytearray(b"127.0.0.1"))))
 
 
 @case("alert decode_error")
@@ -312,7 +316,7 @@ def a_retry_with_another_share(aim):
     return talk(aim, hooks={HELLO: hook}, keyShares=[])
 
 
-@case("alert illegal_parameter")
+@case("alert missing_extension")
 def a_binder_without_psk_modes(aim):
     body = b"\0\x0b\0\5ticke\0\0\0\0" + b"\0\x21\x20" + bytes(32)
     modes = without(ExtensionType.psk_key_exchange_modes)

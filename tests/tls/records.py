@@ -64,7 +64,7 @@ def a_hello_that_never_ends(aim):
     return bare(aim, pieces + record(HANDSHAKE, bytes(1_000)) * 30)
 
 
-@case("closed")
+@case("alert decode_error")
 def a_hello_in_empty_pieces(aim):
     first = record(HANDSHAKE, handshake(HELLO, b"\3\3", length=300))
     return bare(aim, first + record(HANDSHAKE, b"") * 4_000)
@@ -165,7 +165,7 @@ def a_change_of_cipher_to_nothing(aim):
     return talk(aim, hooks={CCS: lambda peer, ccs: [wrong]})
 
 
-@case("alert unexpected_message")
+@case("closed", rfc="alert unexpected_message")
 def a_hundred_changes_of_cipher(aim):
     return talk(aim, hooks={CCS: lambda peer, ccs: [ccs] * 100})
 
@@ -210,17 +210,17 @@ def records_out_of_order(aim):
     return talk(aim, after=after)
 
 
-@case("alert unexpected_message")
+@case("alert bad_record_mac", rfc="alert unexpected_message")
 def a_record_in_the_clear_after_keys(aim):
     return talk(aim, after=lambda peer: peer.raw(record(HANDSHAKE, handshake(HELLO, bytes(40)))))
 
 
-@case("alert unexpected_message")
+@case("alert bad_record_mac", rfc="alert unexpected_message")
 def an_alert_in_the_clear_after_keys(aim):
     return talk(aim, after=lambda peer: peer.raw(record(ALERT, b"\2\x50")))
 
 
-@case("alert unexpected_message")
+@case("alert bad_record_mac", rfc="alert unexpected_message")
 def a_finished_in_the_clear(aim):
     def hook(peer, finished):
         peer.raw(record(HANDSHAKE, finished.write()))
@@ -229,43 +229,52 @@ def a_finished_in_the_clear(aim):
     return talk(aim, hooks={FINISHED: hook})
 
 
-@case("alert unexpected_message")
+@case("closed", rfc="alert unexpected_message")
 def an_inner_record_of_zeros_alone(aim):
     return talk(aim, after=lambda peer: peer.raw(peer.sealed(bytes(40))))
 
 
-@case("alert unexpected_message")
+@case("closed", rfc="alert unexpected_message")
 def an_inner_record_of_nothing(aim):
     return talk(aim, after=lambda peer: peer.raw(peer.sealed(b"")))
 
 
-@case("alert unexpected_message")
+@case("alert decode_error", rfc="alert unexpected_message")
 def an_inner_record_of_an_unknown_kind(aim):
     return talk(aim, after=lambda peer: peer.raw(peer.sealed(b"GET\x63")))
 
 
-@case("alert unexpected_message")
+@case("alert decode_error", rfc="alert unexpected_message")
 def an_inner_heartbeat(aim):
     return talk(aim, after=lambda peer: peer.raw(peer.sealed(b"\1\x40\0" + bytes([24]))))
 
 
-@case("alert decode_error")
+@case(STRANGER, rfc="alert unexpected_message")
 def an_inner_handshake_record_of_nothing(aim):
     return talk(aim, after=lambda peer: peer.raw(peer.sealed(bytes([HANDSHAKE]))))
 
 
-@case("alert decode_error")
+@case("alert decode_error", rfc="alert unexpected_message")
 def an_inner_alert_of_nothing(aim):
     return talk(aim, after=lambda peer: peer.raw(peer.sealed(bytes([ALERT]))))
 
 
 @case(STRANGER)
+def twenty_empty_records(aim):
+    return talk(aim, after=empty_records(20))
+
+
+@case("closed")
 def a_thousand_empty_records(aim):
+    return talk(aim, after=empty_records(1_000))
+
+
+def empty_records(count):
     def after(peer):
-        for _ in range(1_000):
+        for _ in range(count):
             peer.raw(peer.sealed(bytes([DATA])))
 
-    return talk(aim, after=after)
+    return after
 
 
 @case(STRANGER)

@@ -98,7 +98,7 @@ def early_data_all_the_same(aim):
     return talk(aim, hooks={HELLO: with_early_data(b"x" * 200)})
 
 
-@case("closed")
+@case("alert bad_record_mac")
 def early_data_without_end(aim):
     return talk(aim, hooks={HELLO: with_early_data(b"x" * 16_000, times=20)})
 

@@ -100,7 +100,9 @@ pub(crate) fn show(aim: &Aim, number: usize) {
         message.len()
     );
     // The server may have ended it before all is sent.
-    let sent = peer.send(head.as_bytes()).and_then(|()| peer.send(&message));
+    let sent = peer
+        .send(head.as_bytes())
+        .and_then(|()| peer.send(&message));
     if sent.is_ok() {
         aim.count_sent(Lane::Badge);
     }

@@ -3,7 +3,8 @@
 //!
 //! `isolation pairs=5 seconds=10 people=20000 rate=80 ratio=1.5 sides=space,disk --json FILE`
 //!
-//! 16 devices ask at a steady pace, half of them for people whom Space lets in, half for strangers.
+//! Devices ask at a steady pace, half of them for people whom Space lets in, half for strangers; there
+//! are so many that none asks again before its last answer was due.
 //! The sides are `space` (it hangs), `broker` (it comes and goes), `console`, `backup`, `snapshot`
 //! (bulk imports), `disk` (20 MB/s by control groups: needs root) and `disk-import` (an import on
 //! that disk). It exits with 1 if an answer was wrong, took longer than 2 s, was refused without need,
@@ -99,7 +100,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut world = World::new(plan.people);
+    let mut world = World::new(plan.people, plan.rate);
     let mut askers = world.askers();
     // To warm up: connections, caches, the first pages of each file.
     measure(&mut askers, plan.rate, plan.time);

@@ -64,9 +64,7 @@ impl Asker {
         let reply = parse(&response.body);
         match (self.lane, reply.decision, reply.reason) {
             (Lane::Strangers, Decision::Denied, Reason::NoMatch) => Answer::Right,
-            (Lane::People, Decision::Granted, _)
-                if reply.person == tag(&format!("P{number}")) =>
-            {
+            (Lane::People, Decision::Granted, _) if reply.person == tag(&format!("P{number}")) => {
                 Answer::Right
             }
             (_, Decision::Granted, _) => Answer::Wrong,

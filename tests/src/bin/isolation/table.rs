@@ -22,9 +22,8 @@ pub(crate) struct Row {
 impl Row {
     /// The median over all pairs of how many times as long p99 took as at rest.
     fn ratio(&self) -> f64 {
-        let ratio = |(rest, beside): &(Times, Times)| {
-            beside.at(990) as f64 / rest.at(990).max(1) as f64
-        };
+        let ratio =
+            |(rest, beside): &(Times, Times)| beside.at(990) as f64 / rest.at(990).max(1) as f64;
         median(self.pairs.iter().map(ratio).collect())
     }
 
@@ -75,9 +74,8 @@ impl Row {
 
     pub(crate) fn to_json(&self, ratio_max: f64) -> Value {
         let pairs = self.pairs.iter();
-        let pairs = pairs.map(|(rest, beside)| {
-            json!({"rest": rest.to_json(), "beside": beside.to_json()})
-        });
+        let pairs =
+            pairs.map(|(rest, beside)| json!({"rest": rest.to_json(), "beside": beside.to_json()}));
         json!({
             "side": self.side.name(), "lane": self.lane.name(), "p99_ratio": self.ratio(),
             "compared": self.side.is_compared(self.lane), "meanwhile": self.meanwhile,

@@ -13,8 +13,9 @@ use cardea_tests::{Browser, Face, face, load};
 
 use super::measure::{Asker, Lane, PEOPLE};
 
-/// Devices, half of them for each lane.
-const DEVICES: u32 = 16;
+/// Seconds from one request of a device to its next: longer than an answer may take, so that no
+/// request waits for the one before it.
+const BETWEEN_REQUESTS_S: f64 = 2.5;
 /// People of one bulk import: more than an overlay takes, so that a snapshot is written.
 const IMPORTED: u64 = 4_500;
 /// The faces of those who are imported meanwhile.
@@ -32,12 +33,16 @@ pub(crate) struct World {
     embeddings: PathBuf,
     imports: u64,
     added: u64,
+    devices: u32,
 }
 
 impl World {
-    /// A site with so many synthetic people beside those whom Space knows.
-    pub(crate) fn new(people: u32) -> World {
-        let simulator = ["--users", "200", "--doors", "20", "--latency", "5,1,0,0"];
+    /// A site with so many synthetic people beside those whom Space knows, and doors for devices that
+    /// ask so often a second.
+    pub(crate) fn new(people: u32, rate: f64) -> World {
+        let devices = (rate * BETWEEN_REQUESTS_S).ceil() as u32;
+        let doors = devices.to_string();
+        let simulator = ["--users", "200", "--doors", &doors, "--latency", "5,1,0,0"];
         let mut space = SpaceSite::start(PEOPLE, &[], &simulator);
         enrol(&space, people);
         let broker = Broker::new();
@@ -62,12 +67,13 @@ impl World {
             embeddings,
             imports: 0,
             added: 0,
+            devices,
         }
     }
 
     /// Devices at Space's doors.
     pub(crate) fn askers(&mut self) -> Vec<Asker> {
-        let devices = self.space.devices(20_001..=20_000 + DEVICES);
+        let devices = self.space.devices(20_001..=20_000 + self.devices);
         let numbered = (0_u64..).zip(devices);
         numbered
             .map(|(number, device)| {
