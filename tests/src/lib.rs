@@ -19,6 +19,7 @@
 //! - `throttle`: a slow disk
 //! - `webdriver`: chromium, headless, for the pages with their scripts
 //! - `broker`: an MQTT broker with client certificates, and the test authority
+//! - `results`: what a test tried and how often, for `tests/RESULTS.md`
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
 
@@ -46,6 +47,7 @@ pub mod webdriver;
 
 pub use admin::Admin;
 pub use browser::Browser;
+pub use cardea_results as results;
 pub use device::Device;
 pub use face::{Face, face};
 pub use process::Process;
