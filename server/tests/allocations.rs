@@ -24,6 +24,7 @@ use cardea_engine::synthetic::{Shape, Synthetic};
 use cardea_engine::{
     DIM, Embedding, Gallery, Kernel, ModelId, PersonId, ReferenceId, Row, Searcher, Threshold, View,
 };
+use cardea_results::record;
 use cardea_wire::{CONTENT_TYPE, Decision, RequestId, path};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned, version};
@@ -209,6 +210,13 @@ fn the_front_end_allocates_nothing_for_a_request_but_what_tls_does() {
         "allocations a request: {:.3} of the loop, of these {:.3} of TLS",
         each(whole),
         each(tls)
+    );
+    let ours = whole.saturating_sub(tls + TABLES);
+    record(
+        "Memory",
+        "requests for which the front end allocates nothing",
+        COUNTED,
+        ours,
     );
     assert!(whole <= tls + TABLES, "{whole} in all, {tls} of TLS");
     assert!(tls <= TLS_MAX * COUNTED, "{tls}");

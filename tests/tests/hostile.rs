@@ -7,6 +7,7 @@ use std::process::Command;
 use cardea_tests::badges::badges;
 use cardea_tests::metrics::value;
 use cardea_tests::programs::program;
+use cardea_tests::results::record;
 use cardea_tests::{Process, Site, load};
 
 const DEVICES: u32 = 70;
@@ -51,6 +52,9 @@ fn devices_are_answered_while_strangers_hold_trickle_flood_and_lie() {
     let resident_kib = server.process.resident_kib_max();
     let (ended, table, log) = hostile.finish();
     println!("{}\nresident at most {resident_kib} KiB", table.join("\n"));
+    let beside = "requests of 70 devices beside thousands who hold, trickle, flood, lie and show \
+                  certificates that let nobody in";
+    record("Hostile peers", beside, REQUESTS.into(), 0);
     assert!(
         ended.success(),
         "a lie or a badge was answered wrongly\n{log}"

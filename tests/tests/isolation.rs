@@ -5,10 +5,15 @@ use std::process::Command;
 
 use cardea_tests::load::done;
 use cardea_tests::programs::program;
+use cardea_tests::results::record;
 use serde_json::Value;
 
 /// Sides that every machine has; the slow disk needs control groups.
 const SIDES: usize = 5;
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
 
 /// Every answer right and within 2 s, beside each side. Fails if an opener holds the loop while Space
 /// hangs, if the audit waits for the writer's import, or if a backup holds a lock of the store.
@@ -21,8 +26,20 @@ fn access_goes_on_beside_everything_else() {
     println!("{}", done(command.args(short).arg("--json").arg(&report)));
     let report = fs::read(&report).expect("it was written");
     let report: Value = serde_json::from_slice(&report).expect("JSON");
-    assert_eq!(report["holds"], true, "{report}");
     let rows = report["rows"].as_array().expect("rows");
+    for row in rows {
+        let beside = &row["pairs"][0]["beside"];
+        let number = |name: &str| beside[name].as_u64().expect("a number");
+        let (side, lane) = (text(&row["side"]), text(&row["lane"]));
+        let what = format!("requests beside: {side} ({lane})");
+        record(
+            "Side isolation",
+            &what,
+            number("count"),
+            number("wrong") + number("failed"),
+        );
+    }
+    assert_eq!(report["holds"], true, "{report}");
     assert!(rows.len() >= 2 * SIDES, "{report}");
     for row in rows {
         let beside = &row["pairs"][0]["beside"];

@@ -12,6 +12,7 @@ use cardea_tests::device::{heartbeat, new_id};
 use cardea_tests::load::done;
 use cardea_tests::metrics::value;
 use cardea_tests::python::python_with;
+use cardea_tests::results::record;
 use cardea_tests::{Device, Server, Site, face};
 use cardea_wire::{Decision, path};
 use serde_json::{Value, json};
@@ -111,6 +112,8 @@ fn each_edge_case_ends_as_it_should_and_devices_are_served() {
     let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split('\t').collect()).collect();
     let differ: Vec<_> = rows.iter().filter(|row| row[1] != row[2]).collect();
     println!("{} cases, {} end otherwise", rows.len(), differ.len());
+    let (tried, wrong) = (rows.len() as u64, differ.len() as u64);
+    record("Hostile peers", "TLS edge cases", tried, wrong);
     assert!(rows.len() >= CASES_MIN, "{} cases", rows.len());
     assert!(differ.is_empty(), "case, expected, found: {differ:#?}");
     scene.is_served();
@@ -156,6 +159,12 @@ fn the_scanner_finds_nothing_to_complain_of() {
     let found = &report["server_scan_results"][0];
     assert_eq!(found["scan_status"], "COMPLETED", "{found}");
     let complaints = complaints(&found["scan_result"]);
+    record(
+        "Hostile peers",
+        "scans by sslyze",
+        SCANS.len() as u64,
+        complaints.len() as u64,
+    );
     assert!(complaints.is_empty(), "{complaints:#?}");
     scene.is_served();
     scene.server.stop();
