@@ -15,6 +15,8 @@ use super::world::World;
 const DISK_BYTES_PER_S: u64 = 20_000_000;
 /// Between two looks at whether it is over; it only spares the machine.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// How long the broker is away, and there.
+const BROKER_DWELL: Duration = Duration::from_millis(300);
 /// Pages that the console makes again and again.
 const PAGES: [&str; 4] = [
     "/console/",
@@ -167,7 +169,10 @@ fn broker_flapping(world: &mut World, in_place: &dyn Fn(), over: &AtomicBool) ->
     let count = again(in_place, over, || {
         world.broker.stop();
         world.add_device();
+        thread::park_timeout(BROKER_DWELL);
         world.broker.start();
+        // One that has hardly begun does not hear that it is to end.
+        thread::park_timeout(BROKER_DWELL);
     });
     until("connected again", || {
         status(&world.space.site) == "Connected"
