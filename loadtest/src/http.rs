@@ -13,6 +13,8 @@ pub struct Response {
     pub status: u16,
     /// Whether the server closes the connection after it.
     pub close: bool,
+    /// The first byte of a part of something longer, where it names one (`Content-Range`).
+    pub part_from: Option<u64>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -42,6 +44,15 @@ pub fn write_request(out: &mut Vec<u8>, server: SocketAddr, path: &str, body: &[
     out.extend_from_slice(body);
 }
 
+/// Appends a request for the part of `path` that begins at byte `from`.
+pub fn write_part_request(out: &mut Vec<u8>, server: SocketAddr, path: &str, from: u64) {
+    let head = write!(
+        out,
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nRange: bytes={from}-\r\n\r\n"
+    );
+    debug_assert!(head.is_ok(), "writing to memory cannot fail");
+}
+
 /// Collects the bytes of one response after another.
 ///
 /// ```text
@@ -57,6 +68,7 @@ pub struct ResponseReader {
 struct Head {
     status: u16,
     close: bool,
+    part_from: Option<u64>,
     head_bytes: usize,
     body_bytes: usize,
 }
@@ -102,6 +114,7 @@ impl ResponseReader {
         Ok(Some(Response {
             status: head.status,
             close: head.close,
+            part_from: head.part_from,
             body,
         }))
     }
@@ -124,6 +137,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
     };
     let mut body_bytes = None;
     let mut close = false;
+    let mut part_from = None;
     for header in response.headers.iter() {
         if header.name.eq_ignore_ascii_case("content-length") {
             let length = decimal(header.value).ok_or(HttpError::BadFraming)?;
@@ -134,6 +148,8 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
             return Err(HttpError::BadFraming);
         } else if header.name.eq_ignore_ascii_case("connection") {
             close |= header.value.eq_ignore_ascii_case(b"close");
+        } else if header.name.eq_ignore_ascii_case("content-range") {
+            part_from = first_byte(header.value);
         }
     }
     let body_bytes = body_bytes.ok_or(HttpError::BadFraming)?;
@@ -143,9 +159,17 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
     Ok(Some(Head {
         status,
         close,
+        part_from,
         head_bytes,
         body_bytes,
     }))
+}
+
+/// The first byte that `bytes a-b/c` names.
+fn first_byte(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (first, _) = text.strip_prefix("bytes ")?.split_once('-')?;
+    first.parse().ok()
 }
 
 fn decimal(value: &[u8]) -> Option<usize> {
@@ -245,6 +269,26 @@ mod tests {
         let length = RESPONSE_BODY_BYTES_MAX + 1;
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
         assert_eq!(read(head.as_bytes()), Err(HttpError::TooLong));
+    }
+
+    /// Fails if a part out of its place could be taken for the one that was asked for.
+    #[test]
+    fn a_part_says_where_it_begins() {
+        let mut out = Vec::new();
+        let server = SocketAddr::from(([127, 0, 0, 1], 443));
+        write_part_request(&mut out, server, "/v1/firmware/a", 7);
+        let text = String::from_utf8(out).expect("ASCII");
+        assert!(
+            text.starts_with("GET /v1/firmware/a HTTP/1.1\r\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("Range: bytes=7-\r\n\r\n"), "{text}");
+        let part = b"HTTP/1.1 206 X\r\nContent-Range: bytes 7-8/9\r\nContent-Length: 2\r\n\r\nab";
+        let part = read(part).expect("sound").expect("whole");
+        assert_eq!((part.part_from, part.body.len()), (Some(7), 2));
+        let none = b"HTTP/1.1 416 X\r\nContent-Range: bytes */9\r\nContent-Length: 0\r\n\r\n";
+        let none = read(none).expect("sound").expect("whole");
+        assert_eq!((none.status, none.part_from), (416, None));
     }
 
     #[test]

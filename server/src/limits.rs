@@ -203,6 +203,8 @@ pub const OUTBOX_KEPT_MAX: u64 = 500_000;
 pub const OUTBOX_TELEMETRY_MAX: u64 = 1_440;
 /// Commands of the broker's that are remembered.
 pub const CONNECT_COMMANDS_MAX: u64 = 10_000;
+/// Commands that wait for room at the writer; more stay at the broker, not acknowledged.
+pub const CONNECT_HELD_MAX: usize = 64;
 /// Commands forgotten by one that is taken.
 pub const CONNECT_SWEEP_MAX: u32 = 100;
 /// Refused commands that are answered in a minute; past it they are counted only.
@@ -271,6 +273,9 @@ pub const SIGNS_HELD_MAX: usize = 10_000;
 pub const BACKUP_BYTES_PER_S: u64 = 64 << 20;
 /// Bytes of a backup that wait for the disk at most.
 pub const BACKUP_SYNC_BYTES: u64 = 8 << 20;
+/// A backup that was cut is gone on with within so many seconds of its beginning; its copies hold
+/// people who may be withdrawn meanwhile.
+pub const BACKUP_RESUME_S: i64 = 1_800;
 /// Pages of a database copied between two pauses.
 pub const BACKUP_STEP_PAGES: i32 = 64;
 /// The shortest passphrase of a backup, bytes.

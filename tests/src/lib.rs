@@ -14,11 +14,13 @@
 //! - `python`: public libraries that read our files
 //! - `files`: files to import; `mail`: a mail relay
 //! - `metrics`: what `/metrics` shows
-//! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd
+//! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd; `package`:
+//!   our package on it
 //! - `space`: the simulator of Space, and a site whose doors it opens
 //! - `throttle`: a slow disk
 //! - `webdriver`: chromium, headless, for the pages with their scripts
-//! - `broker`: an MQTT broker with client certificates, and the test authority
+//! - `broker`: an MQTT broker with client certificates, and the test authority; `updates`: what it
+//!   offers; `relay`: a network that breaks
 //! - `results`: what a test tried and how often, for `tests/RESULTS.md`
 //!
 //! Nothing here waits by the clock: whoever waits reads a line or a reply.
@@ -36,13 +38,16 @@ pub mod machine;
 pub mod mail;
 pub mod metrics;
 pub mod netns;
+pub mod package;
 pub mod process;
 pub mod programs;
 pub mod python;
 pub mod raw;
+pub mod relay;
 pub mod site;
 pub mod space;
 pub mod throttle;
+pub mod updates;
 pub mod webdriver;
 
 pub use admin::Admin;

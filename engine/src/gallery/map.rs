@@ -1,8 +1,8 @@
 //! A gallery file, mapped and checked.
 
 use super::format::{HEADER_LEN, Header, Section, block_checksum, sums_checksum};
-use super::plane::Plane;
-use super::sections::{CODES, EMBEDDINGS, NORMS, PERSONS, REFERENCES};
+use super::plane::Planes;
+use super::sections::{self, CODES, EMBEDDINGS, NORMS, PERSONS, REFERENCES};
 use super::sigbus::Registration;
 use super::{GalleryError, SectionName};
 use crate::int8::{Int8Norm, Int8Rows};
@@ -30,7 +30,7 @@ pub struct Gallery {
     persons: Section,
     codes: Section,
     norms: Section,
-    plane: Option<Plane>,
+    planes: Option<Planes>,
     embeddings: Section,
     /// Blocks of `embeddings` found good, one bit each.
     embeddings_checked: Vec<AtomicU64>,
@@ -71,7 +71,7 @@ impl Gallery {
             persons: sections.of_rows(PERSONS, 8)?,
             codes: sections.of_rows(CODES, DIM)?,
             norms: sections.of_rows(NORMS, size_of::<Int8Norm>())?,
-            plane: Plane::read(&sections)?,
+            planes: Planes::read(&sections)?,
             embeddings,
             embeddings_checked: (0..embeddings.blocks().div_ceil(64))
                 .map(|_| AtomicU64::new(0))
@@ -117,19 +117,20 @@ impl Gallery {
             .sum()
     }
 
-    /// Bytes of memory beside the map: the plane that the first pass reads.
+    /// Bytes of memory beside the map: the planes that the first pass reads.
     pub fn plane_bytes(&self) -> u64 {
-        self.plane.as_ref().map_or(0, Plane::bytes)
+        self.planes.as_ref().map_or(0, Planes::bytes)
     }
 
     /// What the planner expects of a search at this threshold; none if the gallery is too small
-    /// to have a plane.
+    /// to have planes.
     pub fn prediction(&self, threshold: Threshold) -> Option<Prediction> {
-        self.plane.as_ref().map(|plane| plane.prediction(threshold))
+        let planes = self.planes.as_ref();
+        planes.map(|planes| planes.prediction(threshold))
     }
 
-    pub(crate) fn plane(&self) -> Option<&Plane> {
-        self.plane.as_ref()
+    pub(crate) fn planes(&self) -> Option<&Planes> {
+        self.planes.as_ref()
     }
 
     /// The reference of a row below [`Self::rows`].
@@ -245,7 +246,7 @@ impl<'a> Sections<'a> {
         let Some(section) = section.copied() else {
             return Ok(None);
         };
-        if section.layout != 1 {
+        if section.layout != sections::layout(name) {
             return Err(GalleryError::Section {
                 name,
                 problem: "unknown layout",

@@ -48,6 +48,14 @@ pub struct Fetching {
     pub size: u64,
 }
 
+impl Fetching {
+    /// The share that has come, in whole per cent.
+    #[must_use]
+    pub fn percent(&self) -> u64 {
+        self.bytes.saturating_mul(100) / self.size.max(1)
+    }
+}
+
 /// The thread's entrance; cheap to clone.
 #[derive(Clone)]
 pub struct Firmware {

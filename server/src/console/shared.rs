@@ -9,6 +9,7 @@ use super::frame::Notice;
 use super::imports::Imports;
 use super::throttle::Throttle;
 use crate::audit::AuditReader;
+use crate::connect::firmware::Firmware;
 use crate::limits::NOTICES_MAX;
 use crate::secrets::Sealer;
 use crate::site::Site;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub has_extractor: bool,
     /// The data directory.
     pub data: std::path::PathBuf,
+    /// How far devices have come with their firmware.
+    pub firmware: Firmware,
 }
 
 /// What the console's threads share.

@@ -2,6 +2,7 @@
 
 mod device;
 mod embeddings;
+mod firmware;
 mod light;
 mod limits;
 mod simulator;
@@ -87,6 +88,9 @@ fn work(arguments: Arguments) -> Result<(), String> {
     };
     let mut device = Device::new(model.unwrap_or_default());
     device.set_heartbeat_s(arguments.heartbeat_every);
+    if let Some(version) = firmware::installed(&arguments.identity) {
+        device.set_firmware(version);
+    }
     let orders = Orders {
         identity: arguments.identity,
         code,

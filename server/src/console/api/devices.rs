@@ -92,6 +92,8 @@ fn devices_schema() -> Value {
         ("status", schema::one_of(&standings)),
         ("last_seen_unix_s", schema::integer_or_null()),
         ("version", schema::text()),
+        ("update_bytes", schema::integer_or_null()),
+        ("update_size", schema::integer_or_null()),
         ("address", schema::text()),
         ("certificate_until_unix_s", schema::integer_or_null()),
     ]))
@@ -147,6 +149,8 @@ fn described(view: &DeviceView) -> Value {
         "status": view.standing.name(),
         "last_seen_unix_s": view.last_seen,
         "version": view.version,
+        "update_bytes": view.fetching.as_ref().map(|part| part.bytes),
+        "update_size": view.fetching.as_ref().map(|part| part.size),
         "address": view.address,
         "certificate_until_unix_s": view.certificate_until,
     })
