@@ -14,7 +14,7 @@ fn requests_leave_nothing_behind() {
         "requests=120000",
         "seconds=30",
         "devices=100",
-        "growth=2048",
+        "growth=2560",
     ];
     println!("{}", done(Command::new(program("memory")).args(soak)));
     record(
