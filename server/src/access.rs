@@ -177,7 +177,7 @@ impl Attempt {
                 .person(candidate.person.0)
                 .map(|person| Matched {
                     person: candidate.person.0,
-                    external_id: person.external_id.to_string(),
+                    external_id: Arc::clone(&person.external_id),
                     score: candidate.score,
                 })
         });

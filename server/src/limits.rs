@@ -257,6 +257,10 @@ pub const SPACE_EVENTS_PER_MINUTE_MAX: u32 = 120;
 pub const SPACE_ERASED_PER_TICK: usize = 20;
 /// Sessions that devices may resume, over all loops: more than a site has devices.
 pub const SESSIONS_MAX: usize = 16_384;
+/// Buffers of bodies that a loop keeps for others.
+pub const SPARE_BODIES_MAX: usize = 64;
+/// The largest of them: an access request fits, and so does an answer with a command.
+pub const SPARE_BODY_BYTES_MAX: usize = 8_192;
 /// Worst requests kept for each interval of the latency log.
 pub const WORST_KEPT: usize = 10;
 

@@ -167,7 +167,7 @@ fn a_person_with_the_right_is_granted_only_from_a_durable_intent() {
     );
     let matched = record.matched.expect("somebody");
     assert_eq!(
-        (matched.person, matched.external_id.as_str(), matched.score),
+        (matched.person, &*matched.external_id, matched.score),
         (1, "one", 1.0)
     );
 
@@ -252,7 +252,7 @@ fn a_view_older_than_a_withdrawal_finds_the_next_best() {
     let mut scene = Scene::new();
     scene.directory.remove_person(1);
     let matched = scene.found(&face(&[(0, 1.0)])).matched.expect("person 2");
-    assert_eq!((matched.person, matched.external_id.as_str()), (2, "two"));
+    assert_eq!((matched.person, &*matched.external_id), (2, "two"));
 
     let mut scene = Scene::new();
     scene.directory.remove_person(1);
@@ -295,7 +295,7 @@ fn a_repeat_is_answered_as_its_first_and_has_no_outcome() {
     let matched = || {
         Some(Matched {
             person: 2,
-            external_id: "two".to_owned(),
+            external_id: "two".into(),
             score: 0.75,
         })
     };

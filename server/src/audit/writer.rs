@@ -370,7 +370,7 @@ fn insert_attempt(
         record.reason,
         record.is_final,
         matched.map(|matched| key(matched.person)),
-        matched.map(|matched| matched.external_id.as_str()),
+        matched.map(|matched| &*matched.external_id),
         matched.map(|matched| matched.score),
     ))?;
     Ok(())
