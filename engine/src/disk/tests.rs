@@ -269,3 +269,36 @@ fn every_step_that_fails_is_named_and_harms_nothing() {
     let what = "each step of writing a gallery fails, disk full or broken, once or for good";
     record("Disk", what, tried, 0);
 }
+
+/// Fails if `erase::file` goes on after a step that failed.
+#[test]
+fn an_erasure_that_fails_says_so_and_the_next_one_erases() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = path(folder.path(), 1);
+    let mut tried = 0;
+    for (at, errno) in (0..4).flat_map(|at| [(at, Errno::NOSPC), (at, Errno::IO)]) {
+        write(folder.path(), 1, &rows(1, FEW)).expect("written");
+        let fault = Fault {
+            at,
+            for_good: false,
+            errno,
+        };
+        let (failed, steps) = steps_of(Some(fault), || erase::file(&path));
+        let error = failed.expect_err("a step failed");
+        assert_eq!(error.raw_os_error(), Some(errno.raw_os_error()));
+        assert_eq!(steps.len(), at + 1, "it went on");
+        // Only the last step has no file to try again on.
+        assert_eq!(path.exists(), at < 3);
+        if path.exists() {
+            erase::file(&path).expect("erased");
+        }
+        assert!(!path.exists());
+        tried += 1;
+    }
+    record(
+        "Disk",
+        "each step of erasing a gallery fails: said, and tried again",
+        tried,
+        0,
+    );
+}

@@ -9,7 +9,7 @@ use cardea_results::record;
 use super::fixture::{NOW, person};
 use crate::limits::LOG_BYTES_MAX;
 use crate::store::small_disk::{SmallDisk, fill};
-use crate::store::{DataDirectory, LogErased, Store, StoreError};
+use crate::store::{DataDirectory, ImportId, LogErased, Store, StoreError};
 
 #[test]
 fn withdrawing_works_on_a_full_disk_and_nothing_else_does() {
@@ -40,6 +40,7 @@ fn withdrawing_works_on_a_full_disk_and_nothing_else_does() {
         // Somebody else takes whatever becomes free.
         fill(&disk.path().join(format!("filler-{n}")));
     }
+    record("Disk", "withdrawals on a full disk", 20, 0);
     let held = store.log_reserve.held_bytes();
     assert!(
         held > LOG_BYTES_MAX / 2,
@@ -120,9 +121,11 @@ fn full_after_any_block_nothing_is_half_and_withdrawing_works() {
         store.person_withdraw(&name).expect("on a full disk");
         there.remove(&name);
         fs::remove_file(&filler).expect("room again");
-        if let Ok(Some(open)) = store.import_open() {
-            store.import_abort(open).expect("taken back");
-        }
+        let open = match store.import_begin(NOW) {
+            Err(StoreError::ImportOpen { import }) => ImportId(import),
+            begun => begun.expect("room again"),
+        };
+        store.import_abort(open).expect("taken back");
         let mut found = BTreeSet::new();
         store
             .read()
