@@ -28,11 +28,12 @@ pub fn report(directory: &DataDirectory) -> io::Result<File> {
 /// Erases all snapshots if a process before this one died of one. It cannot be trusted although
 /// it may open: what opening reads is not what a search reads.
 pub(super) fn unreadable_erased(directory: &DataDirectory) -> Result<bool, WriterError> {
-    let report = match fs::read_to_string(directory.file(REPORT)) {
+    let report = match fs::read(directory.file(REPORT)) {
         Ok(report) => report,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error.into()),
     };
+    let report = String::from_utf8_lossy(&report);
     let Some(last) = report.lines().next_back() else {
         return Ok(false);
     };

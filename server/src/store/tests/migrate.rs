@@ -166,6 +166,6 @@ fn version_of(folder: &Path) -> usize {
         let _ = fs::copy(folder.join(file), look.path().join(file));
     }
     let db = Connection::open(look.path().join("store.db")).expect("opened");
-    db.pragma_query_value(None, "user_version", |row| row.get(0))
-        .unwrap_or(0)
+    let version = db.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
+    version.map_or(0, |version| version as usize)
 }
