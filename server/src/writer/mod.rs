@@ -442,6 +442,9 @@ impl Writer {
         if let Err(error) = self.service_tick() {
             tracing::error!(%error, "invitations and captures");
         }
+        if let Err(error) = self.import_taken_back() {
+            tracing::warn!(%error, "an import is not taken back yet");
+        }
         self.prune_audit();
         self.calibration_tick();
         self.address_tick();
