@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::outbox;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     V1,
     V2,
     V3_CONSOLE,

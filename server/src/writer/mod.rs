@@ -4,7 +4,7 @@
 //! - `check`: what a configuration says beyond its form
 //! - `command`: what the writer is asked, and the queue to ask it
 //! - `publish`: from the store's feed of changes to what is in force
-//! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
+//! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased; `fault`: unreadable
 //! - `carry_out`: what administrators ask for; `doors`: of doors, devices and rights
 //! - `calibrate`: the decision threshold
 //! - `people`: imports and withdrawals
@@ -37,6 +37,7 @@ mod enrol_setup;
 mod enrolment;
 mod error;
 mod faces;
+pub mod fault;
 mod gallery;
 mod integrations;
 mod invite;
@@ -442,6 +443,9 @@ impl Writer {
         }
         if let Err(error) = self.service_tick() {
             tracing::error!(%error, "invitations and captures");
+        }
+        if let Err(error) = self.import_taken_back() {
+            tracing::warn!(%error, "an import is not taken back yet");
         }
         self.prune_audit();
         self.calibration_tick();

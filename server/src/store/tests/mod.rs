@@ -11,6 +11,7 @@ mod fixture;
 mod full_disk;
 mod limits;
 mod measure;
+mod migrate;
 mod model;
 mod outbox;
 mod space;
