@@ -24,6 +24,7 @@ use cardea_wire::{CaptureCode, CaptureOrder, CommissioningCode, Reason, Reply, p
 use crate::device::{Action, Device};
 use crate::light::Light;
 use crate::limits::{BACK_OFF_FIRST, BACK_OFF_MAX, EXCHANGE_TIMEOUT};
+use crate::reset::{Camera, Read};
 
 /// What the device is told at its start.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Orders {
     pub(crate) identity: PathBuf,
     /// The commissioning code, for a device without an identity.
     pub(crate) code: Option<CommissioningCode>,
+    /// Where codes appear that somebody shows the device.
+    pub(crate) camera: Option<PathBuf>,
     /// Where the code appears that somebody shows who is to be enrolled.
     pub(crate) enrol_code: Option<PathBuf>,
     /// The face of who is to be enrolled: one to four embeddings.
@@ -61,6 +64,7 @@ pub(crate) struct Simulator<W> {
     moved: Option<SocketAddr>,
     /// A code that was wrong is not sent again.
     wrong_code: Option<String>,
+    camera: Camera,
 }
 
 impl<W: Write> Simulator<W> {
@@ -77,6 +81,7 @@ impl<W: Write> Simulator<W> {
             next_server: None,
             moved: None,
             wrong_code: None,
+            camera: Camera::default(),
         }
     }
 
@@ -91,6 +96,9 @@ impl<W: Write> Simulator<W> {
             .messages
             .is_none_or(|messages| self.sent < messages)
         {
+            if self.look(&identity)? {
+                return Ok(());
+            }
             let now = Instant::now();
             let access = !self.orders.embeddings.is_empty() && next_access <= now;
             if !access && next_heartbeat > now {
@@ -136,6 +144,34 @@ impl<W: Write> Simulator<W> {
             }
         }
         Ok(())
+    }
+
+    /// Reads the code that is before the camera, if there is one; whether the device was reset.
+    fn look(&mut self, identity: &Identity) -> Result<bool, String> {
+        let shown = self.orders.camera.as_ref();
+        let Some(text) = shown.and_then(|path| fs::read_to_string(path).ok()) else {
+            return Ok(false);
+        };
+        let drawn = random_request_id().map_err(|error| error.to_string())?;
+        match self.camera.read(&text, identity, Instant::now(), drawn) {
+            Read::Nothing => {}
+            Read::Health => self.show(Light::SelfTestPassed)?,
+            Read::Colours(colours) => {
+                self.show(Light::Rainbow)?;
+                self.say(&format!("colours: {colours}"))?;
+            }
+            Read::Wrong(colours) => {
+                self.show(Light::WrongCode)?;
+                self.say(&format!("colours: {colours}"))?;
+            }
+            Read::Reset => {
+                fs::remove_file(&self.orders.identity).map_err(|error| error.to_string())?;
+                self.say("reset: key and certificate are forgotten")?;
+                self.show(Light::WaitingForCommissioning)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The identity from its file, or from the commissioning code.

@@ -8,8 +8,9 @@ use crate::admin::message::{Request, SpaceKey};
 use crate::console::call::Call;
 use crate::console::desk::Desk;
 use crate::console::integrations::space::{self, Saved};
-use crate::console::integrations::{self, Name, policy};
+use crate::console::integrations::{self, Name, policy, service};
 use crate::console::reply::{self, Failure};
+use crate::enrol::EnrolmentSetup;
 use crate::net::{Method, Response};
 use crate::space::{SpaceSetup, SpaceTrust, Transport};
 use crate::store::Scope;
@@ -78,7 +79,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         (200, key_schema),
         space_key,
     )
-    .places(&["key"]),
+    .places(&["key=ship|face"]),
     Operation::new(
         (
             Method::Get,
@@ -109,7 +110,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ),
         (
             "enrolmentServiceSet",
-            "Sets company and privacy policy, which must say how biometric data is used.",
+            "Sets company and privacy policy, which must say how biometric data is used. Null leaves the rest as it is.",
         ),
         (200, check_schema),
         enrolment_set,
@@ -117,7 +118,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .body(new_enrolment_schema),
 ];
 
-const INDICATORS: [&str; 4] = ["connected", "unauthorized", "disconnected", "no-status"];
+pub(super) const INDICATORS: [&str; 4] = ["connected", "unauthorized", "disconnected", "no-status"];
 const FOUND: [&str; 5] = ["good", "silent", "closed", "unreachable", "not-https"];
 
 fn states_schema() -> Value {
@@ -184,16 +185,27 @@ fn enrolment_schema() -> Value {
     schema::object(&[
         ("company", schema::text()),
         ("policy_address", schema::text()),
+        ("policy_version", schema::text()),
+        ("alternative", schema::text()),
+        ("device", schema::text()),
+        ("pages_url", schema::text()),
+        ("outdated_consents", schema::integer()),
         ("found", json!({"type": ["string", "null"]})),
         ("why", schema::text()),
     ])
 }
 
 fn new_enrolment_schema() -> Value {
-    schema::object(&[
+    let mut object = schema::partial(&[
         ("company", schema::name(200)),
         ("policy_address", schema::name(1_024)),
-    ])
+        ("policy_version", schema::text_or_null()),
+        ("alternative", schema::text_or_null()),
+        ("device", schema::text_or_null()),
+        ("pages_url", schema::text_or_null()),
+    ]);
+    object["required"] = json!(["company", "policy_address"]);
+    object
 }
 
 #[derive(Deserialize)]
@@ -213,6 +225,10 @@ struct NewSpace {
 struct NewEnrolment {
     company: String,
     policy_address: String,
+    policy_version: Option<String>,
+    alternative: Option<String>,
+    device: Option<String>,
+    pages_url: Option<String>,
 }
 
 fn done(text: &str) -> Response {
@@ -328,9 +344,15 @@ fn script(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
 fn enrolment_show(desk: &mut Desk, _call: &Call) -> Result<Response, Failure> {
     let settings = policy::settings(desk)?;
     let check = settings.check;
+    let more = service::settings(desk)?;
     let body = json!({
         "company": settings.company,
         "policy_address": settings.policy_address,
+        "policy_version": more.policy_version,
+        "alternative": more.alternative,
+        "device": more.device,
+        "pages_url": more.pages_url,
+        "outdated_consents": service::outdated(desk)?.people,
         "found": check.as_ref().map(|check| check.found.name()),
         "why": check.map(|check| check.why).unwrap_or_default(),
     });
@@ -339,7 +361,16 @@ fn enrolment_show(desk: &mut Desk, _call: &Call) -> Result<Response, Failure> {
 
 fn enrolment_set(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     let new: NewEnrolment = call.json()?;
-    let check = policy::save(desk, call, &new.company, &new.policy_address)?;
+    let more = EnrolmentSetup {
+        company: None,
+        policy_url: None,
+        policy_version: new.policy_version,
+        alternative: new.alternative,
+        device: new.device,
+        pages_url: new.pages_url,
+    };
+    let first = (new.company.as_str(), new.policy_address.as_str());
+    let check = service::save(desk, call, first, more)?;
     let body = json!({"found": check.found.name(), "why": check.why});
     Ok(reply::json(200, &body))
 }

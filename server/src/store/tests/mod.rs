@@ -13,5 +13,6 @@ mod limits;
 mod measure;
 mod model;
 mod outbox;
+mod plans;
 mod space;
 mod torn_log;
