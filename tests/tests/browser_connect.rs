@@ -56,5 +56,9 @@ fn an_installer_joins_connect_with_a_code() {
     assert!(site.done(&["connect", "status"]).contains("has not joined"));
     // A code holds once: a used one is refused in the authority's words.
     let changes = browser.get("/console/changes");
-    assert!(changes.says("admin") && changes.says("site-7"), "{}", changes.body);
+    assert!(
+        changes.says("admin") && changes.says("site-7"),
+        "{}",
+        changes.body
+    );
 }

@@ -66,7 +66,11 @@ fn tab_reaches_every_control_in_order() {
             let Some(number) = focus[0].as_str().and_then(|text| text.parse().ok()) else {
                 continue;
             };
-            assert_eq!(focus[1], json!(true), "{path}: the focus is not seen: {focus}");
+            assert_eq!(
+                focus[1],
+                json!(true),
+                "{path}: the focus is not seen: {focus}"
+            );
             if reached.contains(&number) {
                 break;
             }

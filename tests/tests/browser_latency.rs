@@ -66,7 +66,9 @@ fn the_latency_page_shows_a_load_run() {
     while !{
         chromium.go("/console/latency");
         let shown = rows(&chromium.run(PERCENTILES, &json!([])));
-        shown.iter().any(|row| row[0] == "Total" && row[1] == all_there)
+        shown
+            .iter()
+            .any(|row| row[0] == "Total" && row[1] == all_there)
     } {}
     chromium.screenshot(&folder.join("latency.png"));
     let shown = rows(&chromium.run(PERCENTILES, &json!([])));
@@ -75,9 +77,15 @@ fn the_latency_page_shows_a_load_run() {
     let ordered: Vec<f64> = total[2..].iter().map(|cell| ms(cell)).collect();
     assert!(ordered.is_sorted(), "{total:?}");
     // The load test's own table of what the server told of each request.
-    let told = report["server"]["total"]["p100"].as_f64().expect("microseconds") / 1e3;
+    let told = report["server"]["total"]["p100"]
+        .as_f64()
+        .expect("microseconds")
+        / 1e3;
     let slowest = ordered[ordered.len() - 1];
-    assert!((slowest - told).abs() <= told / 500.0 + 0.01, "{slowest} and {told}");
+    assert!(
+        (slowest - told).abs() <= told / 500.0 + 0.01,
+        "{slowest} and {told}"
+    );
     let worst = rows(&chromium.run(WORST, &json!([])));
     assert_eq!(worst.len(), 10, "the ten slowest");
     assert!(worst[0][0].starts_with('d'), "by device: {:?}", worst[0]);
@@ -91,7 +99,7 @@ fn the_latency_page_shows_a_load_run() {
     let key = space.key_file(&site);
     let set = ["space", "set", "--host", &host, "--port", &port];
     let trust = ["--fingerprint", &space.fingerprint(), "--ship-key-file"];
-    site.done(&[&set[..], &trust, &[key.to_str().expect("UTF-8")]].concat());
+    site.done(&[&set[..], &trust, &[&key]].concat());
     let marked = |text: &str| {
         while !{
             chromium.go("/console/latency");
@@ -102,6 +110,9 @@ fn the_latency_page_shows_a_load_run() {
     drop(space);
     marked("Disconnected");
     let with_marks = chromium.run(SHAPES, &json!([])).as_u64().unwrap_or(0);
-    assert!(with_marks >= shapes + 2, "{shapes} shapes, then {with_marks}");
+    assert!(
+        with_marks >= shapes + 2,
+        "{shapes} shapes, then {with_marks}"
+    );
     chromium.screenshot(&folder.join("marks.png"));
 }

@@ -95,7 +95,10 @@ fn sighup_shows_browsers_the_renewed_certificate() {
     std::fs::write(&chain, "no certificate").expect("written");
     server.process.hang_up();
     until("said", || {
-        server.process.log().contains("the certificate for browsers stays as it was")
+        server
+            .process
+            .log()
+            .contains("the certificate for browsers stays as it was")
     });
     assert_eq!(shown(&server, Some(NAME)), second);
     assert_eq!(device.access(&face(1)).reason, Reason::NoMatch);

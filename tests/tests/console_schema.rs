@@ -51,7 +51,10 @@ fn run(site: &Site, server: &Server, document: &str, token: &str, more: &[&str])
     let said = String::from_utf8_lossy(&said).into_owned();
     let took = begun.elapsed();
     let count = said.lines().filter(|line| line.contains("generated"));
-    println!("{document}: {took:?} {}", count.collect::<Vec<_>>().join(" "));
+    println!(
+        "{document}: {took:?} {}",
+        count.collect::<Vec<_>>().join(" ")
+    );
     assert!(took < LIMIT, "{took:?}\n{said}");
     (output.status.success(), said)
 }

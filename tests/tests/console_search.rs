@@ -93,7 +93,9 @@ fn a_search_among_100_000_people_finds_at_once() {
     let page = browser.get("/console/people?search=name+77777");
     assert!(page.says("Name 77777") && !page.says("Name 77778"));
     assert!(browser.get("/console/people").says("100000 people in all"));
-    let found = browser.get("/api/v1/people?search=Name+7777&limit=20").json();
+    let found = browser
+        .get("/api/v1/people?search=Name+7777&limit=20")
+        .json();
     let names: Vec<&str> = found["people"]
         .as_array()
         .expect("people")

@@ -71,7 +71,11 @@ fn an_installer_sets_the_service_up_without_the_command_line() {
     let port = free_port();
     assert_eq!(save_relay(&mut browser, port, &[]), 303);
     let page = browser.get(HERE);
-    assert!(page.says("no mail can go out: the relay cannot be reached"), "{}", page.body);
+    assert!(
+        page.says("no mail can go out: the relay cannot be reached"),
+        "{}",
+        page.body
+    );
     invite(&mut browser, "P1", "pia@example.org");
     until("the failure is on the card", || {
         let page = browser.get(CARDS);
@@ -79,10 +83,20 @@ fn an_installer_sets_the_service_up_without_the_command_line() {
     });
     let mut relay = Relay::start_at(port, &[]);
     let letter = relay.message();
-    assert!(letter.text("text").contains("Ask the reception for a card."));
-    until("it is counted", || browser.get(CARDS).says("Mails sent: 1."));
+    assert!(
+        letter
+            .text("text")
+            .contains("Ask the reception for a card.")
+    );
+    until("it is counted", || {
+        browser.get(CARDS).says("Mails sent: 1.")
+    });
     let page = browser.get(CARDS);
-    assert!(page.says("Waiting: 0.") && !page.says("Failing"), "{}", page.body);
+    assert!(
+        page.says("Waiting: 0.") && !page.says("Failing"),
+        "{}",
+        page.body
+    );
     assert!(page.says("Last sent "), "{}", page.body);
     assert_eq!(save_relay(&mut browser, port, &[]), 303);
     assert!(browser.get(HERE).says("Saved. The relay answers."));
@@ -121,7 +135,9 @@ fn an_installer_sets_the_service_up_without_the_command_line() {
 
 /// The first template in a person's own download.
 fn template(data: &serde_json::Value) -> Face {
-    let text = data["references"][0]["template"].as_str().expect("a template");
+    let text = data["references"][0]["template"]
+        .as_str()
+        .expect("a template");
     let bytes = STANDARD.decode(text).expect("base64");
     bytes.try_into().expect("512 f32")
 }
@@ -155,7 +171,12 @@ fn another_policy_asks_again_by_mail_and_doors_open_as_before() {
     assert_eq!(admin.post(HERE, &fields).status, 303);
     let letter = relay.message();
     assert_eq!(letter.0["to"][0], "pia@example.org");
-    assert!(letter.text("text").contains("has changed since you consented"), "{letter:?}");
+    assert!(
+        letter
+            .text("text")
+            .contains("has changed since you consented"),
+        "{letter:?}"
+    );
     let second = letter.path();
     assert_ne!(first, second);
     assert_eq!(person.get(&first).status, 404, "the new link replaces it");
@@ -169,17 +190,36 @@ fn another_policy_asks_again_by_mail_and_doors_open_as_before() {
     };
     assert_eq!(outdated(&mut admin), Some(2));
     let page = admin.get(HERE);
-    assert!(page.says("another version of the policy: 2."), "{}", page.body);
+    assert!(
+        page.says("another version of the policy: 2."),
+        "{}",
+        page.body
+    );
     assert!(page.says("Their access does not end by itself"));
-    assert!(admin.get("/console/people/P1").says("This is not the version in force"));
-    assert_eq!(site.other.access(&face).decision, Decision::Granted, "as before");
+    assert!(
+        admin
+            .get("/console/people/P1")
+            .says("This is not the version in force")
+    );
+    assert_eq!(
+        site.other.access(&face).decision,
+        Decision::Granted,
+        "as before"
+    );
 
     site.consent(&mut person, &second);
     assert_eq!(outdated(&mut admin), Some(1));
-    assert!(!admin.get("/console/people/P1").says("This is not the version in force"));
+    assert!(
+        !admin
+            .get("/console/people/P1")
+            .says("This is not the version in force")
+    );
     until("all were asked, and it is noted", || {
         admin.get("/console/changes").says("version 2: 1 people")
     });
     let waiting = admin.get("/api/v1/integrations/enrolment/mail").json();
-    assert_eq!((waiting["sent"].as_u64(), waiting["waiting"].as_u64()), (Some(2), Some(0)));
+    assert_eq!(
+        (waiting["sent"].as_u64(), waiting["waiting"].as_u64()),
+        (Some(2), Some(0))
+    );
 }

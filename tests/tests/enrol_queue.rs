@@ -18,7 +18,10 @@ fn a_photo_past_the_queues_bound_is_refused_at_once() {
     // The extractor waits for its fifo to be opened, and then says nothing.
     let folder = tempfile::tempdir().expect("a temporary folder");
     let fifo = folder.path().join("fifo");
-    let made = Command::new("mkfifo").arg(&fifo).status().expect("coreutils");
+    let made = Command::new("mkfifo")
+        .arg(&fifo)
+        .status()
+        .expect("coreutils");
     assert!(made.success());
     let extractor = format!(
         "{{ command = [\"/bin/cat\", \"{}\"], timeout_s = 100 }}",
@@ -48,11 +51,19 @@ fn a_photo_past_the_queues_bound_is_refused_at_once() {
     }
     // The thread takes the first out of the queue at a time of its own: of six one or two are past it.
     assert!(!refused.is_empty() && refused.len() <= 2, "{refused:?}");
-    assert!(refused.iter().all(|place| *place >= TAKEN - 1), "{refused:?}");
+    assert!(
+        refused.iter().all(|place| *place >= TAKEN - 1),
+        "{refused:?}"
+    );
     for (place, (browser, path)) in people.iter_mut().enumerate() {
         if !refused.contains(&place) {
             // Opens once the extractor of this photo reads.
-            drop(OpenOptions::new().write(true).open(&fifo).expect("it reads"));
+            drop(
+                OpenOptions::new()
+                    .write(true)
+                    .open(&fifo)
+                    .expect("it reads"),
+            );
             until("told", || {
                 browser.get(path).says("did not work on our side")
             });
@@ -61,6 +72,13 @@ fn a_photo_past_the_queues_bound_is_refused_at_once() {
     // There is room again.
     let (browser, path) = &mut people[refused[0]];
     assert_eq!(site.photo(browser, path, &photo(9)).status, 303);
-    drop(OpenOptions::new().write(true).open(&fifo).expect("it reads"));
-    until("told", || browser.get(path).says("did not work on our side"));
+    drop(
+        OpenOptions::new()
+            .write(true)
+            .open(&fifo)
+            .expect("it reads"),
+    );
+    until("told", || {
+        browser.get(path).says("did not work on our side")
+    });
 }

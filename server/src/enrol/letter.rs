@@ -88,7 +88,12 @@ mod tests {
             assert_ne!(first, again, "asking again says so");
             assert!(first.text.contains("2026-12-01"), "{}", first.text);
             assert!(!again.text.contains("2026-12-01"), "{}", again.text);
-            let parts = ["Acme", "Zoë", "https://a.example/enrol/xyz", "Use the card."];
+            let parts = [
+                "Acme",
+                "Zoë",
+                "https://a.example/enrol/xyz",
+                "Use the card.",
+            ];
             for letter in [first, again] {
                 for part in parts {
                     assert!(letter.text.contains(part), "{part} {}", letter.text);

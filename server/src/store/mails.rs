@@ -196,7 +196,9 @@ fn count_sent(db: &Connection, now_unix_s: i64) -> Result<(), StoreError> {
 
 /// Two u64, little-endian; zeroes where nothing of that form is stored.
 pub(crate) fn two_numbers(stored: Option<Vec<u8>>) -> (u64, u64) {
-    let bytes: [u8; 16] = stored.and_then(|value| value.try_into().ok()).unwrap_or_default();
+    let bytes: [u8; 16] = stored
+        .and_then(|value| value.try_into().ok())
+        .unwrap_or_default();
     let (pairs, _) = bytes.as_chunks::<8>();
     match pairs {
         [first, second] => (u64::from_le_bytes(*first), u64::from_le_bytes(*second)),

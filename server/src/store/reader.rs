@@ -159,18 +159,14 @@ impl Reader {
     /// # Errors
     /// Those of a read.
     pub fn counts(&self) -> Result<Counts, StoreError> {
-        let counts = self.db.query_row(
-            COUNTS,
-            [],
-            |row| {
-                Ok(Counts {
-                    people: number(row.get(0)?),
-                    references: number(row.get(1)?),
-                    doors: number(row.get(2)?),
-                    devices: number(row.get(3)?),
-                })
-            },
-        )?;
+        let counts = self.db.query_row(COUNTS, [], |row| {
+            Ok(Counts {
+                people: number(row.get(0)?),
+                references: number(row.get(1)?),
+                doors: number(row.get(2)?),
+                devices: number(row.get(3)?),
+            })
+        })?;
         Ok(counts)
     }
 

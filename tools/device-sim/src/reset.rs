@@ -120,14 +120,22 @@ mod tests {
         let mirror = cardea_loadtest::mirror::Mirror::start(Box::new(|request| {
             let decision = cardea_wire::Decision::Denied;
             let reason = cardea_wire::Reason::NoMatch;
-            cardea_wire::Reply::new(cardea_wire::Kind::Access, request.request_id, decision, reason)
+            cardea_wire::Reply::new(
+                cardea_wire::Kind::Access,
+                request.request_id,
+                decision,
+                reason,
+            )
         }))
         .expect("a mirror");
         let identity = cardea_loadtest::commission::commission(&mirror.code("d"), EXCHANGE_TIMEOUT);
         let identity = identity.expect("commissioned");
         let (mut camera, now) = (Camera::default(), Instant::now());
         assert_eq!(camera.read("", &identity, now, [0; 16]), Read::Nothing);
-        assert_eq!(camera.read(HEALTH_CODE, &identity, now, [0; 16]), Read::Health);
+        assert_eq!(
+            camera.read(HEALTH_CODE, &identity, now, [0; 16]),
+            Read::Health
+        );
         let begun = camera.read(RESET_BEGIN, &identity, now, [1; 16]);
         assert_eq!(begun, Read::Colours("GGGGGGGG".to_owned()));
         let wrong = cardea_wire::reset::reset_code(&[1; 70]);

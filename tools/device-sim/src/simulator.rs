@@ -153,7 +153,7 @@ impl<W: Write> Simulator<W> {
             return Ok(false);
         };
         let drawn = random_request_id().map_err(|error| error.to_string())?;
-        match self.camera.read(&text, identity, Instant::now(), drawn) {
+        match self.camera.read(&text, identity, Instant::now(), drawn.0) {
             Read::Nothing => {}
             Read::Health => self.show(Light::SelfTestPassed)?,
             Read::Colours(colours) => {

@@ -22,7 +22,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .query(&[
         ("after", schema::text, "Begin after this external id."),
-        ("limit", schema::rows, "At most this many; 100 if it is left out."),
+        (
+            "limit",
+            schema::rows,
+            "At most this many; 100 if it is left out.",
+        ),
     ]),
     Operation::new(
         (Method::Post, "/api/v1/invitations", Scope::People),

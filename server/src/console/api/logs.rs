@@ -40,7 +40,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         (200, latency_schema),
         percentiles,
     )
-    .query(&[("span", span_schema, "The last ten minutes if it is left out.")]),
+    .query(&[(
+        "span",
+        span_schema,
+        "The last ten minutes if it is left out.",
+    )]),
 ];
 
 fn span_schema() -> Value {
@@ -133,7 +137,10 @@ fn events(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
 }
 
 fn pending(desk: &mut Desk, _call: &Call) -> Result<Response, Failure> {
-    let rows: Vec<_> = log::pending(desk, API_ROWS)?.iter().map(described).collect();
+    let rows: Vec<_> = log::pending(desk, API_ROWS)?
+        .iter()
+        .map(described)
+        .collect();
     Ok(reply::json(200, &json!(rows)))
 }
 

@@ -89,7 +89,11 @@ pub(super) type Parameter = (&'static str, fn() -> Value, &'static str);
 /// Go on before this number, and at most so many rows.
 const PAGING: &[Parameter] = &[
     ("before", schema::number, "Go on before this number."),
-    ("limit", schema::rows, "At most this many; 100 if it is left out."),
+    (
+        "limit",
+        schema::rows,
+        "At most this many; 100 if it is left out.",
+    ),
 ];
 
 /// Every operation: to add some, add a file with `OPERATIONS` and its name here.

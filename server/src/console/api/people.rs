@@ -28,7 +28,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ),
         ("by", by_schema, "The order; as the answer before says it."),
         ("after", schema::number, "Go on after this number."),
-        ("limit", schema::rows, "At most this many; 100 if it is left out."),
+        (
+            "limit",
+            schema::rows,
+            "At most this many; 100 if it is left out.",
+        ),
     ]),
     Operation::new(
         (Method::Post, "/api/v1/people", Scope::People),

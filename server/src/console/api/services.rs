@@ -66,10 +66,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
 fn connect_schema() -> Value {
     schema::object(&[
         ("joined", schema::boolean()),
-        (
-            "status",
-            schema::one_of(&super::integrations::INDICATORS),
-        ),
+        ("status", schema::one_of(&super::integrations::INDICATORS)),
         ("why", schema::text()),
         ("site", schema::text()),
         ("broker", schema::text()),
@@ -159,7 +156,12 @@ fn connect_join(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
 }
 
 fn connect_leave(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
-    if desk.read.store.setting(SettingKey::CONNECT_SEALED)?.is_none() {
+    if desk
+        .read
+        .store
+        .setting(SettingKey::CONNECT_SEALED)?
+        .is_none()
+    {
         return Err(Failure::NotFound);
     }
     connect::leave(desk, call)?;

@@ -2,15 +2,15 @@
 
 use super::fixture::{Fixture, NOW, consent, person};
 use crate::limits::{
-    ASKED_PER_TICK, ASKING_IDS_PER_TICK, CHANGES_KEPT_MAX, CHANGES_TRIM_MAX, DEVICE_ADDRESS_BYTES_MAX, DEVICE_NAME_BYTES_MAX,
-    DEVICES_SEEN_MAX, DOOR_NAME_BYTES_MAX, EMAIL_BYTES_MAX, EXTERNAL_ID_BYTES_MAX,
-    IMPORT_BATCH_MAX, PAGE_ROWS_MAX, PERSON_DOORS_MAX, PERSON_NAME_BYTES_MAX,
-    POLICY_VERSION_BYTES_MAX, SETTING_KEY_BYTES_MAX, SETTING_VALUE_BYTES_MAX,
-    SPACE_DOOR_ID_BYTES_MAX,
+    ASKED_PER_TICK, ASKING_IDS_PER_TICK, CHANGES_KEPT_MAX, CHANGES_TRIM_MAX,
+    DEVICE_ADDRESS_BYTES_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_SEEN_MAX, DOOR_NAME_BYTES_MAX,
+    EMAIL_BYTES_MAX, EXTERNAL_ID_BYTES_MAX, IMPORT_BATCH_MAX, PAGE_ROWS_MAX, PERSON_DOORS_MAX,
+    PERSON_NAME_BYTES_MAX, POLICY_VERSION_BYTES_MAX, SETTING_KEY_BYTES_MAX,
+    SETTING_VALUE_BYTES_MAX, SPACE_DOOR_ID_BYTES_MAX,
 };
 use crate::store::{
-    Change, DeviceId, DeviceSeen, DoorId, NewDevice, PeopleFilter, PersonId, SettingKey, Store, StoreError,
-    token_hash,
+    Change, DeviceId, DeviceSeen, DoorId, NewDevice, PeopleFilter, PersonId, SettingKey, Store,
+    StoreError, token_hash,
 };
 
 fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>, expected: usize) {
@@ -291,10 +291,14 @@ fn a_step_of_asking_again_is_bounded() {
     let sql = format!("UPDATE people SET id = {far} WHERE id = {many}");
     let other = rusqlite::Connection::open(fixture.folder.path().join("store.db"));
     let other = other.expect("the store");
-    other.execute_batch("PRAGMA foreign_keys = OFF").expect("set");
+    other
+        .execute_batch("PRAGMA foreign_keys = OFF")
+        .expect("set");
     other.execute(&sql, []).expect("moved");
     let reader = fixture.store.read();
-    let step = reader.to_ask_again(PersonId(many), "another").expect("a step");
+    let step = reader
+        .to_ask_again(PersonId(many), "another")
+        .expect("a step");
     assert!(step.people.is_empty(), "{step:?}");
     assert_eq!(step.next, Some(PersonId(many + ASKING_IDS_PER_TICK)));
 }
