@@ -35,5 +35,6 @@ pub mod site;
 pub mod space;
 pub mod store;
 pub mod tls;
+pub mod whole;
 pub mod work;
 pub mod writer;

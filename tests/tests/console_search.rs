@@ -66,6 +66,10 @@ fn server_ms(page: &Page) -> f64 {
 fn a_search_among_100_000_people_finds_at_once() {
     let site = Site::new();
     fill(&site);
+    // Everybody's consent is to another version: they are counted.
+    let set = ["enrol", "set", "--company", "ACME", "--policy-version", "2"];
+    let policy = ["--policy-url", "https://127.0.0.1:1/policy"];
+    site.done(&[&set[..], &policy].concat());
     let server = site.serve();
     let mut browser = Browser::administrator(&site, &server);
     let mut slowest = (0.0, "");
@@ -93,6 +97,8 @@ fn a_search_among_100_000_people_finds_at_once() {
     let page = browser.get("/console/people?search=name+77777");
     assert!(page.says("Name 77777") && !page.says("Name 77778"));
     assert!(browser.get("/console/people").says("100000 people in all"));
+    let service = browser.get("/api/v1/integrations/enrolment").json();
+    assert_eq!(service["outdated_consents"].as_u64(), Some(PEOPLE.into()));
     let found = browser
         .get("/api/v1/people?search=Name+7777&limit=20")
         .json();

@@ -70,7 +70,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         (201, schema::done),
         door_add,
     )
-    .body(door_schema),
+    .body(new_door_schema),
     Operation::new(
         (Method::Put, "/api/v1/doors/{}", Scope::Devices),
         ("doorEdit", "Gives a door another name or pairing."),
@@ -78,7 +78,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         door_edit,
     )
     .places(&["name"])
-    .body(door_schema),
+    .body(new_door_schema),
     Operation::new(
         (Method::Delete, "/api/v1/doors/{}", Scope::Devices),
         ("doorRemove", "Removes a door without devices."),
@@ -124,6 +124,12 @@ fn door_schema() -> Value {
         ("name", schema::name(64)),
         ("space_door", schema::text_or_null()),
     ])
+}
+
+fn new_door_schema() -> Value {
+    let mut object = door_schema();
+    object["required"] = json!(["name"]);
+    object
 }
 
 fn doors_schema() -> Value {

@@ -14,6 +14,7 @@ use crate::enrol::EnrolmentSetup;
 use crate::net::{Method, Response};
 use crate::space::{SpaceSetup, SpaceTrust, Transport};
 use crate::store::Scope;
+use crate::whole::{whole, whole_or_null};
 
 const SPACE: &str = "/api/v1/integrations/space";
 
@@ -212,10 +213,12 @@ fn new_enrolment_schema() -> Value {
 #[serde(deny_unknown_fields)]
 struct NewSpace {
     host: String,
+    #[serde(deserialize_with = "whole")]
     port: u16,
     transport: Transport,
     fingerprint: Option<String>,
     ca_pem: Option<String>,
+    #[serde(default, deserialize_with = "whole_or_null")]
     email_field: Option<u8>,
     ship_key: Option<String>,
 }

@@ -12,6 +12,7 @@ use crate::console::reply::{self, Failure};
 use crate::enrol::{MailSetup, MailTls};
 use crate::net::{Method, Response};
 use crate::store::{Scope, SettingKey};
+use crate::whole::whole;
 
 const CONNECT: &str = "/api/v1/integrations/connect";
 const MAIL: &str = "/api/v1/integrations/enrolment/mail";
@@ -119,7 +120,8 @@ struct NewCode {
 #[serde(deny_unknown_fields)]
 struct NewMail {
     host: String,
-    port: std::num::NonZeroU16,
+    #[serde(deserialize_with = "whole")]
+    port: u16,
     tls: MailTls,
     from: String,
     user: Option<String>,
@@ -189,9 +191,12 @@ fn mail_show(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
 
 fn mail_set(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     let new: NewMail = call.json()?;
+    if new.port == 0 {
+        return Err(Failure::BadRequest("the port is 1 to 65535".to_owned()));
+    }
     let setup = MailSetup {
         host: new.host,
-        port: new.port.get(),
+        port: new.port,
         tls: new.tls,
         from: new.from,
         user: new.user,

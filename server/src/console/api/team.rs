@@ -12,6 +12,7 @@ use crate::console::team;
 use crate::limits::NUMBER_MAX;
 use crate::net::{Method, Response};
 use crate::store::{Role, Scope, Scopes};
+use crate::whole::whole_or_null;
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new(
@@ -165,6 +166,7 @@ struct OtherRole {
 struct Token {
     name: String,
     scopes: Vec<Scope>,
+    #[serde(default, deserialize_with = "whole_or_null")]
     days: Option<u16>,
 }
 
