@@ -256,9 +256,11 @@ CREATE INDEX remembered_by_time ON remembered(at);
 ALTER TABLE devices ADD COLUMN local_address TEXT;
 ";
 
-// Who is to enrol, among the many who have.
+// Who is to enrol, and who has consented to which policy, among very many.
 const V8_INVITED: &str = "
 CREATE INDEX people_invited ON people(id) WHERE state = 1;
+CREATE INDEX people_by_consent ON people(consent_policy, import)
+  WHERE consent_policy IS NOT NULL;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.

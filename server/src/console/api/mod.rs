@@ -2,6 +2,7 @@
 //! the OpenAPI document is made of them, so that neither can be without the other.
 
 mod devices;
+mod enrolment;
 mod integrations;
 mod invitations;
 mod logs;
@@ -100,6 +101,7 @@ const PAGING: &[Parameter] = &[
 const ALL: &[&[Operation]] = &[
     invitations::OPERATIONS,
     devices::OPERATIONS,
+    enrolment::OPERATIONS,
     integrations::OPERATIONS,
     logs::OPERATIONS,
     openapi::OPERATIONS,
