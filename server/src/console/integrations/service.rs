@@ -145,7 +145,8 @@ pub(crate) struct Outdated {
 /// Those of a read.
 pub(crate) fn outdated(desk: &Desk) -> Result<Outdated, Failure> {
     let reader = &desk.read.store;
-    let asking = reader.setting(SettingKey::ASKING)?;
+    let mailed = reader.setting(SettingKey::MAIL_SEALED)?.is_some();
+    let asking = reader.setting(SettingKey::ASKING)?.filter(|_| mailed);
     Ok(Outdated {
         people: reader.outdated_consents()?,
         asked: asking.map(|stored| two_numbers(Some(stored)).1),
