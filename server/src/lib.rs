@@ -38,5 +38,6 @@ pub mod space;
 pub mod store;
 mod sync;
 pub mod tls;
+pub mod whole;
 pub mod work;
 pub mod writer;
