@@ -59,7 +59,11 @@ impl PlaneWriter {
     }
 
     /// Completes the plane; its sections.
-    pub(super) fn finish(mut self, file: &DiskFile, generation: u64) -> io::Result<[SectionWriter; 3]> {
+    pub(super) fn finish(
+        mut self,
+        file: &DiskFile,
+        generation: u64,
+    ) -> io::Result<[SectionWriter; 3]> {
         let fold = |f: fn(f32, f32) -> f32, start: f32| {
             let each = |all: [f32; 4], row: &[f32; 4]| std::array::from_fn(|i| f(all[i], row[i]));
             self.row_numbers.iter().fold([start; 4], each)
