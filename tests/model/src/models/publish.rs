@@ -71,9 +71,8 @@ fn person() -> NewPerson {
 }
 
 /// A loop looks while the writer enrols somebody and withdraws them, each acknowledged once it is
-/// published. Fails if `Published::follow` returns before `put_rows`, if `put_rows` leaves
-/// `with_withdrawn` out, if `follow` calls `put_rows` before it changes the directory, or if
-/// `publish` stores a view that was loaded before another was published.
+/// published. Fails if `put_rows` leaves out who was enrolled, or who was withdrawn, or if `follow`
+/// leaves the directory as it was.
 pub fn run(count: usize) -> usize {
     super::schedules(count, || {
         let folder = folder();
