@@ -4,9 +4,9 @@
 //! copy-on-write file system keeps beneath is the disk encryption's task.
 
 use crate::Gallery;
+use crate::disk::{self, DiskFile};
 use std::fmt;
-use std::fs::{File, OpenOptions, remove_file};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,26 +33,17 @@ pub fn retired(gallery: Arc<Gallery>) -> Result<(), EraseError> {
 
 /// Erases a file that nothing has mapped: a leftover of an earlier run.
 pub fn file(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
+    let file = DiskFile::open(path)?;
     let zeros = vec![0; PIECE];
-    let mut left = file.metadata()?.len();
-    while left > 0 {
-        let piece = left.min(PIECE as u64);
-        file.write_all(&zeros[..piece as usize])?;
-        left -= piece;
+    let (mut at, end) = (0, file.length()?);
+    while at < end {
+        let piece = (end - at).min(PIECE as u64);
+        file.write(&zeros[..piece as usize], at)?;
+        at += piece;
     }
-    file.sync_all()?;
-    remove_file(path)?;
-    sync_folder(path)
-}
-
-/// Brings the names in a file's folder to the disk.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
+    file.sync()?;
+    disk::remove(path)?;
+    disk::sync_folder(path)
 }
 
 impl fmt::Display for EraseError {
@@ -69,6 +60,7 @@ impl std::error::Error for EraseError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Read;
 
     #[test]

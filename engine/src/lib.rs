@@ -10,6 +10,7 @@ pub mod bench;
 mod bound;
 pub mod calibration;
 mod candidate;
+mod disk;
 mod embedding;
 pub mod erase;
 pub mod gallery;

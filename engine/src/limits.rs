@@ -36,6 +36,9 @@ pub const INLINE_WORK_MAX: usize = 12_000;
 /// Rows from which a snapshot gets a rotation and a plane; fewer are read in microseconds anyway.
 pub const PLANE_ROWS_MIN: u64 = 1024;
 
+/// Blocks of 64 KiB that one [`crate::Gallery::recheck`] reads: 8 MiB, about 1 ms.
+pub const RECHECK_BLOCKS: u64 = 128;
+
 const _: () = assert!(CANDIDATES_MAX < SHORTLIST_MAX);
 const _: () = assert!(GALLERY_ROWS_MAX < u32::MAX as u64);
 const _: () = assert!(PROBES_MAX <= u16::MAX as usize);

@@ -44,8 +44,8 @@ pub enum SearchError {
     },
     /// Not 1 to 64 threads, or they could not be started.
     Threads(std::io::Error),
-    /// A block of the snapshot, read for the first time, is damaged. No answer is given from it:
-    /// rebuild the gallery.
+    /// A block of the snapshot, read for the first time, is damaged, or the file was seen to have
+    /// changed. No answer is given from it: rebuild the gallery.
     Gallery(GalleryError),
 }
 
@@ -96,6 +96,9 @@ impl Searcher {
         let found = probes.len();
         if !(1..=PROBES_MAX).contains(&found) {
             return Err(SearchError::Probes { found });
+        }
+        if let Some(snapshot) = view.snapshot() {
+            snapshot.sound().map_err(SearchError::Gallery)?;
         }
         let prepare = |probe: &Embedding| Int8Probe::new(probe.as_array(), threshold, 0.0);
         let planes = view.snapshot().and_then(|snapshot| snapshot.planes());

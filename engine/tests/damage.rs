@@ -9,6 +9,7 @@ use cardea_engine::synthetic::{Shape, Stream, Synthetic};
 use cardea_engine::{
     Gallery, GalleryError, Kernel, ReferenceId, Row, SearchError, Searcher, View, oracle,
 };
+use cardea_results::record;
 use common::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ fn one_flipped_bit_anywhere() {
         refused > 10 * harmless,
         "{refused} refused, {harmless} harmless"
     );
+    let what = "gallery: a bit flipped anywhere, opened and searched: refused or right";
+    record("Disk", what, refused + harmless, 0);
 }
 
 #[test]
@@ -96,6 +99,12 @@ fn a_damaged_plane_is_refused() {
         assert!(Gallery::open(&written(folder.path(), &bad)).is_err());
     }
     assert_eq!(seen, 4);
+    record(
+        "Disk",
+        "gallery: a byte of the plane changed, or its length",
+        seen * 4,
+        0,
+    );
 }
 
 #[test]
@@ -143,6 +152,7 @@ fn cut_off_or_grown() {
         use_it(folder.path(), &grown, &rows),
         Err(GalleryError::Length { .. })
     ));
+    record("Disk", "gallery: cut off or grown", 8, 0);
 }
 
 /// Sets bytes of the header and makes its checksum right again.
@@ -158,6 +168,7 @@ fn patched(good: &[u8], at: usize, value: &[u8]) -> Vec<u8> {
 fn hostile_headers() {
     let folder = tempfile::tempdir().expect("a folder");
     let (good, rows) = bytes_of_a_gallery(folder.path());
+    let mut tried = 0;
     for at in (12..64).chain(64..64 + 5 * 64).step_by(4) {
         for value in [0u32, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff] {
             let bad = patched(&good, at, &value.to_le_bytes());
@@ -165,6 +176,7 @@ fn hostile_headers() {
             if let Err(why) = use_it(folder.path(), &bad, &rows) {
                 assert!(!why.to_string().is_empty());
             }
+            tried += 1;
         }
     }
     let rows_at_most = patched(&good, 16, &u64::MAX.to_le_bytes());
@@ -175,6 +187,12 @@ fn hostile_headers() {
     let many_sections = patched(&good, 56, &33u32.to_le_bytes());
     let refused = use_it(folder.path(), &many_sections, &rows);
     assert!(matches!(refused, Err(GalleryError::Sections { found: 33 })));
+    record(
+        "Disk",
+        "gallery: a header that lies, its checksum right",
+        tried + 2,
+        0,
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod common;
 use cardea_engine::gallery::{GALLERY_FAULT_EXIT_CODE, install_sigbus_handler};
 use cardea_engine::synthetic::{Shape, Synthetic};
 use cardea_engine::{Kernel, Row, Searcher, View};
+use cardea_results::record;
 use common::*;
 use std::fs::OpenOptions;
 use std::process::Command;
@@ -35,6 +36,12 @@ fn a_file_cut_under_the_map() {
         .and_then(|page| page.parse().ok())
         .expect("names the page");
     assert!(page >= 2, "{report}");
+    record(
+        "Disk",
+        "gallery cut under the map of a searching process: named, own status",
+        1,
+        0,
+    );
 }
 
 fn child(folder: &std::path::Path) {

@@ -10,10 +10,12 @@
 //! - `enrol`: a site whose Enrolment Service is set up
 //! - `raw`: a TLS connection over which anything can be sent
 //! - `face`: embeddings of people who do not exist
+//! - `faulty`: a disk that fails when a test says so
 //! - `load`: people, devices and probes for a load test
 //! - `python`: public libraries that read our files
 //! - `files`: files to import; `mail`: a mail relay
 //! - `metrics`: what `/metrics` shows
+//! - `forms`: the forms in which an embedding may lie in a file
 //! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd; `package`:
 //!   our package on it
 //! - `space`: the simulator of Space, and a site whose doors it opens
@@ -32,7 +34,9 @@ pub mod browser;
 pub mod device;
 pub mod enrol;
 pub mod face;
+pub mod faulty;
 pub mod files;
+pub mod forms;
 pub mod load;
 pub mod machine;
 pub mod mail;

@@ -158,6 +158,15 @@ impl Site {
     pub fn serve_command(&self, command: &mut Command) -> Server {
         let mut process = Process::start(command);
         let ready = process.line(|line| line.starts_with("ready on "));
+        self.server(process, &ready)
+    }
+
+    /// The server of a process that has said where it is ready.
+    ///
+    /// # Panics
+    /// If it said something else.
+    #[must_use]
+    pub fn server(&self, process: Process, ready: &str) -> Server {
         let address = ready
             .trim_start_matches("ready on ")
             .parse()

@@ -86,6 +86,8 @@ pub enum GalleryError {
         /// From its bytes.
         found: u32,
     },
+    /// The file was changed after it was opened.
+    Changed,
     /// A row holds what no writer writes.
     Row {
         /// In which section.
@@ -153,6 +155,7 @@ impl fmt::Display for GalleryError {
                 "block {block} of the gallery's section {name} is damaged \
                  ({found:08x}, not {expected:08x})"
             ),
+            Self::Changed => f.write_str("the gallery was changed while it was searched"),
             Self::Row { name, row, problem } => {
                 write!(
                     f,

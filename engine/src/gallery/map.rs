@@ -6,6 +6,7 @@ use super::sections::{self, CODES, EMBEDDINGS, NORMS, PERSONS, REFERENCES};
 use super::sigbus::Registration;
 use super::{GalleryError, SectionName};
 use crate::int8::{Int8Norm, Int8Rows};
+use crate::limits::RECHECK_BLOCKS;
 use crate::planner::Prediction;
 use crate::{DIM, ModelId, PersonId, ReferenceId, Threshold};
 use bytemuck::Pod;
@@ -14,7 +15,7 @@ use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A snapshot: what [`Gallery::open`] checked, mapped read-only.
 ///
@@ -34,6 +35,8 @@ pub struct Gallery {
     embeddings: Section,
     /// Blocks of `embeddings` found good, one bit each.
     embeddings_checked: Vec<AtomicU64>,
+    /// [`Self::recheck`] met what it had found good before.
+    changed: AtomicBool,
 }
 
 /// The sections of a mapped file whose header was parsed.
@@ -46,7 +49,8 @@ impl Gallery {
     /// Opens, maps and checks a gallery file.
     ///
     /// The file must not be changed or cut while the gallery lives: Cardea never does so to its
-    /// own, and a foreign hand is caught by the SIGBUS handler (cut) or not at all (changed).
+    /// own, and a foreign hand is caught by the SIGBUS handler (cut) or by [`Self::recheck`]
+    /// (changed), when its turn comes.
     pub fn open(path: &Path) -> Result<Self, GalleryError> {
         let io = |action| move |source| GalleryError::Io { action, source };
         let file = File::open(path).map_err(io("open"))?;
@@ -76,6 +80,7 @@ impl Gallery {
             embeddings_checked: (0..embeddings.blocks().div_ceil(64))
                 .map(|_| AtomicU64::new(0))
                 .collect(),
+            changed: AtomicBool::new(false),
             header,
             _registration: registration,
             map,
@@ -170,6 +175,38 @@ impl Gallery {
             word.fetch_or(bit, Ordering::Relaxed);
         }
         Ok(&self.cast::<[f32; DIM]>(self.embeddings)[row])
+    }
+
+    /// Checks again what a search reads through the map: [`RECHECK_BLOCKS`] blocks from `from` on.
+    /// Gives where to go on; 0 after the last one, when every embedding is to be checked again
+    /// before it is next scored.
+    ///
+    /// After an error no search is answered from this gallery any more.
+    pub fn recheck(&self, from: u64) -> Result<u64, GalleryError> {
+        self.sound()?;
+        let sections = [self.references, self.persons, self.codes, self.norms];
+        let blocks = |section: Section| (0..section.blocks()).map(move |block| (section, block));
+        let mut next = from;
+        for (section, block) in sections.into_iter().flat_map(blocks).skip(from as usize) {
+            if next == from + RECHECK_BLOCKS {
+                return Ok(next);
+            }
+            let checked = self.check_block(&section, block);
+            checked.inspect_err(|_| self.changed.store(true, Ordering::Relaxed))?;
+            next += 1;
+        }
+        for word in &self.embeddings_checked {
+            word.store(0, Ordering::Relaxed);
+        }
+        Ok(0)
+    }
+
+    /// An error if the file has changed since it was opened, as far as that was seen.
+    pub(crate) fn sound(&self) -> Result<(), GalleryError> {
+        if self.changed.load(Ordering::Relaxed) {
+            return Err(GalleryError::Changed);
+        }
+        Ok(())
     }
 
     /// Codes and norms of some rows.

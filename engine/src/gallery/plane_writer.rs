@@ -3,8 +3,8 @@
 use super::sections::{self, PlaneNames};
 use super::writer::SectionWriter;
 use crate::DIM;
+use crate::disk::DiskFile;
 use crate::plane::{BLOCK_ROWS, Geometry, Plan};
-use std::fs::File;
 use std::io;
 
 /// A plane being written.
@@ -39,7 +39,7 @@ impl PlaneWriter {
     /// Appends turned rows: whole blocks but for the last.
     pub(super) fn push(
         &mut self,
-        file: &File,
+        file: &DiskFile,
         generation: u64,
         turned: &[[f32; DIM]],
     ) -> io::Result<()> {
@@ -59,7 +59,11 @@ impl PlaneWriter {
     }
 
     /// Completes the plane; its sections.
-    pub(super) fn finish(mut self, file: &File, generation: u64) -> io::Result<[SectionWriter; 3]> {
+    pub(super) fn finish(
+        mut self,
+        file: &DiskFile,
+        generation: u64,
+    ) -> io::Result<[SectionWriter; 3]> {
         let fold = |f: fn(f32, f32) -> f32, start: f32| {
             let each = |all: [f32; 4], row: &[f32; 4]| std::array::from_fn(|i| f(all[i], row[i]));
             self.row_numbers.iter().fold([start; 4], each)

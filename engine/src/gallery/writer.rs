@@ -3,17 +3,15 @@
 use super::format::{Header, PAGE, Section, block_checksum, sums_checksum};
 use super::plane_writer::PlaneWriter;
 use super::sections::{self, BATCH, CODES, EMBEDDINGS, LONE, NORMS, PERSONS, REFERENCES};
+use crate::disk::{self, DiskFile};
 use crate::int8::quantise;
 use crate::limits::{GALLERY_ROWS_MAX, PLANE_ROWS_MIN};
 use crate::plane::BLOCK_ROWS;
 use crate::planner::{self, USUAL_THRESHOLD};
 use crate::rotation::{self, SAMPLE_ROWS};
 use crate::{DIM, Kernel, ModelId, ReferenceId, Row, Threshold, erase};
-use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
 use std::fmt;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Rows that are turned together.
@@ -25,8 +23,7 @@ const _: () = assert!(TURN_ROWS.is_multiple_of(BLOCK_ROWS));
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
-    beside: PathBuf,
-    file: File,
+    file: DiskFile,
     model: ModelId,
     generation: u64,
     rows: u64,
@@ -95,13 +92,10 @@ impl Writer {
         if beside.exists() {
             erase::file(&beside).map_err(io("erase what an earlier writer left of"))?;
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        let file = options.open(&beside).map_err(io("create"))?;
+        let file = DiskFile::create(&beside).map_err(io("create"))?;
         let (sections, sections_end) = sections::of_rows(rows);
         let writer = Self {
             path: path.to_owned(),
-            beside,
             file,
             model,
             generation,
@@ -113,13 +107,8 @@ impl Writer {
             sections: sections.into_iter().map(SectionWriter::new).collect(),
             finished: false,
         };
-        fallocate(
-            &writer.file,
-            FallocateFlags::empty(),
-            0,
-            sections::file_len(rows),
-        )
-        .map_err(|errno| io("reserve the space of")(errno.into()))?;
+        let reserved = writer.file.allocate(sections::file_len(rows));
+        reserved.map_err(io("reserve the space of"))?;
         Ok(writer)
     }
 
@@ -178,7 +167,8 @@ impl Writer {
         if self.rows >= PLANE_ROWS_MIN {
             self.write_planes().map_err(io("write the planes of"))?;
         }
-        self.file.set_len(self.sections_end).map_err(io("cut"))?;
+        let length = self.sections_end;
+        self.file.set_length(length).map_err(io("cut"))?;
         let header = Header {
             model: self.model,
             generation: self.generation,
@@ -190,14 +180,11 @@ impl Writer {
                 .map(|section| section.section)
                 .collect(),
         };
-        self.file
-            .write_all_at(&header.encode(), 0)
-            .map_err(io("write"))?;
-        self.file.sync_all().map_err(io("sync"))?;
-        renameat_with(CWD, &self.beside, CWD, &self.path, RenameFlags::NOREPLACE)
-            .map_err(|errno| io("name")(errno.into()))?;
+        self.file.write(&header.encode(), 0).map_err(io("write"))?;
+        self.file.sync().map_err(io("sync"))?;
+        disk::rename(self.file.path(), &self.path).map_err(io("name"))?;
         self.finished = true;
-        erase::sync_folder(&self.path).map_err(io("sync the folder of"))
+        disk::sync_folder(&self.path).map_err(io("sync the folder of"))
     }
 
     /// Rotation and planes, from the rows as they lie in the file.
@@ -252,10 +239,8 @@ impl Writer {
             .iter()
             .find(|section| section.section.name == EMBEDDINGS);
         let offset = section.map_or(0, |section| section.section.offset);
-        self.file.read_exact_at(
-            bytemuck::cast_slice_mut(rows),
-            offset + first * DIM as u64 * 4,
-        )
+        let at = offset + first * DIM as u64 * 4;
+        self.file.read(bytemuck::cast_slice_mut(rows), at)
     }
 }
 
@@ -263,7 +248,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         if !self.finished {
             // The next writer erases what cannot be erased now.
-            let _ = erase::file(&self.beside);
+            let _ = erase::file(self.file.path());
         }
     }
 }
@@ -280,7 +265,7 @@ impl SectionWriter {
 
     pub(super) fn push(
         &mut self,
-        file: &File,
+        file: &DiskFile,
         generation: u64,
         mut bytes: &[u8],
     ) -> io::Result<()> {
@@ -296,17 +281,17 @@ impl SectionWriter {
         Ok(())
     }
 
-    fn flush(&mut self, file: &File, generation: u64) -> io::Result<()> {
+    fn flush(&mut self, file: &DiskFile, generation: u64) -> io::Result<()> {
         let block = (self.sums.len() / 4) as u64;
         let at = self.section.offset + block * u64::from(self.section.block_len);
-        file.write_all_at(&self.block, at)?;
+        file.write(&self.block, at)?;
         let checksum = block_checksum(self.section.name, block, generation, &self.block);
         self.sums.extend_from_slice(&checksum.to_le_bytes());
         self.block.clear();
         Ok(())
     }
 
-    pub(super) fn finish(&mut self, file: &File, generation: u64) -> io::Result<()> {
+    pub(super) fn finish(&mut self, file: &DiskFile, generation: u64) -> io::Result<()> {
         if !self.block.is_empty() {
             self.flush(file, generation)?;
         }
@@ -317,7 +302,7 @@ impl SectionWriter {
         );
         assert!(self.section.sums_offset.is_multiple_of(PAGE));
         self.section.sums_checksum = sums_checksum(self.section.name, &self.sums);
-        file.write_all_at(&self.sums, self.section.sums_offset)
+        file.write(&self.sums, self.section.sums_offset)
     }
 }
 

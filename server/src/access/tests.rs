@@ -331,6 +331,47 @@ fn a_repeat_is_answered_as_its_first_and_has_no_outcome() {
     }
 }
 
+/// A reply that was lost was once said again to the letter: with nobody but our answer to open the
+/// door, it opened for who had been withdrawn, or had lost the right, in between.
+#[test]
+fn a_repeat_of_a_grant_is_none_where_the_right_has_gone() {
+    let answer = Answer::Decided {
+        decision: Decision::Granted as u8,
+        reason: 0,
+        matched: Some(Matched {
+            person: 1,
+            external_id: "one".to_owned(),
+            score: 1.0,
+        }),
+    };
+    let change = |scene: &mut Scene, withdrawn: bool| {
+        if withdrawn {
+            scene.directory.remove_person(1);
+        } else {
+            scene.directory.change_doors(1, |doors| doors.revoke(DOOR));
+        }
+    };
+    for (withdrawn, due) in [
+        (true, (Decision::Denied, Reason::Withdrawn, 0)),
+        (
+            false,
+            (Decision::Denied, Reason::NoRight, person_tag("one")),
+        ),
+    ] {
+        let mut scene = Scene::new();
+        scene.found(&face(&[(0, 1.0)]));
+        change(&mut scene, withdrawn);
+        let (reply, end) = scene.recorded(&Recorded::Repeat {
+            sequence: 3,
+            answer: answer.clone(),
+        });
+        assert_eq!(
+            ((reply.decision, reply.reason, reply.person), end),
+            (due, None)
+        );
+    }
+}
+
 #[test]
 fn a_deadline_ends_searching_and_recording_with_a_refusal() {
     let mut searching = Scene::new();

@@ -17,6 +17,8 @@ mod device;
 mod enrol;
 mod refusal;
 mod route;
+#[cfg(test)]
+mod simulated;
 mod space;
 mod status;
 
@@ -207,6 +209,8 @@ impl Service for Api {
 
     fn wake(&mut self, now: Instant, replies: &mut Replies) {
         self.recorded_something(now);
+        // A loop that was held up finds results of attempts whose time is over: no grant is left.
+        self.expire_attempts(now, replies);
         // Taken out first: what one completion starts may complete at once.
         let mut completed = std::mem::take(&mut self.completed);
         completed.extend(self.completions.drain());

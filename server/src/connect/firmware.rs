@@ -64,6 +64,14 @@ pub struct Firmware {
 }
 
 impl Firmware {
+    /// The way to no thread at all, for tests.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let (asks, _) = bounded(1);
+        let fetching = Arc::default();
+        Self { asks, fetching }
+    }
+
     /// Starts the thread; it ends when every entrance is gone.
     ///
     /// # Errors

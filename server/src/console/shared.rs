@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::codes::Codes;
@@ -54,6 +55,8 @@ pub struct Shared {
     /// One password at a time is hashed, so that guessing cannot take the machine.
     pub(super) hashing: Mutex<()>,
     notices: Mutex<HashMap<SecretHash, Notice>>,
+    /// A code for Connect is being tried.
+    pub(super) joining: Arc<AtomicBool>,
     pub(super) codes: Codes,
     pub(super) imports: Imports,
 }
@@ -67,6 +70,7 @@ impl Shared {
             throttle: Mutex::default(),
             hashing: Mutex::default(),
             notices: Mutex::default(),
+            joining: Arc::default(),
             codes: Codes::default(),
             imports: Imports::default(),
         }

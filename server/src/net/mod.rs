@@ -154,4 +154,6 @@ impl Replies {
 }
 
 #[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
 mod tests;

@@ -13,7 +13,6 @@ mod loops;
 mod signals;
 mod watchdog;
 
-use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -46,8 +45,6 @@ use levels::levels;
 use loops::{Loops, Shared};
 use watchdog::Vitals;
 
-/// Where the SIGBUS handler writes which block of the gallery could not be read.
-const FAULT_FILE: &str = "gallery.fault";
 /// Handshakes with ourselves before ready; the first ones of a process are slow.
 const WARM_HANDSHAKES: usize = 16;
 
@@ -147,11 +144,8 @@ impl Opened {
         if let Err(error) = backup::sweep(data, moment(started).unix_s(), BACKUP_RESUME_S) {
             tracing::warn!(%error, "copies of a backup stay in the data directory");
         }
-        let fault = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(data.join(FAULT_FILE))?;
-        gallery::install_sigbus_handler(fault.into())?;
+        let report = writer::fault::report(&directory)?;
+        gallery::install_sigbus_handler(report.into())?;
         let audit = Audit::open(&directory, moment(started).unix_us)?;
         let (handle, commands) = writer::queue();
         let mut writer = Writer::open(directory, &audit)?;

@@ -28,6 +28,8 @@ impl Session {
     pub const COMMAND_LINE: Self = Self(0);
     /// Connect's broker.
     pub const CONNECT: Self = Self(u64::MAX);
+    /// Nobody any more: what is left of a session that has ended.
+    pub const ABANDONED: Self = Self(u64::MAX - 1);
 }
 
 /// Where the answer to a device goes.

@@ -44,6 +44,8 @@ pub(super) struct Snapshots {
     erase_by: Option<Instant>,
     /// They may still be in the store's log.
     log_dirty: bool,
+    /// Where in the snapshot the next tick looks whether it is still as it was.
+    recheck_from: u64,
 }
 
 impl Snapshots {
@@ -69,6 +71,7 @@ impl Snapshots {
             erase_by: None,
             // A process before this one may have died between a withdrawal and its erasure.
             log_dirty: true,
+            recheck_from: 0,
         })
     }
 
@@ -220,9 +223,28 @@ impl Snapshots {
                 self.begin(store, 0)?;
             }
         }
+        self.recheck(store, published)?;
         self.erase_retired()?;
         if self.log_dirty && self.writing.is_none() && self.erase_by.is_none() {
             self.log_dirty = store.erase_log()? == LogErased::ReaderInTheWay;
+        }
+        Ok(())
+    }
+
+    /// Looks at a part of the snapshot again, so that a file that was changed under its map is
+    /// noticed; searches are refused from then on until it is written anew.
+    fn recheck(&mut self, store: &Store, published: &Published) -> Result<(), WriterError> {
+        let view = published.view();
+        let Some(snapshot) = view.snapshot() else {
+            return Ok(());
+        };
+        match snapshot.recheck(self.recheck_from) {
+            Ok(next) => self.recheck_from = next,
+            Err(error) => {
+                tracing::error!(%error, "gallery: rebuilding");
+                self.recheck_from = 0;
+                self.begin(store, 0)?;
+            }
         }
         Ok(())
     }
@@ -291,15 +313,21 @@ impl Snapshots {
 /// Erases every snapshot of a site that no server runs: who withdraws then does not wait for the
 /// next start, which writes a new one.
 pub(super) fn erase_all(directory: &DataDirectory) -> Result<(), WriterError> {
-    let entries = match fs::read_dir(directory.file(FOLDER)) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    for entry in entries {
-        erase::file(&entry?.path())?;
+    for path in files_of(directory)? {
+        erase::file(&path)?;
     }
     Ok(())
+}
+
+/// Every file of the galleries' folder, also what an interrupted writer left.
+pub(super) fn files_of(directory: &DataDirectory) -> Result<Vec<PathBuf>, WriterError> {
+    let entries = match fs::read_dir(directory.file(FOLDER)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    Ok(paths.collect::<Result<_, _>>()?)
 }
 
 const SUFFIX: &str = ".cgal";

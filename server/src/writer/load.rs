@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cardea_engine::{ModelId, Threshold};
 
+use super::fault;
 use super::gallery::Snapshots;
 use super::publish::Published;
 use super::{Writer, WriterError, WriterHandle};
@@ -29,7 +30,11 @@ impl Writer {
             (model, threshold),
             handle.clone(),
         )?;
+        let faulted = fault::unreadable_erased(&self.directory)?;
         let gallery = snapshots.open_or_rebuild(&self.store)?;
+        if faulted {
+            fault::forgotten(&self.directory)?;
+        }
         let deadline = Duration::from_millis(self.config.answer_deadline_ms);
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
         published.site().set_threshold_people(set_for);

@@ -4,7 +4,7 @@
 //! - `check`: what a configuration says beyond its form
 //! - `command`: what the writer is asked, and the queue to ask it
 //! - `publish`: from the store's feed of changes to what is in force
-//! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased
+//! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased; `fault`: unreadable
 //! - `carry_out`: what administrators ask for; `doors`: of doors, devices and rights
 //! - `calibrate`: the decision threshold
 //! - `people`: imports and withdrawals
@@ -12,7 +12,7 @@
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
 //! - `enrol_setup`, `invite`: what administrators ask of the Enrolment Service
-//! - `service`: its mail and its clock
+//! - `service`: its mail and its clock; `asking`: another policy asks again
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
 //! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
@@ -21,6 +21,7 @@
 //! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
 mod address;
+mod asking;
 mod backup;
 mod browsers;
 mod calibrate;
@@ -37,6 +38,7 @@ mod enrol_setup;
 mod enrolment;
 mod error;
 mod faces;
+pub mod fault;
 mod gallery;
 mod integrations;
 mod invite;
@@ -47,6 +49,8 @@ mod person;
 mod publish;
 mod records;
 mod service;
+#[cfg(test)]
+mod simulated;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -440,6 +444,9 @@ impl Writer {
         }
         if let Err(error) = self.service_tick() {
             tracing::error!(%error, "invitations and captures");
+        }
+        if let Err(error) = self.import_taken_back() {
+            tracing::warn!(%error, "an import is not taken back yet");
         }
         self.prune_audit();
         self.calibration_tick();

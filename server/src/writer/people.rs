@@ -18,6 +18,7 @@ use crate::store::{self, Consent, ConsentHow, DoorId, ImportId, NewReference, St
 
 impl Writer {
     pub(super) fn import_begin(&mut self, session: Session) -> Result<Response, Refusal> {
+        self.import_taken_back()?;
         if self.import.is_some() {
             return Err(words("another import is under way"));
         }
@@ -79,14 +80,24 @@ impl Writer {
         if let Some((owner, import)) = self.import
             && owner == session
         {
-            self.import = None;
-            if let Err(error) = self.store.import_abort(import) {
-                tracing::error!(%error, "an import could not be taken back; the next start does");
+            self.import = Some((Session::ABANDONED, import));
+            if let Err(error) = self.import_taken_back() {
+                tracing::error!(%error, "an import could not be taken back; it is tried again");
             }
+        }
+    }
+
+    /// Takes an import back whose session has ended. A full disk may refuse that for a while: it is
+    /// tried with each tick, and before the next import.
+    pub(super) fn import_taken_back(&mut self) -> Result<(), StoreError> {
+        if let Some((Session::ABANDONED, import)) = self.import {
+            self.store.import_abort(import)?;
+            self.import = None;
             if let Some(online) = &mut self.online {
                 online.snapshots.empty_log();
             }
         }
+        Ok(())
     }
 
     pub(super) fn person_withdraw(&mut self, external_id: &str) -> Result<Response, Refusal> {

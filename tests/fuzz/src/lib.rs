@@ -21,7 +21,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "http",
         run: targets::http::run,
@@ -46,6 +46,16 @@ pub const TARGETS: [Target; 7] = [
         name: "events",
         run: targets::space::events,
         seeds: targets::space::event_seeds,
+    },
+    Target {
+        name: "commands",
+        run: targets::connect::command,
+        seeds: targets::connect::command_seeds,
+    },
+    Target {
+        name: "manifest",
+        run: targets::connect::manifest,
+        seeds: targets::connect::manifest_seeds,
     },
     Target {
         name: "configuration",

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cardea_fuzz::mutate::{Dice, mutated};
 use cardea_fuzz::{TARGETS, Target, corpus, target};
+use cardea_results::record;
 
 /// Inputs for each target.
 const INPUTS: u64 = 20_000;
@@ -63,6 +64,13 @@ fn smoke(name: &str) {
         "{name}: {} inputs as they are, {count} damaged (seed {seed})",
         inputs.len()
     );
+    let tried = inputs.len() as u64 + count;
+    record(
+        "Fuzz",
+        &format!("{name}: inputs damaged from a seed"),
+        tried,
+        0,
+    );
 }
 
 #[test]
@@ -88,6 +96,16 @@ fn ship() {
 #[test]
 fn events() {
     smoke("events");
+}
+
+#[test]
+fn commands() {
+    smoke("commands");
+}
+
+#[test]
+fn manifest() {
+    smoke("manifest");
 }
 
 #[test]

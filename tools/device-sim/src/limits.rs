@@ -14,3 +14,5 @@ pub(crate) const HEARTBEAT_S: std::ops::RangeInclusive<u32> = 1..=3_600;
 pub(crate) const FIRMWARE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Embeddings read from one file.
 pub(crate) const EMBEDDINGS_MAX: usize = 100_000;
+/// How long the colours of a reset hold.
+pub(crate) const COLOURS_LIFE: Duration = Duration::from_secs(300);

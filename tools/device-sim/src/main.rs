@@ -5,6 +5,7 @@ mod embeddings;
 mod firmware;
 mod light;
 mod limits;
+mod reset;
 mod simulator;
 
 use std::fs;
@@ -30,6 +31,9 @@ struct Arguments {
     /// A commissioning code, or a file that holds one.
     #[arg(long)]
     code: Option<String>,
+    /// A file in which codes appear that somebody shows the device: of a health check, of a reset.
+    #[arg(long)]
+    camera: Option<PathBuf>,
     /// Who comes to the door: a probes file, or a NumPy array of f32 with 512 columns.
     #[arg(long)]
     embeddings: Option<PathBuf>,
@@ -94,6 +98,7 @@ fn work(arguments: Arguments) -> Result<(), String> {
     let orders = Orders {
         identity: arguments.identity,
         code,
+        camera: arguments.camera,
         enrol_code: arguments.enrol_code,
         enrol_face,
         embeddings: rows,

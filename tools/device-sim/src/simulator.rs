@@ -27,6 +27,7 @@ use crate::device::{Action, Device};
 use crate::firmware::{Download, Fetched, Offer};
 use crate::light::Light;
 use crate::limits::{BACK_OFF_FIRST, BACK_OFF_MAX, EXCHANGE_TIMEOUT};
+use crate::reset::{Camera, Read};
 
 /// What the device is told at its start.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Orders {
     pub(crate) identity: PathBuf,
     /// The commissioning code, for a device without an identity.
     pub(crate) code: Option<CommissioningCode>,
+    /// Where codes appear that somebody shows the device.
+    pub(crate) camera: Option<PathBuf>,
     /// Where the code appears that somebody shows who is to be enrolled.
     pub(crate) enrol_code: Option<PathBuf>,
     /// The face of who is to be enrolled: one to four embeddings.
@@ -64,6 +67,7 @@ pub(crate) struct Simulator<W> {
     moved: Option<SocketAddr>,
     /// A code that was wrong is not sent again.
     wrong_code: Option<String>,
+    camera: Camera,
     /// Firmware on its way.
     download: Option<Download>,
 }
@@ -91,6 +95,7 @@ impl<W: Write> Simulator<W> {
             moved: None,
             wrong_code: None,
             download: None,
+            camera: Camera::default(),
         }
     }
 
@@ -105,6 +110,9 @@ impl<W: Write> Simulator<W> {
             .messages
             .is_none_or(|messages| self.sent < messages)
         {
+            if self.look(&identity)? {
+                return Ok(());
+            }
             let now = Instant::now();
             let done = match self.turn(now, next_heartbeat, next_access) {
                 Turn::Rest(rest) => {
@@ -176,6 +184,34 @@ impl<W: Write> Simulator<W> {
             false => next_heartbeat.min(next_access),
         };
         Turn::Rest(next - now)
+    }
+
+    /// Reads the code that is before the camera, if there is one; whether the device was reset.
+    fn look(&mut self, identity: &Identity) -> Result<bool, String> {
+        let shown = self.orders.camera.as_ref();
+        let Some(text) = shown.and_then(|path| fs::read_to_string(path).ok()) else {
+            return Ok(false);
+        };
+        let drawn = random_request_id().map_err(|error| error.to_string())?;
+        match self.camera.read(&text, identity, Instant::now(), drawn.0) {
+            Read::Nothing => {}
+            Read::Health => self.show(Light::SelfTestPassed)?,
+            Read::Colours(colours) => {
+                self.show(Light::Rainbow)?;
+                self.say(&format!("colours: {colours}"))?;
+            }
+            Read::Wrong(colours) => {
+                self.show(Light::WrongCode)?;
+                self.say(&format!("colours: {colours}"))?;
+            }
+            Read::Reset => {
+                fs::remove_file(&self.orders.identity).map_err(|error| error.to_string())?;
+                self.say("reset: key and certificate are forgotten")?;
+                self.show(Light::WaitingForCommissioning)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The identity from its file, or from the commissioning code.

@@ -186,7 +186,13 @@ impl Manifest {
         Self::read(bytes)
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, UpdateError> {
+    /// Reads without a signature: for [`Self::open`] once it has looked at that, and for the
+    /// fuzz target. Nothing else may call it.
+    ///
+    /// # Errors
+    /// [`UpdateError::Malformed`].
+    #[doc(hidden)]
+    pub fn read(bytes: &[u8]) -> Result<Self, UpdateError> {
         let bad = UpdateError::Malformed;
         let wire: Wire = serde_json::from_slice(bytes).map_err(|_| bad("not its JSON"))?;
         if wire.v != 1 {

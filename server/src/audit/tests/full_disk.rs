@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use cardea_results::record;
 use crossbeam_channel::unbounded;
 
 use super::fixture::{NOW_US, attempt};
@@ -75,5 +76,11 @@ fn attempts_fail_and_outcomes_are_held() {
     assert_eq!(progress(1), Progress::Outcome(OUTCOME));
     assert_eq!(progress(HELD - 1), Progress::Outcome(OUTCOME));
     assert_eq!(progress(HELD), Progress::InFlight, "one more than is held");
+    record(
+        "Disk",
+        "audit: an outcome on a full disk is held until there is room",
+        HELD - 1,
+        0,
+    );
     drop((reader, handle, audit, directory));
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use cardea_results::record;
+
 use super::fixture::{Fixture, NOW, embedding, person};
 use crate::store::{DataDirectory, ReferenceId, Store, StoreError};
 
@@ -93,6 +95,8 @@ fn a_flipped_bit_never_shows_another_embedding() {
         let _ = fs::remove_file(directory.file("store.db-shm"));
     }
     assert!(damaged > FLIPS / 10, "{damaged} of {FLIPS} flips seen");
+    let what = "store: a bit flipped anywhere: an error, or every embedding as it was";
+    record("Disk", what, FLIPS, 0);
 }
 
 // Reads every reference; each that comes must be the one enrolled.

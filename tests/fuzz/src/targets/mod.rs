@@ -1,5 +1,6 @@
 //! What each target promises.
 
+pub(crate) mod connect;
 pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod space;

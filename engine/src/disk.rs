@@ -1,0 +1,120 @@
+//! Every change that a gallery makes to the disk, one function a step, so that tests see all of
+//! them: they fail each, and replay what a power failure may leave of them (`disk/tests.rs`).
+//!
+//! What is written is on the disk after [`DiskFile::sync`]; names (a new one, another one, none)
+//! after [`sync_folder`].
+
+#[cfg(test)]
+mod recorded;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod tests;
+
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
+use std::fs::{File, OpenOptions, remove_file};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+#[cfg(test)]
+use recorded::{Step, note};
+
+/// A file that is being written, or erased.
+#[derive(Debug)]
+pub(crate) struct DiskFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl DiskFile {
+    /// A new file, readable by its owner alone; one of this name must not be there.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        #[cfg(test)]
+        note(Step::Create(path.to_owned()))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    /// A file that is there.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length, bytes.
+    pub(crate) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Takes `length` bytes of the disk for it, or fails and has no more than before.
+    pub(crate) fn allocate(&self, length: u64) -> io::Result<()> {
+        #[cfg(test)]
+        note(Step::SetLength(self.path.clone(), length))?;
+        Ok(fallocate(&self.file, FallocateFlags::empty(), 0, length)?)
+    }
+
+    /// Writes all of `bytes` from byte `at` on.
+    pub(crate) fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        #[cfg(test)]
+        note(Step::Write(self.path.clone(), at, bytes.to_owned()))?;
+        self.file.write_all_at(bytes, at)
+    }
+
+    /// Fills `bytes` from byte `at` on.
+    pub(crate) fn read(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, at)
+    }
+
+    /// Cuts or extends it.
+    pub(crate) fn set_length(&self, length: u64) -> io::Result<()> {
+        #[cfg(test)]
+        note(Step::SetLength(self.path.clone(), length))?;
+        self.file.set_len(length)
+    }
+
+    /// Brings its bytes to the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        note(Step::Sync(self.path.clone()))?;
+        self.file.sync_all()
+    }
+}
+
+/// Gives a file another name; fails if a file has it.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    note(Step::Rename(from.to_owned(), to.to_owned()))?;
+    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+}
+
+/// Takes a file's name away.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    note(Step::Remove(path.to_owned()))?;
+    remove_file(path)
+}
+
+/// Brings the names in a file's folder to the disk.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    note(Step::SyncFolder)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
