@@ -14,6 +14,7 @@ use std::sync::Arc;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
 use crate::http::{HttpError, Response, ResponseReader, write_part_request, write_request};
+use crate::limits::{PART_BYTES_MAX, RESPONSE_BODY_BYTES_MAX};
 use crate::tls;
 
 /// Where an exchange failed.
@@ -144,6 +145,7 @@ impl Client {
     pub fn request(&mut self, path: &str, body: &[u8]) -> Result<(), Failure> {
         self.outgoing.clear();
         write_request(&mut self.outgoing, self.server, path, body);
+        self.reader.expect_body(RESPONSE_BODY_BYTES_MAX);
         self.hand_over()
     }
 
@@ -157,6 +159,7 @@ impl Client {
     pub fn request_part(&mut self, path: &str, from: u64) -> Result<(), Failure> {
         self.outgoing.clear();
         write_part_request(&mut self.outgoing, self.server, path, from);
+        self.reader.expect_body(PART_BYTES_MAX);
         self.hand_over()
     }
 

@@ -58,10 +58,11 @@ pub fn write_part_request(out: &mut Vec<u8>, server: SocketAddr, path: &str, fro
 /// ```text
 /// collecting head --head whole--> collecting body --body whole--> response, and again
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ResponseReader {
     bytes: Vec<u8>,
     head: Option<Head>,
+    body_max: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +74,22 @@ struct Head {
     body_bytes: usize,
 }
 
+impl Default for ResponseReader {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            head: None,
+            body_max: RESPONSE_BODY_BYTES_MAX,
+        }
+    }
+}
+
 impl ResponseReader {
+    /// The longest body that the next response may have.
+    pub fn expect_body(&mut self, bytes_max: usize) {
+        self.body_max = bytes_max;
+    }
+
     /// Where the next bytes of the connection go: append them, then call
     /// [`ResponseReader::take_response`].
     pub fn buffer(&mut self) -> &mut Vec<u8> {
@@ -93,7 +109,7 @@ impl ResponseReader {
     pub fn take_response(&mut self) -> Result<Option<Response>, HttpError> {
         let head = match self.head {
             Some(head) => head,
-            None => match parse_head(&self.bytes)? {
+            None => match parse_head(&self.bytes, self.body_max)? {
                 Some(head) => *self.head.insert(head),
                 None if self.bytes.len() > RESPONSE_HEAD_BYTES_MAX => {
                     return Err(HttpError::TooLong);
@@ -120,7 +136,7 @@ impl ResponseReader {
     }
 }
 
-fn parse_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
+fn parse_head(bytes: &[u8], body_max: usize) -> Result<Option<Head>, HttpError> {
     let mut headers = [httparse::EMPTY_HEADER; RESPONSE_HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let head_bytes = match response.parse(bytes) {
@@ -153,7 +169,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
         }
     }
     let body_bytes = body_bytes.ok_or(HttpError::BadFraming)?;
-    if body_bytes > RESPONSE_BODY_BYTES_MAX {
+    if body_bytes > body_max {
         return Err(HttpError::TooLong);
     }
     Ok(Some(Head {
@@ -269,6 +285,10 @@ mod tests {
         let length = RESPONSE_BODY_BYTES_MAX + 1;
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
         assert_eq!(read(head.as_bytes()), Err(HttpError::TooLong));
+        let mut reader = ResponseReader::default();
+        reader.expect_body(length);
+        reader.buffer().extend_from_slice(head.as_bytes());
+        assert_eq!(reader.take_response(), Ok(None), "a part may be longer");
     }
 
     /// Fails if a part out of its place could be taken for the one that was asked for.

@@ -22,8 +22,10 @@ pub const STARTS_PER_TURN: usize = 1_024;
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 4_096;
 /// Header lines of a response.
 pub const RESPONSE_HEADERS_MAX: usize = 32;
-/// The body of a response; a part of firmware is the longest.
-pub const RESPONSE_BODY_BYTES_MAX: usize = 256 * 1024;
+/// The body of a response.
+pub const RESPONSE_BODY_BYTES_MAX: usize = cardea_wire::limits::REPLY_BYTES_MAX;
+/// The body of a response that is a part of firmware.
+pub const PART_BYTES_MAX: usize = 256 * 1024;
 /// The greatest value of a histogram; the exact maximum is kept beside it.
 pub const HISTOGRAM_MAX_US: u64 = 60_000_000;
 /// Requests that are reported one by one, the slowest first.
@@ -51,6 +53,5 @@ pub const PAIRS_MAX: usize = 1_000;
 /// Steps of one ramp.
 pub const RAMP_STEPS_MAX: usize = 100;
 
-const _: () = assert!(RESPONSE_BODY_BYTES_MAX >= cardea_wire::limits::REPLY_BYTES_MAX);
 const _: () = assert!(RESPONSE_HEAD_BYTES_MAX >= 1_024);
 const _: () = assert!(PREPARING_AT_ONCE < DEVICES_MAX);

@@ -174,8 +174,8 @@ fn a_backup_that_was_cut_goes_on_where_it_was() {
     assert!(!said.contains("gone on"), "from a changed copy: {said}");
 }
 
-/// Fails if the copies of a backup that was cut stay for longer than people who are withdrawn may be
-/// anywhere.
+/// Fails if the copies of a backup that was cut stay for longer than people who are withdrawn may
+/// be anywhere.
 #[test]
 fn what_a_cut_backup_left_is_erased_in_time() {
     let shelf = Shelf::new(&[("erasure_period_s", "2")]);

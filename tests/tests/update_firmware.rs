@@ -1,5 +1,5 @@
-//! Firmware at the devices: served in parts to who may have it; fetched by the simulated device over
-//! a network that breaks, shown in the console while it comes.
+//! Firmware at the devices: served in parts to who may have it; fetched by the simulated device
+//! over a network that breaks, shown in the console while it comes.
 
 use std::fs;
 use std::process::Command;

@@ -186,14 +186,13 @@ impl Gallery {
         self.sound()?;
         let sections = [self.references, self.persons, self.codes, self.norms];
         let blocks = |section: Section| (0..section.blocks()).map(move |block| (section, block));
-        let mut next = from;
-        for (section, block) in sections.into_iter().flat_map(blocks).skip(from as usize) {
+        let all = sections.into_iter().flat_map(blocks);
+        for (next, (section, block)) in (from..).zip(all.skip(from as usize)) {
             if next == from + RECHECK_BLOCKS {
                 return Ok(next);
             }
             let checked = self.check_block(&section, block);
             checked.inspect_err(|_| self.changed.store(true, Ordering::Relaxed))?;
-            next += 1;
         }
         for word in &self.embeddings_checked {
             word.store(0, Ordering::Relaxed);

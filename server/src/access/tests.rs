@@ -340,7 +340,7 @@ fn a_repeat_of_a_grant_is_none_where_the_right_has_gone() {
         reason: 0,
         matched: Some(Matched {
             person: 1,
-            external_id: "one".to_owned(),
+            external_id: "one".into(),
             score: 1.0,
         }),
     };

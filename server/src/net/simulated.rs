@@ -34,6 +34,6 @@ impl Replies {
             Reply::CloseDevice(fingerprint) => Told::CloseDevice(fingerprint),
             Reply::Close(_) => Told::Close,
         };
-        self.0.drain(..).map(told).collect()
+        self.wanted.drain(..).map(told).collect()
     }
 }

@@ -151,7 +151,7 @@ impl DueRecord {
             let person = in_force(candidate.person.0)?;
             Some(Matched {
                 person: candidate.person.0,
-                external_id: person.external_id.clone(),
+                external_id: person.external_id.as_str().into(),
                 score: candidate.score,
             })
         });

@@ -4,7 +4,7 @@
 //! - `check`: what a configuration says beyond its form
 //! - `command`: what the writer is asked, and the queue to ask it
 //! - `publish`: from the store's feed of changes to what is in force
-//! - `gallery`: snapshots of the gallery: opened, rebuilt, written beside, erased; `fault`: unreadable
+//! - `gallery`: snapshots of the gallery, opened, rebuilt, erased; `fault`: one that is unreadable
 //! - `carry_out`: what administrators ask for; `doors`: of doors, devices and rights
 //! - `calibrate`: the decision threshold
 //! - `people`: imports and withdrawals
