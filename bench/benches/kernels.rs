@@ -10,7 +10,7 @@ fn passes(criterion: &mut Criterion) {
     for kernel in kernels() {
         let mut group = criterion.benchmark_group(format!("plane/{}", kernel.name()));
         for batch in [1, 8, 64] {
-            let mut pass = PlanePass::new(kernel, ROWS, batch, 256, 256);
+            let mut pass = PlanePass::lone(kernel, ROWS, batch);
             group.throughput(Throughput::Elements((ROWS * batch) as u64));
             group.bench_function(BenchmarkId::from_parameter(batch), |b| {
                 b.iter(|| pass.run())

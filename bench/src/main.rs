@@ -95,7 +95,7 @@ enum GalleryShape {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Pass {
     Plane,
-    Leading,
+    Batch,
     Int8,
 }
 
@@ -154,11 +154,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             let kernel = Kernel::by_name(kernel)?;
             let survivors = match pass {
                 Pass::Plane => {
-                    let mut pass = PlanePass::new(kernel, *rows, *batch, 256, 256);
+                    let mut pass = PlanePass::lone(kernel, *rows, *batch);
                     (0..*times).map(|_| pass.run()).sum::<usize>()
                 }
-                Pass::Leading => {
-                    let mut pass = PlanePass::leading(kernel, *rows, *batch, 256, 256);
+                Pass::Batch => {
+                    let mut pass = PlanePass::batch(kernel, *rows, *batch);
                     (0..*times).map(|_| pass.run()).sum::<usize>()
                 }
                 Pass::Int8 => {

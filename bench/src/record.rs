@@ -47,7 +47,8 @@ pub fn run(plan: &Plan, folder: &Path) -> Result<(), Box<dyn Error>> {
     for &shape in &plan.shapes {
         for &rows in &plan.rows {
             let view = view(folder, shape, rows)?;
-            if let Some(why) = view.snapshot().and_then(|s| s.prediction(plan.threshold)) {
+            let prediction = view.snapshot().and_then(|s| s.prediction(plan.threshold));
+            if let Some(why) = prediction {
                 eprintln!("{shape:?} {rows}: {why}");
             }
             let mut alone = f64::NAN;
@@ -55,7 +56,14 @@ pub fn run(plan: &Plan, folder: &Path) -> Result<(), Box<dyn Error>> {
                 if case.searcher.threads() == 1 {
                     alone = case.ms[0];
                 }
-                print(&machine, &view, shape, rows, &case, alone / case.ms[0]);
+                let row_bytes = prediction.map_or(0, |p| p.row_bytes(case.batch));
+                print(
+                    &machine,
+                    shape,
+                    (rows, row_bytes),
+                    &case,
+                    alone / case.ms[0],
+                );
             }
         }
     }
@@ -107,20 +115,22 @@ fn cpu_ms() -> f64 {
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
-/// One line; `speed_up` is the time of one thread divided by this one's.
-fn print(machine: &Machine, view: &View, shape: Shape, rows: u64, case: &Case, speed_up: f64) {
+/// One line: rows and the bytes of each that the first pass reads; `speed_up` is the time of one
+/// thread divided by this one's.
+fn print(
+    machine: &Machine,
+    shape: Shape,
+    (rows, row_bytes): (u64, usize),
+    case: &Case,
+    speed_up: f64,
+) {
     let (min, median) = (case.ms[0], case.ms[case.ms.len() / 2]);
     let threads = case.searcher.threads();
-    let bytes = view
-        .snapshot()
-        .map_or(0, |s| s.plane_bytes())
-        .saturating_sub(1 << 20);
-    let row_bytes = bytes as f64 / rows as f64;
-    let gb_s = bytes as f64 / min / 1e6;
-    // Every dimension of the plane once: 512 unless the plan drops some.
+    let gb_s = row_bytes as f64 * rows as f64 / min / 1e6;
+    // All 512 dimensions once, also those that the pass does not read.
     let gop_s = 2.0 * rows as f64 * case.batch as f64 * 512.0 / min / 1e6;
     println!(
-        "{},{shape:?},{rows},{row_bytes:.0},{},{},{threads},{min:.3},{median:.3},{:.0},{gb_s:.1},\
+        "{},{shape:?},{rows},{row_bytes},{},{},{threads},{min:.3},{median:.3},{:.0},{gb_s:.1},\
          {:.2},{:.2},{:.3},{speed_up:.2}",
         machine.cpu,
         case.kernel.name(),

@@ -12,7 +12,6 @@ use crate::{DIM, Kernel, Threshold};
 pub struct PlanePass {
     kernel: Kernel,
     geometry: Geometry,
-    read: Geometry,
     rows: usize,
     lines: Vec<Line>,
     numbers: Vec<Line>,
@@ -31,9 +30,17 @@ pub struct Int8Pass {
 }
 
 impl PlanePass {
-    /// Rows of `dims4` dimensions at 4 bits and `dims2` at 2 bits; nearly all are discarded.
-    pub fn new(kernel: Kernel, rows: usize, batch: usize, dims4: usize, dims2: usize) -> Self {
-        let geometry = Geometry { dims4, dims2 };
+    /// Rows of a lone plane of 256 dimensions at 4 bits and as many at 2; nearly all are discarded.
+    pub fn lone(kernel: Kernel, rows: usize, batch: usize) -> Self {
+        Self::new(kernel, rows, batch, Geometry::lone(256, 256))
+    }
+
+    /// Rows of a batch plane of 256 dimensions at 6 bits.
+    pub fn batch(kernel: Kernel, rows: usize, batch: usize) -> Self {
+        Self::new(kernel, rows, batch, Geometry::batch(256))
+    }
+
+    fn new(kernel: Kernel, rows: usize, batch: usize, geometry: Geometry) -> Self {
         assert!(geometry.is_sound());
         let mut random = Stream::new(1);
         let mut lines = |count: usize, mask: u8| -> Vec<Line> {
@@ -43,14 +50,14 @@ impl PlanePass {
         };
         let blocks = rows.div_ceil(BLOCK_ROWS);
         let numbers = lines(blocks, 127);
-        let lines = lines(blocks * geometry.lines(), 255);
+        let codes = if geometry.is_batch() { 63 } else { 255 };
+        let lines = lines(blocks * geometry.lines(), codes);
         let probes = (0..batch)
             .map(|_| PlaneProbe::random(&mut Stream::new(2)))
             .collect();
         Self {
             kernel,
             geometry,
-            read: geometry,
             rows,
             lines,
             numbers,
@@ -59,21 +66,14 @@ impl PlanePass {
         }
     }
 
-    /// The same of which the 4-bit dimensions alone are read, as a batch does.
-    pub fn leading(kernel: Kernel, rows: usize, batch: usize, dims4: usize, dims2: usize) -> Self {
-        let pass = Self::new(kernel, rows, batch, dims4, dims2);
-        let read = pass.geometry.leading().expect("a plane of all dimensions");
-        Self { read, ..pass }
-    }
-
     /// Bytes that one pass reads.
     pub fn bytes(&self) -> usize {
-        self.rows * self.read.row_bytes()
+        self.rows * self.geometry.row_bytes()
     }
 
     /// Multiplications and additions of one pass.
     pub fn operations(&self) -> usize {
-        2 * self.rows * self.probes.len() * (self.read.dims4 + self.read.dims2)
+        2 * self.rows * self.probes.len() * self.geometry.dims()
     }
 
     /// One pass; how many rows survive.
@@ -82,7 +82,6 @@ impl PlanePass {
         let (geometry, rows) = (self.geometry, self.rows);
         let plane = PlaneRows {
             geometry,
-            read: self.read,
             lines: &self.lines,
             numbers: &self.numbers,
             rows,

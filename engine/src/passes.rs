@@ -1,15 +1,15 @@
-//! How one search reads a plane: the leading dimensions or all, and when it changes its mind.
+//! How one search reads the planes: the batch plane or the lone one, and when it changes its mind.
 //!
 //! The planner predicts what survives from the spectrum; near-duplicates, or people enrolled since
 //! the rotation was made, can prove it wrong. A search counts, and each wrong prediction costs the
-//! units that are under way, not more: from the leading dimensions it goes to the whole plane, from
-//! there to int8 at once.
+//! units that are under way, not more: from the batch plane it goes to the lone one, from there to
+//! int8 at once.
 
-use crate::gallery::Plane;
+use crate::gallery::{Plane, Planes};
 use crate::int8::{Int8Norm, Int8Probe, Int8Rows};
 use crate::kernel::{Int8Next, Kernel, PlaneScan, Survivor, Work};
-use crate::plane::{Geometry, PlaneProbe};
-use crate::planner::{LEADING_SURVIVORS_MAX, SURVIVORS_MAX};
+use crate::plane::PlaneProbe;
+use crate::planner::{BATCH_SURVIVORS_MAX, SURVIVORS_MAX};
 use crate::{DIM, Embedding, Threshold};
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -19,12 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Passes {
     threshold: Threshold,
     turned: Vec<[f32; DIM]>,
-    leading: Option<Pass>,
-    whole: OnceLock<Pass>,
+    batch: Option<Pass>,
+    lone: OnceLock<Pass>,
 }
 
 struct Pass {
-    read: Geometry,
     probes: Vec<PlaneProbe>,
     /// Part of the rows whose survival says that this pass is not worth its time.
     survivors_max: f64,
@@ -34,49 +33,51 @@ struct Pass {
 impl Passes {
     /// None if int8 alone is expected to be faster.
     pub(crate) fn plan(
-        plane: &Plane,
+        planes: &Planes,
         kernel: Kernel,
         probes: &[Embedding],
         threshold: Threshold,
     ) -> Option<Self> {
-        let prediction = plane.prediction(threshold);
-        let read = prediction.read(probes.len());
-        let is_leading = read != plane.geometry();
-        if !is_leading && !prediction.uses_plane() {
+        let prediction = planes.prediction(threshold);
+        let batch = planes
+            .batch()
+            .filter(|_| prediction.uses_batch_plane(probes.len()));
+        if batch.is_none() && !prediction.uses_plane() {
             return None;
         }
-        let passes = Self {
+        let mut passes = Self {
             threshold,
-            turned: plane.turn(kernel, probes),
-            leading: None,
-            whole: OnceLock::new(),
+            turned: planes.turn(kernel, probes),
+            batch: None,
+            lone: OnceLock::new(),
         };
-        let leading = is_leading.then(|| passes.prepare(plane, read, LEADING_SURVIVORS_MAX));
-        if !is_leading {
-            passes.whole(plane);
+        match batch {
+            Some(batch) => passes.batch = Some(passes.prepare(planes, batch, BATCH_SURVIVORS_MAX)),
+            None => _ = passes.lone(planes),
         }
-        Some(Self { leading, ..passes })
+        Some(passes)
     }
 
     /// Lists the rows that neither the plane nor int8 could discard, and says how many bytes
     /// of codes it read. None if nothing is done, because int8 should look at every row.
     pub(crate) fn run(
         &self,
-        plane: &Plane,
+        planes: &Planes,
         kernel: Kernel,
         rows: Range<usize>,
         int8: (Int8Rows<'_>, &[Int8Probe]),
         survivors: &mut Vec<Survivor>,
     ) -> Option<usize> {
-        let leading = self.leading.as_ref().filter(|pass| !pass.is_idle());
-        let pass = leading.unwrap_or_else(|| self.whole(plane));
+        let batch = planes.batch().zip(self.batch.as_ref());
+        let batch = batch.filter(|(_, pass)| !pass.is_idle());
+        let (plane, pass) = batch.unwrap_or_else(|| (planes.lone(), self.lone(planes)));
         if pass.is_idle() {
             return None;
         }
         let most = (rows.len() * pass.probes.len()) as f64 * pass.survivors_max;
         let (count, mut listed) = (rows.len(), 0);
         kernel.run(Work::Plane(PlaneScan {
-            plane: plane.rows(rows, pass.read),
+            plane: plane.rows(rows),
             probes: &pass.probes,
             survivors,
             then: Some(Int8Next {
@@ -89,18 +90,17 @@ impl Passes {
             pass.is_idle.store(true, Ordering::Relaxed);
         }
         let int8 = DIM + size_of::<Int8Norm>();
-        Some(count * pass.read.row_bytes() + listed * int8)
+        Some(count * plane.geometry().row_bytes() + listed * int8)
     }
 
-    fn whole(&self, plane: &Plane) -> &Pass {
-        self.whole
-            .get_or_init(|| self.prepare(plane, plane.geometry(), SURVIVORS_MAX))
+    fn lone(&self, planes: &Planes) -> &Pass {
+        self.lone
+            .get_or_init(|| self.prepare(planes, planes.lone(), SURVIVORS_MAX))
     }
 
-    fn prepare(&self, plane: &Plane, read: Geometry, survivors_max: f64) -> Pass {
+    fn prepare(&self, planes: &Planes, plane: &Plane, survivors_max: f64) -> Pass {
         Pass {
-            read,
-            probes: plane.probes(read, &self.turned, self.threshold),
+            probes: planes.probes(plane, &self.turned, self.threshold),
             survivors_max,
             is_idle: AtomicBool::new(false),
         }
@@ -139,17 +139,17 @@ mod tests {
         }
         writer.finish().expect("written");
         let gallery = Gallery::open(&path).expect("just written");
-        let plane = gallery.plane().expect("as many rows have one");
+        let planes = gallery.planes().expect("as many rows have them");
         let kernel = Kernel::best().expect("avx2");
         thresholds.map(|threshold| {
             let threshold = Threshold::new(threshold).expect("in range");
             let int8 = [Int8Probe::new(probe.as_array(), threshold, 0.0)];
-            let passes = Passes::plan(plane, kernel, std::slice::from_ref(probe), threshold);
+            let passes = Passes::plan(planes, kernel, std::slice::from_ref(probe), threshold);
             let unit = |first: usize| {
                 let rows = first..ROWS.min(first + UNIT_ROWS);
                 let codes = (gallery.int8(rows.clone()), &int8[..]);
                 let run = |passes: &Passes| {
-                    passes.run(plane, kernel, rows.clone(), codes, &mut Vec::new())
+                    passes.run(planes, kernel, rows.clone(), codes, &mut Vec::new())
                 };
                 let bytes = passes.as_ref().and_then(run);
                 bytes.unwrap_or(rows.len() * INT8)

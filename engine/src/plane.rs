@@ -1,17 +1,18 @@
-//! The mixed-precision plane: the few bytes a row that the first pass reads.
+//! Planes: the few bytes a row that the first pass reads.
 //!
 //! Rows are turned by a rotation `R` that gathers their variance in the leading dimensions, then
-//! kept as 4-bit codes for the first `dims4`, 2-bit codes for the next `dims2`, nothing for the
-//! rest. [`Plan`] holds what all rows share.
+//! kept as codes of few bits, and nothing for the last dimensions. There are two kinds. The *lone*
+//! plane is for a search that waits for memory: 4 bits for the first `dims4` dimensions, 2 for the
+//! next `dims2`. The *batch* plane is for one that waits for arithmetic: 6 bits, a byte each, for
+//! the first `dims6` dimensions alone. [`Plan`] holds what all rows of a plane share.
 //!
 //! # Codes
 //! With `y = fl(R x)` and a step `s_i` per dimension, a code `u_i` in `0..2^b` stands for
 //! `Y_i = (u_i - o) s_i`, `o = (2^b - 1) / 2`; dropped dimensions have `Y_i = 0`. Four numbers go
 //! with each row, rounded up into 7 bits by a minimum and a step of their own: the residual norms
 //! `r4, r2` of the 4-bit and 2-bit blocks of `y - Y`, the norm `r0` of the dropped block of `y`,
-//! and `m4 = |u - o|` over the 4-bit block. Where no dimension is dropped, `r0` is the norm of `y`
-//! over the 2-bit block instead: the *leading* pass of a batch reads the 4-bit dimensions alone,
-//! and for it the 2-bit block counts as dropped. Nothing else changes in what follows.
+//! and `m4 = |u - o|` over the 4-bit block. What is said of 4 bits holds for the 6 of a batch
+//! plane.
 //!
 //! # Proof that discarding is safe
 //! Let `p = fl(R q)` be the turned probe. Three steps lead from the score to integers.
@@ -34,24 +35,25 @@
 //!
 //! # Range
 //! A 4-bit group is 32 dimensions: 8 additions of pairs of at most `2 * 15 * 127 = 3,810` stay
-//! below 30,481 < 2^15. A 2-bit group is 64: 16 of at most 762. The numbers: pairs of at most
-//! `2 * 127 * 127 = 32,258`. With `k <= 10`, 16 groups stay below `16 * 60,960 * 1,024 < 2^30`.
+//! below 30,481 < 2^15. A 2-bit group is 64: 16 of at most 762. Of 6 bits 2 pairs of at most
+//! 16,002. The numbers: pairs of at most `2 * 127 * 127 = 32,258`. With `k <= 10`, 16 groups stay
+//! below `16 * 60,960 * 1,024 < 2^30`, and of 6 bits with `k <= 8` below
+//! `16 * 256,032 * 256 < 2^30`.
+
+mod geometry;
+
+pub(crate) use geometry::{GROUP4, GROUPS_MAX, Geometry};
 
 use crate::bound::{nearest, nearest_f64, norm_up, up};
 use crate::score::SCORE_ERROR_MAX;
 use crate::{DIM, Threshold};
 use bytemuck::{Pod, Zeroable};
+use geometry::{SHIFT_MAX, SHIFT6_MAX};
 
 /// Rows whose bytes are interleaved.
 pub(crate) const BLOCK_ROWS: usize = 16;
 /// Four bytes of each row of a block.
 pub(crate) type Line = [u8; 4 * BLOCK_ROWS];
-/// Dimensions that share one scale of the probe.
-const GROUP4: usize = 32;
-const GROUP2: usize = 64;
-const GROUPS_MAX: usize = DIM / GROUP4;
-/// Largest exponent of a group's scale.
-const SHIFT_MAX: u32 = 10;
 /// Largest value of a row's four numbers, and of every code of a probe.
 const NUMBER_MAX: u8 = 127;
 
@@ -59,16 +61,9 @@ const _: () = assert!(size_of::<Plan>() == 4144);
 const _: () = assert!(8 * 2 * 15 * 127 <= i16::MAX as i32);
 const _: () = assert!(16 * 2 * 3 * 127 <= i16::MAX as i32);
 const _: () = assert!(2 * 127 * 127 <= i16::MAX as i32);
+const _: () = assert!(2 * 2 * 63 * 127 <= i16::MAX as i32);
 const _: () = assert!(((GROUPS_MAX as i64) * 32 * 15 * 127) << SHIFT_MAX < 1 << 30);
-
-/// How many dimensions have how many bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Geometry {
-    /// A multiple of 32.
-    pub(crate) dims4: usize,
-    /// A multiple of 64.
-    pub(crate) dims2: usize,
-}
+const _: () = assert!(((GROUPS_MAX as i64) * 32 * 63 * 127) << SHIFT6_MAX < 1 << 30);
 
 /// What all rows of a plane share, as section `plan` stores it.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -86,7 +81,7 @@ pub(crate) struct Plan {
     number_steps: [f32; 4],
     /// `M2`.
     largest_m2: f32,
-    reserved: u32,
+    dims6: u32,
 }
 
 /// One row of a plane, before its numbers are rounded.
@@ -102,9 +97,7 @@ pub(crate) struct PlaneRow {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlaneRows<'a> {
     pub(crate) geometry: Geometry,
-    /// The part of each block that is read: all of it, or the 4-bit lines alone.
-    pub(crate) read: Geometry,
-    /// Codes, [`Geometry::lines`] of `geometry` a block.
+    /// Codes, [`Geometry::lines`] a block.
     pub(crate) lines: &'a [Line],
     /// The four numbers, one line a block.
     pub(crate) numbers: &'a [Line],
@@ -112,7 +105,7 @@ pub(crate) struct PlaneRows<'a> {
     pub(crate) rows: usize,
 }
 
-/// A probe as the plane's pass needs it, for one plan, one threshold and the dimensions read.
+/// A probe as the plane's pass needs it, for one plan and one threshold.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct PlaneProbe {
@@ -120,71 +113,10 @@ pub(crate) struct PlaneProbe {
     pub(crate) codes: [i8; DIM],
     /// Weights of the four numbers.
     pub(crate) weights: [i8; 4],
-    /// Exponent `k` of each group.
+    /// Exponent `k` of each group; of a batch plane never rising from group to group.
     pub(crate) shifts: [u8; GROUPS_MAX],
     /// Sums below this cannot reach the threshold.
     pub(crate) floor: i32,
-}
-
-impl Geometry {
-    /// The most bytes a row that a plane may take.
-    pub(crate) const LARGEST: Self = Self {
-        dims4: DIM,
-        dims2: 0,
-    };
-
-    /// The 4-bit dimensions alone, if that is a pass of its own: nothing may be dropped, because
-    /// the rows' third number then is the norm of what it leaves out.
-    pub(crate) fn leading(self) -> Option<Self> {
-        let whole = self.dims4 + self.dims2 == DIM;
-        (whole && self.dims4 > 0 && self.dims2 > 0).then_some(Self { dims2: 0, ..self })
-    }
-
-    /// First dimension whose norm is the rows' third number.
-    fn rest_first(self) -> usize {
-        self.leading()
-            .map_or(self.dims4 + self.dims2, |leading| leading.dims4)
-    }
-
-    /// Lines of codes a block.
-    pub(crate) fn lines(self) -> usize {
-        self.dims4 / 8 + self.dims2 / 16
-    }
-
-    /// Bytes that the first pass reads for each row.
-    pub(crate) fn row_bytes(self) -> usize {
-        self.lines() * 4 + 4
-    }
-
-    /// True if a kernel can run it.
-    pub(crate) fn is_sound(self) -> bool {
-        self.dims4.is_multiple_of(GROUP4)
-            && self.dims2.is_multiple_of(GROUP2)
-            && (1..=DIM).contains(&(self.dims4 + self.dims2))
-    }
-
-    fn bits(self, dim: usize) -> u32 {
-        if dim < self.dims4 {
-            4
-        } else if dim < self.dims4 + self.dims2 {
-            2
-        } else {
-            0
-        }
-    }
-
-    /// The groups: first dimension, end.
-    fn groups(self) -> impl Iterator<Item = (usize, usize)> {
-        let four = (0..self.dims4)
-            .step_by(GROUP4)
-            .map(|first| (first, first + GROUP4));
-        let end = self.dims4 + self.dims2;
-        four.chain(
-            (self.dims4..end)
-                .step_by(GROUP2)
-                .map(|first| (first, first + GROUP2)),
-        )
-    }
 }
 
 impl Plan {
@@ -193,10 +125,13 @@ impl Plan {
         assert!(geometry.is_sound(), "{geometry:?}");
         let mut plan = Self::zeroed();
         (plan.dims4, plan.dims2) = (geometry.dims4 as u32, geometry.dims2 as u32);
+        plan.dims6 = geometry.dims6 as u32;
         plan.spectrum = *spectrum;
         for (dim, step) in plan.steps.iter_mut().enumerate() {
             // The uniform quantiser of least error for a normal distribution (Max 1960).
-            let ideal = if geometry.bits(dim) == 4 {
+            let ideal = if dim < geometry.dims6 {
+                0.1041
+            } else if dim < geometry.dims4 {
                 0.3352
             } else {
                 0.9957
@@ -219,6 +154,7 @@ impl Plan {
 
     pub(crate) fn geometry(&self) -> Geometry {
         Geometry {
+            dims6: self.dims6 as usize,
             dims4: self.dims4 as usize,
             dims2: self.dims2 as usize,
         }
@@ -228,7 +164,8 @@ impl Plan {
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let within = |x: &f32, most: f32| (0.0..=most).contains(x);
         // Bounded first, so that the sums in `is_sound` cannot overflow.
-        if self.dims4 > DIM as u32 || self.dims2 > DIM as u32 || !self.geometry().is_sound() {
+        let most = self.dims6.max(self.dims4).max(self.dims2);
+        if most > DIM as u32 || !self.geometry().is_sound() {
             Some("geometry")
         } else if !self
             .steps
@@ -254,27 +191,23 @@ impl Plan {
 
     /// Codes of a turned row.
     pub(crate) fn quantise(&self, y: &[f32; DIM]) -> PlaneRow {
-        let Geometry { dims4, dims2 } = self.geometry();
+        let (first, most) = self.geometry().first_block();
+        let end = self.geometry().dims();
         let mut row = PlaneRow {
             codes: [0; DIM],
             numbers: [0.0; 4],
             m2: 0.0,
         };
-        let end = dims4 + dims2;
-        let (residual4, offset4) = quantise(
-            &y[..dims4],
-            &self.steps[..dims4],
-            15,
-            &mut row.codes[..dims4],
-        );
+        let (codes4, codes2) = row.codes.split_at_mut(first);
+        let (residual4, offset4) = quantise(&y[..first], &self.steps[..first], most, codes4);
+        let two = first..end;
         let (residual2, offset2) = quantise(
-            &y[dims4..end],
-            &self.steps[dims4..end],
+            &y[two.clone()],
+            &self.steps[two],
             3,
-            &mut row.codes[dims4..end],
+            &mut codes2[..end - first],
         );
-        let rest = &y[self.geometry().rest_first()..];
-        let rest: f64 = rest.iter().map(|&y| f64::from(y) * f64::from(y)).sum();
+        let rest: f64 = y[end..].iter().map(|&y| f64::from(y) * f64::from(y)).sum();
         row.numbers = [residual4, residual2, rest, offset4].map(|square| up(norm_up(square)));
         row.m2 = up(norm_up(offset2));
         row
@@ -337,7 +270,9 @@ impl PlaneRow {
     pub(crate) fn place(&self, geometry: Geometry, lines: &mut [Line], place: usize) {
         for (line, bytes) in lines.iter_mut().enumerate() {
             for byte in 0..4 {
-                bytes[place * 4 + byte] = if line < geometry.dims4 / 8 {
+                bytes[place * 4 + byte] = if geometry.is_batch() {
+                    self.codes[line * 4 + byte]
+                } else if line < geometry.dims4 / 8 {
                     let first = line * 8 + byte;
                     self.codes[first] | self.codes[first + 4] << 4
                 } else {
@@ -351,17 +286,11 @@ impl PlaneRow {
 }
 
 impl PlaneProbe {
-    /// Prepares a turned probe `p` for a pass that reads all of the plan's dimensions or its
-    /// [`Geometry::leading`] ones; `slack` bounds what rotation may cost a score.
-    pub(crate) fn new(
-        plan: &Plan,
-        read: Geometry,
-        p: &[f32; DIM],
-        threshold: Threshold,
-        slack: f64,
-    ) -> Self {
-        let geometry = read;
-        assert!(read == plan.geometry() || Some(read) == plan.geometry().leading());
+    /// Prepares a turned probe `p`; `slack` bounds what rotation may cost a score.
+    pub(crate) fn new(plan: &Plan, p: &[f32; DIM], threshold: Threshold, slack: f64) -> Self {
+        let geometry = plan.geometry();
+        let (first_block, most) = geometry.first_block();
+        let shift_max = geometry.shift_max();
         let mut probe = Self {
             codes: [0; DIM],
             weights: [0; 4],
@@ -372,11 +301,7 @@ impl PlaneProbe {
             std::array::from_fn(|dim| f64::from(plan.steps[dim]) * f64::from(p[dim]));
         let mut squares = [0.0f64; 3];
         for (dim, &p) in p.iter().enumerate() {
-            let block = match geometry.bits(dim) {
-                4 => 0,
-                2 => 1,
-                _ => 2,
-            };
+            let block = usize::from(dim >= first_block) + usize::from(dim >= geometry.dims());
             squares[block] += f64::from(p) * f64::from(p);
         }
         // A block without dimensions adds nothing, not even the rounding of its sum.
@@ -385,7 +310,7 @@ impl PlaneProbe {
             |(first, end): (usize, usize)| w[first..end].iter().fold(0.0f64, |m, w| m.max(w.abs()));
 
         // The unit: as fine as the weights of the numbers and the exponents allow.
-        let finest = geometry.groups().map(largest).fold(0.0, f64::max) / f64::from(1 << SHIFT_MAX);
+        let finest = geometry.groups().map(largest).fold(0.0, f64::max) / f64::from(1 << shift_max);
         let steps = plan.number_steps.map(f64::from);
         let heaviest = [p4 * steps[0], p2 * steps[1], p0 * steps[2]]
             .into_iter()
@@ -393,15 +318,30 @@ impl PlaneProbe {
         let unit = (finest.max(heaviest).max(1e-9) / 126.0) * (1.0 + 1e-9);
 
         let (mut errors4, mut errors2, mut offsets) = (0.0f64, 0.0f64, 0.0f64);
+        let mut later = 0;
+        for (group, range) in geometry
+            .groups()
+            .enumerate()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
+            let shift = (largest(range) / (127.0 * unit)).log2().ceil();
+            let shift = shift.clamp(0.0, f64::from(shift_max)) as u8;
+            probe.shifts[group] = if geometry.is_batch() {
+                shift.max(later)
+            } else {
+                shift
+            };
+            later = probe.shifts[group];
+        }
         for (group, (first, end)) in geometry.groups().enumerate() {
-            let shift = (largest((first, end)) / (127.0 * unit)).log2().ceil();
-            let shift = shift.clamp(0.0, f64::from(SHIFT_MAX)) as u32;
-            probe.shifts[group] = shift as u8;
+            let shift = probe.shifts[group];
             let scale = unit * f64::from(1u32 << shift);
             let (errors, sum) = round(&w[first..end], scale, &mut probe.codes[first..end]);
-            if first < geometry.dims4 {
+            if first < first_block {
                 errors4 += errors;
-                offsets += sum * 7.5;
+                offsets += sum * f64::from(most) / 2.0;
             } else {
                 errors2 += errors;
                 offsets += sum * 1.5;
@@ -440,6 +380,16 @@ fn round(w: &[f64], scale: f64, codes: &mut [i8]) -> (f64, f64) {
 }
 
 impl PlaneProbe {
+    /// One that no row reaches, to fill a tile.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            codes: [0; DIM],
+            weights: [0; 4],
+            shifts: [0; GROUPS_MAX],
+            floor: i32::MAX,
+        }
+    }
+
     /// Random codes and a floor that hardly any row reaches, for benches.
     pub(crate) fn random(random: &mut crate::synthetic::Stream) -> Self {
         let code = |_| (random.bits() % 255) as u8 as i16 as i8;

@@ -57,7 +57,7 @@ struct SearchPass {
     probes: Vec<Embedding>,
     int8: Vec<Int8Probe>,
     /// None where int8 is faster alone.
-    plane: Option<Passes>,
+    passes: Option<Passes>,
     next: AtomicUsize,
     outcome: Mutex<Result<Vec<Shortlist>, GalleryError>>,
 }
@@ -101,14 +101,14 @@ impl Searcher {
             snapshot.sound().map_err(SearchError::Gallery)?;
         }
         let prepare = |probe: &Embedding| Int8Probe::new(probe.as_array(), threshold, 0.0);
-        let plane = view.snapshot().and_then(|snapshot| snapshot.plane());
+        let planes = view.snapshot().and_then(|snapshot| snapshot.planes());
         let pass = Arc::new(SearchPass {
             view: view.clone(),
             kernel: self.kernel,
             threshold,
             probes: probes.to_vec(),
             int8: probes.iter().map(prepare).collect(),
-            plane: plane.and_then(|plane| Passes::plan(plane, self.kernel, probes, threshold)),
+            passes: planes.and_then(|planes| Passes::plan(planes, self.kernel, probes, threshold)),
             next: AtomicUsize::new(0),
             outcome: Mutex::new(Ok(vec![Shortlist::default(); found])),
         });
@@ -173,8 +173,8 @@ impl SearchPass {
     ) -> Result<(), GalleryError> {
         let first = rows.start;
         let int8 = (snapshot.int8(rows.clone()), &self.int8[..]);
-        let done = match (snapshot.plane(), &self.plane) {
-            (Some(plane), Some(passes)) => passes.run(plane, self.kernel, rows, int8, survivors),
+        let done = match (snapshot.planes(), &self.passes) {
+            (Some(planes), Some(passes)) => passes.run(planes, self.kernel, rows, int8, survivors),
             _ => None,
         };
         if done.is_none() {

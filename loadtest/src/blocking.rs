@@ -45,8 +45,21 @@ impl Session {
     /// # Errors
     /// [`Failure`] of any stage; the session is of no use afterwards.
     pub fn exchange(&mut self, path: &str, body: &[u8]) -> Result<Response, Failure> {
-        let deadline = Instant::now() + self.timeout;
         self.client.request(path, body)?;
+        self.response()
+    }
+
+    /// Asks for the part of `path` that begins at byte `from`, and waits for the response.
+    ///
+    /// # Errors
+    /// As [`Session::exchange`].
+    pub fn part(&mut self, path: &str, from: u64) -> Result<Response, Failure> {
+        self.client.request_part(path, from)?;
+        self.response()
+    }
+
+    fn response(&mut self) -> Result<Response, Failure> {
+        let deadline = Instant::now() + self.timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

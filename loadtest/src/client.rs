@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
-use crate::http::{HttpError, Response, ResponseReader, write_request};
+use crate::http::{HttpError, Response, ResponseReader, write_part_request, write_request};
+use crate::limits::{PART_BYTES_MAX, RESPONSE_BODY_BYTES_MAX};
 use crate::tls;
 
 /// Where an exchange failed.
@@ -142,9 +143,28 @@ impl Client {
     /// # Panics
     /// If a response is still due: HTTP without pipelining.
     pub fn request(&mut self, path: &str, body: &[u8]) -> Result<(), Failure> {
-        assert!(!self.waiting, "one exchange at a time");
         self.outgoing.clear();
         write_request(&mut self.outgoing, self.server, path, body);
+        self.reader.expect_body(RESPONSE_BODY_BYTES_MAX);
+        self.hand_over()
+    }
+
+    /// The same for the part of `path` that begins at byte `from`.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    ///
+    /// # Panics
+    /// As [`Client::request`].
+    pub fn request_part(&mut self, path: &str, from: u64) -> Result<(), Failure> {
+        self.outgoing.clear();
+        write_part_request(&mut self.outgoing, self.server, path, from);
+        self.reader.expect_body(PART_BYTES_MAX);
+        self.hand_over()
+    }
+
+    fn hand_over(&mut self) -> Result<(), Failure> {
+        assert!(!self.waiting, "one exchange at a time");
         let sent = self.tls.writer().write_all(&self.outgoing);
         sent.map_err(|error| Failure::new(Stage::Send, error))?;
         self.waiting = true;

@@ -13,6 +13,8 @@ pub struct Response {
     pub status: u16,
     /// Whether the server closes the connection after it.
     pub close: bool,
+    /// The first byte of a part of something longer, where it names one (`Content-Range`).
+    pub part_from: Option<u64>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -42,26 +44,52 @@ pub fn write_request(out: &mut Vec<u8>, server: SocketAddr, path: &str, body: &[
     out.extend_from_slice(body);
 }
 
+/// Appends a request for the part of `path` that begins at byte `from`.
+pub fn write_part_request(out: &mut Vec<u8>, server: SocketAddr, path: &str, from: u64) {
+    let head = write!(
+        out,
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nRange: bytes={from}-\r\n\r\n"
+    );
+    debug_assert!(head.is_ok(), "writing to memory cannot fail");
+}
+
 /// Collects the bytes of one response after another.
 ///
 /// ```text
 /// collecting head --head whole--> collecting body --body whole--> response, and again
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ResponseReader {
     bytes: Vec<u8>,
     head: Option<Head>,
+    body_max: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Head {
     status: u16,
     close: bool,
+    part_from: Option<u64>,
     head_bytes: usize,
     body_bytes: usize,
 }
 
+impl Default for ResponseReader {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            head: None,
+            body_max: RESPONSE_BODY_BYTES_MAX,
+        }
+    }
+}
+
 impl ResponseReader {
+    /// The longest body that the next response may have.
+    pub fn expect_body(&mut self, bytes_max: usize) {
+        self.body_max = bytes_max;
+    }
+
     /// Where the next bytes of the connection go: append them, then call
     /// [`ResponseReader::take_response`].
     pub fn buffer(&mut self) -> &mut Vec<u8> {
@@ -81,7 +109,7 @@ impl ResponseReader {
     pub fn take_response(&mut self) -> Result<Option<Response>, HttpError> {
         let head = match self.head {
             Some(head) => head,
-            None => match parse_head(&self.bytes)? {
+            None => match parse_head(&self.bytes, self.body_max)? {
                 Some(head) => *self.head.insert(head),
                 None if self.bytes.len() > RESPONSE_HEAD_BYTES_MAX => {
                     return Err(HttpError::TooLong);
@@ -102,12 +130,13 @@ impl ResponseReader {
         Ok(Some(Response {
             status: head.status,
             close: head.close,
+            part_from: head.part_from,
             body,
         }))
     }
 }
 
-fn parse_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
+fn parse_head(bytes: &[u8], body_max: usize) -> Result<Option<Head>, HttpError> {
     let mut headers = [httparse::EMPTY_HEADER; RESPONSE_HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let head_bytes = match response.parse(bytes) {
@@ -124,6 +153,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
     };
     let mut body_bytes = None;
     let mut close = false;
+    let mut part_from = None;
     for header in response.headers.iter() {
         if header.name.eq_ignore_ascii_case("content-length") {
             let length = decimal(header.value).ok_or(HttpError::BadFraming)?;
@@ -134,18 +164,28 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
             return Err(HttpError::BadFraming);
         } else if header.name.eq_ignore_ascii_case("connection") {
             close |= header.value.eq_ignore_ascii_case(b"close");
+        } else if header.name.eq_ignore_ascii_case("content-range") {
+            part_from = first_byte(header.value);
         }
     }
     let body_bytes = body_bytes.ok_or(HttpError::BadFraming)?;
-    if body_bytes > RESPONSE_BODY_BYTES_MAX {
+    if body_bytes > body_max {
         return Err(HttpError::TooLong);
     }
     Ok(Some(Head {
         status,
         close,
+        part_from,
         head_bytes,
         body_bytes,
     }))
+}
+
+/// The first byte that `bytes a-b/c` names.
+fn first_byte(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (first, _) = text.strip_prefix("bytes ")?.split_once('-')?;
+    first.parse().ok()
 }
 
 fn decimal(value: &[u8]) -> Option<usize> {
@@ -245,6 +285,30 @@ mod tests {
         let length = RESPONSE_BODY_BYTES_MAX + 1;
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
         assert_eq!(read(head.as_bytes()), Err(HttpError::TooLong));
+        let mut reader = ResponseReader::default();
+        reader.expect_body(length);
+        reader.buffer().extend_from_slice(head.as_bytes());
+        assert_eq!(reader.take_response(), Ok(None), "a part may be longer");
+    }
+
+    /// Fails if a part out of its place could be taken for the one that was asked for.
+    #[test]
+    fn a_part_says_where_it_begins() {
+        let mut out = Vec::new();
+        let server = SocketAddr::from(([127, 0, 0, 1], 443));
+        write_part_request(&mut out, server, "/v1/firmware/a", 7);
+        let text = String::from_utf8(out).expect("ASCII");
+        assert!(
+            text.starts_with("GET /v1/firmware/a HTTP/1.1\r\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("Range: bytes=7-\r\n\r\n"), "{text}");
+        let part = b"HTTP/1.1 206 X\r\nContent-Range: bytes 7-8/9\r\nContent-Length: 2\r\n\r\nab";
+        let part = read(part).expect("sound").expect("whole");
+        assert_eq!((part.part_from, part.body.len()), (Some(7), 2));
+        let none = b"HTTP/1.1 416 X\r\nContent-Range: bytes */9\r\nContent-Length: 0\r\n\r\n";
+        let none = read(none).expect("sound").expect("whole");
+        assert_eq!((none.status, none.part_from), (416, None));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub const RESPONSE_HEAD_BYTES_MAX: usize = 4_096;
 pub const RESPONSE_HEADERS_MAX: usize = 32;
 /// The body of a response.
 pub const RESPONSE_BODY_BYTES_MAX: usize = cardea_wire::limits::REPLY_BYTES_MAX;
+/// The body of a response that is a part of firmware.
+pub const PART_BYTES_MAX: usize = 256 * 1024;
 /// The greatest value of a histogram; the exact maximum is kept beside it.
 pub const HISTOGRAM_MAX_US: u64 = 60_000_000;
 /// Requests that are reported one by one, the slowest first.

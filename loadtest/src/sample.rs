@@ -278,6 +278,7 @@ mod tests {
         let response = |status, body| Response {
             status,
             close: false,
+            part_from: None,
             body,
         };
         let reply = |decision, reason| Reply::new(Kind::Access, id, decision, reason).to_bytes();

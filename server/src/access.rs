@@ -29,7 +29,7 @@ use cardea_space::ext_id::ExtId;
 use cardea_wire::{Decision, Kind, Reason, Reply, RequestId};
 
 use crate::audit::{self, Answer, AttemptRecord, Matched, Recorded};
-use crate::authorise::{Authority, Way};
+use crate::authorise::{Authoriser, Authority, Way};
 use crate::directory::{Device, person_tag};
 use crate::histograms::{Stage, Timings};
 
@@ -177,7 +177,7 @@ impl Attempt {
                 .person(candidate.person.0)
                 .map(|person| Matched {
                     person: candidate.person.0,
-                    external_id: person.external_id.to_string(),
+                    external_id: Arc::clone(&person.external_id),
                     score: candidate.score,
                 })
         });
@@ -208,7 +208,7 @@ impl Attempt {
         self.timings.set(Stage::Record, micros(moment.now, since));
         match recorded {
             Recorded::New { sequence } => self.conclude(record, *sequence, authority, moment),
-            Recorded::Repeat { answer, .. } => self.repeat(answer, moment.now),
+            Recorded::Repeat { answer, .. } => self.repeat(answer, authority, moment),
             Recorded::Failed { why } => {
                 tracing::error!(%why, "an attempt could not be recorded");
                 self.refuse(Reason::NotRecorded, moment.now)
@@ -219,8 +219,8 @@ impl Attempt {
 
     /// A repeat is answered as its first was, and never opens. One whose first has not come to
     /// an end is denied.
-    fn repeat(&self, answer: &Answer, now: Instant) -> Action {
-        let mut reply = self.reply(Decision::Denied, Reason::Interrupted, now);
+    fn repeat(&self, answer: &Answer, authority: &Authority<'_>, moment: Moment) -> Action {
+        let mut reply = self.reply(Decision::Denied, Reason::Interrupted, moment.now);
         if let Answer::Decided {
             decision,
             reason,
@@ -229,6 +229,12 @@ impl Attempt {
         {
             reply.decision = decision_of(*decision);
             reply.reason = Reason::from_code(*reason).unwrap_or(Reason::Interrupted);
+            if let Some(matched) = matched
+                && reply.decision == Decision::Granted
+                && let Err(why) = self.still_granted(matched.person, authority, moment)
+            {
+                (reply.decision, reply.reason) = (Decision::Denied, why);
+            }
             // As the first answer: it does not name who was withdrawn meanwhile.
             if let Some(matched) = matched
                 && reply.reason != Reason::Withdrawn
@@ -240,6 +246,22 @@ impl Attempt {
         Action::Reply {
             reply,
             outcome: None,
+        }
+    }
+
+    /// Whether a grant that was recorded may be said again. Where a door opens by our answer, the
+    /// right must hold now; and nobody is granted after being withdrawn.
+    fn still_granted(
+        &self,
+        person: u64,
+        authority: &Authority<'_>,
+        moment: Moment,
+    ) -> Result<(), Reason> {
+        let permit = authority.permit(person, &self.device, moment.unix_s());
+        match (permit, authority.authoriser) {
+            (Err(why), Authoriser::Standalone) => Err(why),
+            (Err(Reason::Withdrawn), Authoriser::Space(_)) => Err(Reason::Withdrawn),
+            (Ok(_), _) | (Err(_), Authoriser::Space(_)) => Ok(()),
         }
     }
 

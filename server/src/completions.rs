@@ -4,9 +4,9 @@
 //! woken once for a burst: only the first send after the loop began to drain rings the waker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, TryIter, unbounded};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::channel::{Receiver, Sender, TryIter, unbounded};
 
 /// The loop's end. Its queue is bounded by what the loop has in flight.
 pub struct Completions<T> {

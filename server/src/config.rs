@@ -161,7 +161,7 @@ fn device_certificate_life_s() -> u64 {
 }
 
 fn server_certificate_life_s() -> u64 {
-    365 * 86_400
+    80 * 86_400
 }
 
 fn erasure_period_s() -> u64 {

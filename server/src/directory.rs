@@ -12,7 +12,7 @@ use cardea_wire::reply::Command;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// The site's own name for the person.
-    pub external_id: Box<str>,
+    pub external_id: Arc<str>,
     /// What replies carry: the first 8 bytes of BLAKE3 of the external id, little-endian.
     pub tag: u64,
     /// The doors that the person may pass.

@@ -31,9 +31,13 @@ pub mod pki;
 pub mod recent_log;
 pub mod secrets;
 pub mod serve;
+#[cfg(test)]
+mod simulation;
 pub mod site;
 pub mod space;
 pub mod store;
+mod sync;
 pub mod tls;
+pub mod whole;
 pub mod work;
 pub mod writer;

@@ -203,6 +203,8 @@ pub const OUTBOX_KEPT_MAX: u64 = 500_000;
 pub const OUTBOX_TELEMETRY_MAX: u64 = 1_440;
 /// Commands of the broker's that are remembered.
 pub const CONNECT_COMMANDS_MAX: u64 = 10_000;
+/// Commands that wait for room at the writer; more stay at the broker, not acknowledged.
+pub const CONNECT_HELD_MAX: usize = 64;
 /// Commands forgotten by one that is taken.
 pub const CONNECT_SWEEP_MAX: u32 = 100;
 /// Refused commands that are answered in a minute; past it they are counted only.
@@ -255,6 +257,10 @@ pub const SPACE_EVENTS_PER_MINUTE_MAX: u32 = 120;
 pub const SPACE_ERASED_PER_TICK: usize = 20;
 /// Sessions that devices may resume, over all loops: more than a site has devices.
 pub const SESSIONS_MAX: usize = 16_384;
+/// Buffers of bodies that a loop keeps for others.
+pub const SPARE_BODIES_MAX: usize = 64;
+/// The largest of them: an access request fits, and so does an answer with a command.
+pub const SPARE_BODY_BYTES_MAX: usize = 8_192;
 /// Worst requests kept for each interval of the latency log.
 pub const WORST_KEPT: usize = 10;
 
@@ -267,6 +273,9 @@ pub const SIGNS_HELD_MAX: usize = 10_000;
 pub const BACKUP_BYTES_PER_S: u64 = 64 << 20;
 /// Bytes of a backup that wait for the disk at most.
 pub const BACKUP_SYNC_BYTES: u64 = 8 << 20;
+/// A backup that was cut is gone on with within so many seconds of its beginning; its copies hold
+/// people who may be withdrawn meanwhile.
+pub const BACKUP_RESUME_S: i64 = 1_800;
 /// Pages of a database copied between two pauses.
 pub const BACKUP_STEP_PAGES: i32 = 64;
 /// The shortest passphrase of a backup, bytes.
@@ -341,6 +350,14 @@ pub const MAIL_TIMEOUT: Duration = Duration::from_secs(20);
 pub const MAIL_BACK_OFF_FIRST_S: i64 = 5;
 /// The longest pause between two tries of a mail, seconds.
 pub const MAIL_BACK_OFF_MAX_S: i64 = 3_600;
+/// People asked again in one turn of the writer, when the policy has another version.
+pub const ASKED_PER_TICK: usize = 20;
+/// Ids of people looked at in such a turn: a few milliseconds.
+pub const ASKING_IDS_PER_TICK: u64 = 5_000;
+/// Mails that may wait for more people to be asked again.
+pub const ASKING_MAILS_MAX: u64 = 100;
+/// How long saving waits for the mail relay that it tries.
+pub const MAIL_TEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// People of one request to invite.
 pub const INVITEES_MAX: usize = 64;
 /// How long an invitation holds unless said otherwise, days.
@@ -428,6 +445,10 @@ pub const CALIBRATION_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 pub const CALIBRATION_AUDIT_DAYS: u64 = 30;
 /// Near-duplicates that a calibration lists.
 pub const NEAR_PAIRS_MAX: usize = 1_000;
+/// Rows of an answer of the API that names no limit.
+pub const API_ROWS: usize = 100;
+/// The largest number that a script may name: what every language's JSON keeps exactly.
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 /// Notices that wait for the page after a change.
 pub const NOTICES_MAX: usize = 256;
 
@@ -448,7 +469,7 @@ pub const CHART_POINTS: usize = 60;
 /// Intervals of the latency log that one page reads; older ones of its span are left out.
 pub const LATENCY_LINES_MAX: usize = 80_000;
 
-const _: () = assert!(TABLE_ROWS <= PAGE_ROWS_MAX);
+const _: () = assert!(TABLE_ROWS <= PAGE_ROWS_MAX && API_ROWS <= PAGE_ROWS_MAX);
 const _: () = assert!(CONSOLE_ANSWER.as_secs() < ANSWER_TIMEOUT.as_secs());
 const _: () = assert!(CONSOLE_BYTES_MAX >= LARGE_BODY_BYTES_MAX);
 const _: () = assert!(LARGE_BYTES_IN_FLIGHT_MAX >= LARGE_BODY_BYTES_MAX);

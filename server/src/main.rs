@@ -7,7 +7,7 @@ use cardea::admin::message::Request;
 use cardea::cli::{self, Cli, Command, GalleryCommand};
 use cardea::config::Config;
 use cardea::host::Verdict;
-use cardea::install::setup;
+use cardea::install::{self, setup};
 use cardea::{recent_log, serve};
 use cardea_engine::KernelError;
 use clap::Parser as _;
@@ -77,6 +77,7 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Backup(args) => cli::backup::backup(data, &args)?,
         Command::BackupKey { file } => cli::backup::backup_key(&file)?,
+        Command::BackupSet { directory, to } => install::backup::configure(data, directory, to)?,
         Command::Restore(args) => cli::backup::restore_site(data, &args)?,
         Command::Address(command) => cli::site::ask(data, &cli::site::address(command))?,
         Command::Latency(args) => cli::latency::print(data, &args)?,

@@ -244,9 +244,7 @@ fn millis(duration: Duration) -> u64 {
 /// An instant of the steady clock, named by the server's calendar.
 #[must_use]
 pub fn moment(now: Instant) -> Moment {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = since_epoch();
     Moment {
         now,
         unix_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
@@ -256,10 +254,17 @@ pub fn moment(now: Instant) -> Moment {
 /// Milliseconds since the Unix epoch by the server's clock, which may step: it decides nothing.
 #[must_use]
 pub fn unix_ms() -> u64 {
-    let since = SystemTime::now()
+    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn since_epoch() -> Duration {
+    #[cfg(test)]
+    if let Some(since) = crate::simulation::calendar() {
+        return since;
+    }
+    SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        .unwrap_or_default()
 }
 
 /// A moment for people: UTC, RFC 3339.

@@ -5,17 +5,17 @@
 //! at the door if the queue's length says so, at the latest when its turn comes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use cardea_engine::{Embedding, Searcher, Threshold, View};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::access::{SearchEnd, micros};
 use crate::completions::CompletionSender;
 use crate::limits::{PROBES_IN_BATCH_MAX, PROBES_QUEUED_MAX};
+use crate::sync::ArcSwap;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::channel::{Receiver, Sender, TrySendError, bounded};
+use crate::sync::thread::{self, JoinHandle};
 
 /// What is searched: the view in force and the decision threshold, published by the writer.
 pub struct Searched {
@@ -113,17 +113,17 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
             .spawn(move || {
                 let mut batch = Vec::with_capacity(PROBES_IN_BATCH_MAX);
                 while take_batch(&receiver, &mut batch) {
-                    let waiting = u32::try_from(receiver.len()).unwrap_or(u32::MAX);
-                    pace.waiting.store(waiting, Ordering::Relaxed);
-                    pace.begun.fetch_add(1, Ordering::Relaxed);
+                    pace.begin(receiver.len());
+                    let searched = searched.load_full();
                     search_batch(
                         &searcher,
-                        &searched.load_full(),
+                        &searched,
                         &mut batch,
                         &pace,
                         &damaged,
+                        Instant::now,
                     );
-                    pace.ended.fetch_add(1, Ordering::Relaxed);
+                    pace.end();
                 }
             })?;
         Ok((queue, thread))
@@ -189,8 +189,9 @@ fn search_batch<T: From<SearchDone>>(
     batch: &mut Vec<Probe<T>>,
     pace: &Pace,
     damaged: &impl Fn(),
+    clock: impl Fn() -> Instant,
 ) {
-    let start = Instant::now();
+    let start = clock();
     let (mut probes, mut askers) = (Vec::new(), Vec::new());
     for Probe { embedding, waiting } in batch.drain(..) {
         if waiting.deadline > start {
@@ -204,7 +205,7 @@ fn search_batch<T: From<SearchDone>>(
         return;
     }
     let result = searcher.search(&searched.view, &probes, searched.threshold);
-    let search_us = micros(Instant::now(), start);
+    let search_us = micros(clock(), start);
     pace.note(search_us, probes.len());
     match result {
         Ok(lists) => {
@@ -236,6 +237,16 @@ impl<T: From<SearchDone>> Waiting<T> {
 }
 
 impl Pace {
+    fn begin(&self, waiting: usize) {
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        self.waiting.store(waiting, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Notes a batch; the new value weighs a quarter.
     fn note(&self, search_us: u32, probes: usize) {
         let new = search_us / u32::try_from(probes).unwrap_or(u32::MAX).max(1);
@@ -245,5 +256,7 @@ impl Pace {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,8 @@ class Keeper:
 
     async def handle_RCPT(self, server, session, envelope, address, rcpt_options):
         if self.refuse:
-            return f"{self.refuse} no"
+            # As relays do: with the address, which then must not be in any log.
+            return f"{self.refuse} <{address}> is unknown here"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

@@ -254,6 +254,21 @@ impl Broker {
         assert!(output.status.success(), "{error}");
     }
 
+    /// Publishes each line as a message.
+    ///
+    /// # Panics
+    /// If the broker does not take them.
+    pub fn publish_lines(&self, topic: &str, lines: &str) {
+        let file = self.folder().join("lines");
+        fs::write(&file, lines).expect("written");
+        let mut command = self.client("mosquitto_pub");
+        command.args(["-q", "1", "-t", topic, "-l"]);
+        let lines = fs::File::open(&file).expect("just written");
+        let output = command.stdin(lines).output().expect("it runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+    }
+
     /// Publishes a command for a site.
     pub fn command(&self, site: &str, command: &Value) {
         self.publish(

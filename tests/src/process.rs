@@ -116,19 +116,28 @@ impl Process {
             .clone()
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory that it has had resident, in KiB.
     ///
     /// # Panics
     /// If it has ended.
     #[must_use]
     pub fn resident_kib_max(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        number
-            .and_then(|number| number.parse().ok())
-            .expect("the kernel counts")
+        resident_kib(self.id(), "VmHWM:")
+    }
+
+    /// The memory that it has resident now, in KiB.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        resident_kib(self.id(), "VmRSS:")
     }
 
     /// Asks it to end (SIGTERM).
@@ -188,6 +197,15 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn resident_kib(process: u32, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|found| found.strip_prefix(line));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("the kernel counts")
 }
 
 fn keep(from: impl Read, log: &Mutex<String>) {

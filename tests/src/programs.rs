@@ -22,11 +22,12 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// Tests run in `target/release/deps`, programs are in `target/release`.
+/// Tests run in `target/release/deps`, programs, also those that start others, in `target/release`.
 fn beside_the_test() -> PathBuf {
     let test = env::current_exe().expect("a running test has a path");
-    let deps = test.parent().expect("a file is in a folder");
-    deps.parent()
-        .expect("cargo puts tests two folders deep")
-        .to_owned()
+    let folder = test.parent().expect("a file is in a folder");
+    match folder.parent() {
+        Some(release) if folder.ends_with("deps") => release.to_owned(),
+        Some(_) | None => folder.to_owned(),
+    }
 }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::admin::Admin;
 use crate::device::Device;
+use crate::metrics::metrics;
 use crate::process::Process;
 use crate::programs::program;
 
@@ -245,6 +246,12 @@ impl Server {
     #[must_use]
     pub fn admin(&self) -> Admin {
         Admin::connect(&self.data)
+    }
+
+    /// What its `/metrics` shows.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        metrics(&self.data, self.address)
     }
 
     /// Stops it in good order and gives its log.

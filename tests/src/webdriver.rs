@@ -19,6 +19,12 @@ use serde_json::{Value, json};
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Pages that may follow each other by themselves while a text is waited for.
 const PAGES_MAX: usize = 5;
+/// The key Tab.
+pub const TAB: &str = "\u{e004}";
+/// The key Enter.
+pub const ENTER: &str = "\u{e007}";
+/// The key Escape.
+pub const ESCAPE: &str = "\u{e00c}";
 /// The key under which the protocol names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -145,6 +151,14 @@ impl Chromium {
     pub fn click(&self, selector: &str) {
         let element = self.find(selector);
         self.post(&format!("/element/{element}/click"), &json!({}));
+    }
+
+    /// Presses a key of the keyboard, as the protocol names it: [`TAB`], [`ENTER`], [`ESCAPE`].
+    pub fn press(&self, key: &str) {
+        let down = json!({"type": "keyDown", "value": key});
+        let up = json!({"type": "keyUp", "value": key});
+        let keys = json!({"type": "key", "id": "keyboard", "actions": [down, up]});
+        self.post("/actions", &json!({"actions": [keys]}));
     }
 
     /// Types into the first element of a selector, in place of what is there.

@@ -13,7 +13,7 @@ use cardea_wire::{Decision, Reason};
 use serde_json::{Value, json};
 
 /// Pages to look at, by the picture's name.
-const PAGES: [(&str, &str); 18] = [
+const PAGES: [(&str, &str); 26] = [
     ("dashboard", "/console/"),
     ("integrations", "/console/integrations"),
     ("space", "/console/integrations/space"),
@@ -32,6 +32,14 @@ const PAGES: [(&str, &str); 18] = [
     ("events", "/console/logs/events"),
     ("latency", "/console/latency"),
     ("team", "/console/team"),
+    ("connect", "/console/integrations/connect"),
+    ("invitations", "/console/invitations"),
+    ("pending", "/console/logs/pending"),
+    ("tokens", "/console/tokens"),
+    ("changes", "/console/changes"),
+    ("account", "/console/account"),
+    ("add-integration", "/console/integrations?dialog=add"),
+    ("not-found", "/console/none"),
 ];
 
 fn signed_in(site: &Site, server: &Server) -> Option<Chromium> {

@@ -11,6 +11,7 @@ use cardea_loadtest::tls;
 use cardea_tests::admin::person;
 use cardea_tests::broker::{Broker, command, fact, status};
 use cardea_tests::face::numbers;
+use cardea_tests::mail::Relay;
 use cardea_tests::raw::{self, Raw};
 use cardea_tests::site::contains;
 use cardea_tests::space::{SpaceSite, until};
@@ -172,6 +173,10 @@ fn secrets_of_people(people: u64) -> Vec<(String, Vec<u8>)> {
         secrets.push((name("external id"), format!("\"P{number}\"").into_bytes()));
     }
     for word in [
+        "Luna",
+        "Lovegood",
+        "luna@example.org",
+        "EXT-88-SECRET",
         "Hermione",
         "Granger",
         "hermione@example.org",
@@ -211,6 +216,33 @@ fn invite(site: &SpaceSite) {
     );
 }
 
+/// Somebody who is invited by mail, to an address that the relay refuses in so many words: the log
+/// says that it was not sent.
+fn invite_by_mail(site: &SpaceSite) -> Relay {
+    let relay = Relay::start(&["--refuse", "550"]);
+    let port = relay.port.to_string();
+    let policy = ["--policy-url", "https://acme.example/privacy"];
+    let set = ["enrol", "set", "--company", "Acme", "--policy-version", "1"];
+    site.site.done(&[&set[..], &policy].concat());
+    let mail = ["enrol", "set-mail", "--host", "127.0.0.1", "--port", &port];
+    let rest = ["--tls", "none", "--from", "doors@acme.example"];
+    site.site.done(&[&mail[..], &rest].concat());
+    let who = [
+        "enrol",
+        "invite",
+        "EXT-88-SECRET",
+        "--name",
+        "Luna Lovegood",
+    ];
+    let more = ["--email", "luna@example.org", "--doors", "*"];
+    site.site.done(&[&who[..], &more].concat());
+    until("the invitation was refused", || {
+        let listed = site.site.done(&["enrol", "list"]);
+        listed.contains("the relay said 550")
+    });
+    relay
+}
+
 /// A whole site at work, and nothing of anybody on any topic or in the bundle of diagnostics.
 /// Fails when an event, a result, a log line or a file of the bundle names a person or a key:
 /// `external_id` in `Event::PeopleImported`, or `store.db` in `diagnostics::bundle`.
@@ -234,6 +266,7 @@ fn nobody_is_named_on_any_topic_nor_in_the_diagnostics() {
     let imported = listener.hear_of("event", |event| event["event"] == "people.imported");
     assert_eq!(imported["people"], 1);
     invite(&site);
+    let _relay = invite_by_mail(&site);
     let mut device = site.device(20_001);
     for number in 0..people + 2 {
         device.access(&face(number));
@@ -309,6 +342,8 @@ fn nobody_is_named_on_any_topic_nor_in_the_diagnostics() {
             assert!(contains(bundle, present.as_bytes()), "{present} is missing");
         }
         assert!(contains(bundle, b"latency/latency-"), "no histograms");
+        let said = b"an invitation was not sent";
+        assert!(contains(bundle, said), "the log has no line of the mail");
     }
     assert!(site.site.refused(&["diagnostics", path]).contains("exists"));
 }

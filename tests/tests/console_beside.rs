@@ -8,6 +8,10 @@ use cardea_tests::{Browser, Device, Site, face};
 
 /// DESIGN's promise for every request.
 const LIMIT: Duration = Duration::from_secs(2);
+/// DESIGN aims at 1.5 for the median of p99; asserted is what no noise of a shared machine explains.
+const FACTOR_MAX: f64 = 10.0;
+/// Below this, a factor is of the timer, not of the console.
+const FLOOR: Duration = Duration::from_millis(20);
 const PAIRS: usize = 5;
 const REQUESTS: u64 = 100;
 
@@ -79,5 +83,8 @@ fn access_requests_keep_their_limit_while_the_console_is_busy() {
         });
     }
     let (rest, beside) = (median(rest), median(beside));
-    println!("median p99 at rest {rest:?}, beside a busy console {beside:?}");
+    let factor = beside.as_secs_f64() / rest.as_secs_f64();
+    println!("median p99 at rest {rest:?}, beside a busy console {beside:?}: {factor:.2} times");
+    let bound = rest.max(FLOOR).mul_f64(FACTOR_MAX);
+    assert!(beside <= bound, "{beside:?} beside {rest:?}");
 }

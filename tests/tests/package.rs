@@ -4,79 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
-use cardea_tests::machine::{Machine, Tree};
-use cardea_tests::netns::Netns;
-use cardea_tests::programs::program;
+use cardea_tests::machine::Machine;
+use cardea_tests::package::{ADDRESS, DEB, SETUP, build, health, installed, no_machine};
 use cardea_tests::space::until;
 use rusqlite::{Connection, OpenFlags};
-
-const ADDRESS: &str = "10.9.0.1";
-const DEB: &str = "/root/cardea.deb";
-const SETUP: [&str; 9] = [
-    "cardea",
-    "setup",
-    "--ip",
-    ADDRESS,
-    "--devices",
-    "10.9.0.0/24",
-    "--ssh",
-    "10.9.1.0/24",
-    "--firewall=now",
-];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// The target folder of the programs under test.
-fn target() -> PathBuf {
-    let program = program("cardea");
-    let release = program.parent().and_then(Path::parent);
-    release.expect("target/release/cardea").to_owned()
-}
-
-/// Builds the package from the programs that are there, once.
-fn build() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let output = Command::new(root().join("tools/package/build"))
-            .env("CARGO_TARGET_DIR", target())
-            .output()
-            .expect("the script runs");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{error}");
-        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
-    })
-}
-
-fn no_machine() -> Option<String> {
-    if let Some(why) = Netns::impossible() {
-        return Some(why);
-    }
-    Tree::prepare(&target().join("debian")).err()
-}
-
-/// A machine with the package installed, not set up.
-fn installed(deb: &Path) -> Machine {
-    let tree = Tree::new(&target().join("debian")).expect("prepared");
-    fs::copy(deb, tree.file(DEB)).expect("copied");
-    let machine = tree.boot();
-    machine.done(&["ip", "addr", "add", &format!("{ADDRESS}/24"), "dev", "lo"]);
-    let said = machine.done(&["dpkg", "-i", DEB]);
-    assert!(said.contains("Next: cardea setup"), "{said}");
-    machine
-}
-
-fn health(machine: &Machine) -> Option<String> {
-    let url = format!("https://{ADDRESS}/health");
-    let output = machine.output(&["curl", "-sk", "--max-time", "10", &url]);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.contains("\"ready\":true").then_some(text)
-}
 
 /// Fails if a check of Debian's is broken and not explained.
 #[test]
@@ -114,6 +47,7 @@ fn a_machine_is_set_up_serves_survives_and_forgets() {
     the_service_is_confined(&machine);
     the_clock_and_updates_are_set(&machine);
     commands_of_root_leave_the_data_to_its_owner(&machine);
+    backups_are_taken_by_the_timer(&machine);
     an_upgrade_refuses_nobody(&machine);
     a_crash_and_a_hang_are_healed(&machine);
     removal_keeps_the_data(machine);
@@ -127,6 +61,8 @@ fn files_are_where_they_belong(machine: &Machine) {
         ("/usr/share/doc/cardea/third-party-licences.txt", 0o644),
         ("/usr/share/cardea/grafana/cardea.json", 0o644),
         ("/usr/share/cardea/prometheus/cardea.rules.yml", 0o644),
+        ("/usr/lib/cardea/back-off", 0o755),
+        ("/usr/lib/cardea/cardea-update", 0o755),
         ("/usr/lib/systemd/system/cardea.service", 0o644),
         ("/etc/chrony/cardea.conf", 0o644),
         ("/var/lib/cardea", 0o700),
@@ -291,6 +227,32 @@ fn commands_of_root_leave_the_data_to_its_owner(machine: &Machine) {
     assert!(doors.contains("Front") && doors.contains("Back"), "{doors}");
 }
 
+fn backups_are_taken_by_the_timer(machine: &Machine) {
+    let public = machine.done(&["cardea", "backup-key", "/root/backup.key"]);
+    let setup = [
+        "cardea",
+        "setup",
+        "--firewall=now",
+        "--backup-to",
+        public.trim(),
+    ];
+    let said = machine.done(&setup);
+    assert!(said.contains("changed: cardea-backup.timer"), "{said}");
+    assert_eq!(machine.done(&setup), "nothing was changed\n");
+    let timer = |name: &str| machine.property("cardea-backup.timer", name);
+    assert_eq!(timer("ActiveState"), "active");
+    assert_eq!(timer("UnitFileState"), "enabled");
+    // What the timer does at its hour, in the unit's sandbox.
+    machine.done(&["systemctl", "start", "cardea-backup.service"]);
+    let taken = machine.done(&["ls", "/var/backups/cardea"]);
+    assert!(
+        taken.contains(".age") && taken.contains("withdrawals-"),
+        "{taken}"
+    );
+    let told = health(machine).expect("the server answers");
+    assert!(!told.contains("\"backup_age_s\":null"), "{told}");
+}
+
 fn an_upgrade_refuses_nobody(machine: &Machine) {
     let pid = machine.property("cardea.service", "MainPID");
     // curl's 7 is a connection that was refused; the loop ends when the file is there.
@@ -331,6 +293,13 @@ fn a_crash_and_a_hang_are_healed(machine: &Machine) {
         let count = machine.property("cardea.service", "NRestarts");
         count.parse().expect("a number")
     };
+    let pause = || -> u32 {
+        let noted = machine.done(&["cat", "/run/cardea/back-off"]);
+        let pause = noted.split_whitespace().next_back();
+        pause
+            .and_then(|pause| pause.parse().ok())
+            .expect("a number")
+    };
     let before = restarts();
     // The main process by its own number: to reach the others systemd reads a control group, which
     // is gone by then, now and then.
@@ -343,6 +312,13 @@ fn a_crash_and_a_hang_are_healed(machine: &Machine) {
     until("it is back after a crash", || {
         restarts() > before && health(machine).is_some()
     });
+    assert_eq!(pause(), 1);
+    let before = restarts();
+    signal("KILL");
+    until("it is back after another crash", || {
+        restarts() > before && health(machine).is_some()
+    });
+    assert_eq!(pause(), 2, "it waits longer each time");
     // The hour of the watchdog, shortened.
     let folder = "/run/systemd/system/cardea.service.d";
     machine.done(&["mkdir", "-p", folder]);

@@ -1,8 +1,8 @@
 //! A gallery file, mapped and checked.
 
 use super::format::{HEADER_LEN, Header, Section, block_checksum, sums_checksum};
-use super::plane::Plane;
-use super::sections::{CODES, EMBEDDINGS, NORMS, PERSONS, REFERENCES};
+use super::plane::Planes;
+use super::sections::{self, CODES, EMBEDDINGS, NORMS, PERSONS, REFERENCES};
 use super::sigbus::Registration;
 use super::{GalleryError, SectionName};
 use crate::int8::{Int8Norm, Int8Rows};
@@ -31,7 +31,7 @@ pub struct Gallery {
     persons: Section,
     codes: Section,
     norms: Section,
-    plane: Option<Plane>,
+    planes: Option<Planes>,
     embeddings: Section,
     /// Blocks of `embeddings` found good, one bit each.
     embeddings_checked: Vec<AtomicU64>,
@@ -75,7 +75,7 @@ impl Gallery {
             persons: sections.of_rows(PERSONS, 8)?,
             codes: sections.of_rows(CODES, DIM)?,
             norms: sections.of_rows(NORMS, size_of::<Int8Norm>())?,
-            plane: Plane::read(&sections)?,
+            planes: Planes::read(&sections)?,
             embeddings,
             embeddings_checked: (0..embeddings.blocks().div_ceil(64))
                 .map(|_| AtomicU64::new(0))
@@ -122,19 +122,20 @@ impl Gallery {
             .sum()
     }
 
-    /// Bytes of memory beside the map: the plane that the first pass reads.
+    /// Bytes of memory beside the map: the planes that the first pass reads.
     pub fn plane_bytes(&self) -> u64 {
-        self.plane.as_ref().map_or(0, Plane::bytes)
+        self.planes.as_ref().map_or(0, Planes::bytes)
     }
 
     /// What the planner expects of a search at this threshold; none if the gallery is too small
-    /// to have a plane.
+    /// to have planes.
     pub fn prediction(&self, threshold: Threshold) -> Option<Prediction> {
-        self.plane.as_ref().map(|plane| plane.prediction(threshold))
+        let planes = self.planes.as_ref();
+        planes.map(|planes| planes.prediction(threshold))
     }
 
-    pub(crate) fn plane(&self) -> Option<&Plane> {
-        self.plane.as_ref()
+    pub(crate) fn planes(&self) -> Option<&Planes> {
+        self.planes.as_ref()
     }
 
     /// The reference of a row below [`Self::rows`].
@@ -185,14 +186,13 @@ impl Gallery {
         self.sound()?;
         let sections = [self.references, self.persons, self.codes, self.norms];
         let blocks = |section: Section| (0..section.blocks()).map(move |block| (section, block));
-        let mut next = from;
-        for (section, block) in sections.into_iter().flat_map(blocks).skip(from as usize) {
+        let all = sections.into_iter().flat_map(blocks);
+        for (next, (section, block)) in (from..).zip(all.skip(from as usize)) {
             if next == from + RECHECK_BLOCKS {
                 return Ok(next);
             }
             let checked = self.check_block(&section, block);
             checked.inspect_err(|_| self.changed.store(true, Ordering::Relaxed))?;
-            next += 1;
         }
         for word in &self.embeddings_checked {
             word.store(0, Ordering::Relaxed);
@@ -282,7 +282,7 @@ impl<'a> Sections<'a> {
         let Some(section) = section.copied() else {
             return Ok(None);
         };
-        if section.layout != 1 {
+        if section.layout != sections::layout(name) {
             return Err(GalleryError::Section {
                 name,
                 problem: "unknown layout",

@@ -1,11 +1,11 @@
-//! The plane of an opened gallery: copied out of the map into memory with large pages.
+//! The planes of an opened gallery: copied out of the map into memory with large pages.
 //!
-//! A search reads all of it, so it is worth 200 bytes a row of its own: with 4 KiB pages of a file
-//! map the same pass took about a fifth longer.
+//! A search reads all of one, so they are worth 450 bytes a row of their own: with 4 KiB pages of a
+//! file map the same pass took about a fifth longer.
 
-use super::GalleryError;
 use super::map::Sections;
-use super::sections::{NUMBERS, PLAN, PLANE, ROTATION, of_plane};
+use super::sections::{BATCH, LONE, PlaneNames, ROTATION, of_plane, of_rotation};
+use super::{GalleryError, SectionName};
 use crate::plane::{BLOCK_ROWS, Geometry, Line, Plan, PlaneProbe, PlaneRows};
 use crate::planner::Prediction;
 use crate::rotation;
@@ -17,85 +17,81 @@ use std::ops::Range;
 const SLACK_MAX: f64 = 0.01;
 
 /// Everything the first pass needs.
-pub(crate) struct Plane {
-    plan: Box<Plan>,
+pub(crate) struct Planes {
     matrix: Vec<[f32; DIM]>,
     /// What rotation may cost a score.
     slack: f64,
+    lone: Plane,
+    batch: Option<Plane>,
+}
+
+/// The codes of all rows.
+pub(crate) struct Plane {
+    plan: Box<Plan>,
     lines: Mmap,
     numbers: Mmap,
     rows: usize,
 }
 
-impl Plane {
-    /// Reads, checks and copies; none if the file has no plane.
+impl Planes {
+    /// Reads, checks and copies; none if the file has no planes.
     pub(super) fn read(sections: &Sections<'_>) -> Result<Option<Self>, GalleryError> {
-        let Some(plan) = sections.optional(PLAN)? else {
+        let Some(lone) = Plane::read(sections, LONE)? else {
             return Ok(None);
         };
-        let refuse = |name, problem| Err(GalleryError::Section { name, problem });
-        if plan.length != size_of::<Plan>() as u64 {
-            return refuse(PLAN, "length");
+        let batch = Plane::read(sections, BATCH)?;
+        if let Some(batch) = &batch
+            && (!batch.geometry().is_batch() || lone.geometry().is_batch())
+        {
+            return refuse(BATCH.plan, "geometry");
         }
-        let plan: Plan = bytemuck::pod_read_unaligned(sections.checked(&plan)?);
-        if let Some(problem) = plan.problem() {
-            return refuse(PLAN, problem);
+        let (rotation, _) = of_rotation(0);
+        let found = sections
+            .optional(ROTATION)?
+            .ok_or(GalleryError::MissingSection { name: ROTATION })?;
+        if found.length != rotation.length {
+            return refuse(ROTATION, "length");
         }
-        let (expected, _) = of_plane(sections.rows(), plan.geometry(), 0);
-        let section = |name| {
-            let found = sections
-                .optional(name)?
-                .ok_or(GalleryError::MissingSection { name })?;
-            if expected
-                .iter()
-                .any(|e| e.name == name && e.length == found.length)
-            {
-                Ok(found)
-            } else {
-                Err(GalleryError::Section {
-                    name,
-                    problem: "length",
-                })
-            }
-        };
-        let rotation = section(ROTATION)?;
-        let matrix: &[[f32; DIM]] = bytemuck::cast_slice(sections.checked(&rotation)?);
+        let matrix: &[[f32; DIM]] = bytemuck::cast_slice(sections.checked(&found)?);
         let matrix = matrix.to_vec();
         let slack = rotation::slack(&matrix);
         if slack > SLACK_MAX {
             return refuse(ROTATION, "not a rotation");
         }
-        let lines = copy(sections, &section(PLANE)?)?;
-        let numbers = copy(sections, &section(NUMBERS)?)?;
-        if numbers.iter().any(|&number| number > 127) {
-            return refuse(NUMBERS, "above 127");
-        }
-        let rows = sections.rows() as usize;
         Ok(Some(Self {
-            plan: Box::new(plan),
             matrix,
             slack,
-            lines,
-            numbers,
-            rows,
+            lone,
+            batch,
         }))
+    }
+
+    /// The plane for a few probes.
+    pub(crate) fn lone(&self) -> &Plane {
+        &self.lone
+    }
+
+    /// The plane for many, if this gallery's spectrum makes it worth having.
+    pub(crate) fn batch(&self) -> Option<&Plane> {
+        self.batch.as_ref()
     }
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.lines.len() + self.numbers.len() + self.matrix.len() * DIM * 4) as u64
-    }
-
-    /// Which dimensions have how many bits.
-    pub(crate) fn geometry(&self) -> Geometry {
-        self.plan.geometry()
+        let planes = [Some(&self.lone), self.batch.as_ref()];
+        let planes = planes.into_iter().flatten();
+        let codes: usize = planes.map(|p| p.lines.len() + p.numbers.len()).sum();
+        (codes + self.matrix.len() * DIM * 4) as u64
     }
 
     /// What a search at this threshold may expect.
     pub(crate) fn prediction(&self, threshold: Threshold) -> Prediction {
+        let batch = self.batch.as_ref().map(Plane::geometry);
+        let spectrum = &self.lone.plan.spectrum;
         Prediction::new(
-            self.geometry(),
-            &self.plan.spectrum,
+            self.lone.geometry(),
+            batch,
+            spectrum,
             threshold.value().into(),
         )
     }
@@ -106,19 +102,67 @@ impl Plane {
         rotation::turn(kernel, &self.matrix, &probes)
     }
 
-    /// Prepares turned probes for a pass that reads these dimensions.
+    /// Prepares turned probes for a pass over one of the planes.
     pub(crate) fn probes(
         &self,
-        read: Geometry,
+        plane: &Plane,
         turned: &[[f32; DIM]],
         threshold: Threshold,
     ) -> Vec<PlaneProbe> {
-        let prepare = |p| PlaneProbe::new(&self.plan, read, p, threshold, self.slack);
+        let prepare = |p| PlaneProbe::new(&plane.plan, p, threshold, self.slack);
         turned.iter().map(prepare).collect()
     }
+}
 
-    /// Some rows, from a multiple of 16 on, of which these dimensions are read.
-    pub(crate) fn rows(&self, rows: Range<usize>, read: Geometry) -> PlaneRows<'_> {
+impl Plane {
+    fn read(sections: &Sections<'_>, names: PlaneNames) -> Result<Option<Self>, GalleryError> {
+        let Some(plan) = sections.optional(names.plan)? else {
+            return Ok(None);
+        };
+        if plan.length != size_of::<Plan>() as u64 {
+            return refuse(names.plan, "length");
+        }
+        let plan: Plan = bytemuck::pod_read_unaligned(sections.checked(&plan)?);
+        if let Some(problem) = plan.problem() {
+            return refuse(names.plan, problem);
+        }
+        let (expected, _) = of_plane(names, sections.rows(), plan.geometry(), 0);
+        let section = |name| {
+            let found = sections
+                .optional(name)?
+                .ok_or(GalleryError::MissingSection { name })?;
+            let is_expected = |e: &super::format::Section| e.length == found.length;
+            if expected.iter().filter(|e| e.name == name).all(is_expected) {
+                Ok(found)
+            } else {
+                refuse(name, "length")
+            }
+        };
+        let lines = copy(sections, &section(names.codes)?)?;
+        // A batch plane's kernels count on its codes to have 6 bits.
+        if plan.geometry().is_batch() && lines.iter().any(|&code| code > 63) {
+            return refuse(names.codes, "above 63");
+        }
+        let numbers = copy(sections, &section(names.numbers)?)?;
+        if numbers.iter().any(|&number| number > 127) {
+            return refuse(names.numbers, "above 127");
+        }
+        let rows = sections.rows() as usize;
+        Ok(Some(Self {
+            plan: Box::new(plan),
+            lines,
+            numbers,
+            rows,
+        }))
+    }
+
+    /// Which dimensions have how many bits.
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.plan.geometry()
+    }
+
+    /// Some rows, from a multiple of 16 on.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> PlaneRows<'_> {
         let geometry = self.geometry();
         assert!(rows.start.is_multiple_of(BLOCK_ROWS) && rows.end <= self.rows);
         let (first, end) = (rows.start / BLOCK_ROWS, rows.end.div_ceil(BLOCK_ROWS));
@@ -126,12 +170,15 @@ impl Plane {
         let numbers: &[Line] = bytemuck::cast_slice(&self.numbers);
         PlaneRows {
             geometry,
-            read,
             lines: &lines[first * geometry.lines()..end * geometry.lines()],
             numbers: &numbers[first..end],
             rows: rows.len(),
         }
     }
+}
+
+fn refuse<T>(name: SectionName, problem: &'static str) -> Result<T, GalleryError> {
+    Err(GalleryError::Section { name, problem })
 }
 
 /// Copies a section block by block, each checked.

@@ -18,14 +18,32 @@ pub(crate) const NORMS: SectionName = SectionName(*b"i8nm");
 /// The embeddings, 512 x f32 a row.
 pub(crate) const EMBEDDINGS: SectionName = SectionName(*b"f32r");
 
-/// What all rows of the plane share: `crate::plane::Plan`.
-pub(crate) const PLAN: SectionName = SectionName(*b"plan");
-/// The rotation, 512 x 512 f32, row by row.
+/// The rotation of all planes, 512 x 512 f32, row by row.
 pub(crate) const ROTATION: SectionName = SectionName(*b"rota");
-/// The plane's codes, in blocks of 16 rows.
-pub(crate) const PLANE: SectionName = SectionName(*b"plne");
-/// The plane's four numbers a row, in blocks of 16 rows.
-pub(crate) const NUMBERS: SectionName = SectionName(*b"pln2");
+
+/// The sections of one plane.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlaneNames {
+    /// What all rows share: `crate::plane::Plan`.
+    pub(crate) plan: SectionName,
+    /// Codes, in blocks of 16 rows.
+    pub(crate) codes: SectionName,
+    /// The four numbers a row, in blocks of 16 rows.
+    pub(crate) numbers: SectionName,
+}
+
+/// The plane for one probe.
+pub(crate) const LONE: PlaneNames = PlaneNames {
+    plan: SectionName(*b"plan"),
+    codes: SectionName(*b"plne"),
+    numbers: SectionName(*b"pln2"),
+};
+/// The plane for batches.
+pub(crate) const BATCH: PlaneNames = PlaneNames {
+    plan: SectionName(*b"bpln"),
+    codes: SectionName(*b"bcod"),
+    numbers: SectionName(*b"bnum"),
+};
 
 /// A section before it has a place.
 struct Shape {
@@ -75,18 +93,38 @@ pub(crate) fn of_rows(rows: u64) -> (Vec<Section>, u64) {
     (sections.collect(), end)
 }
 
-/// The sections of a plane, placed from `end` on, and their end.
-pub(crate) fn of_plane(rows: u64, geometry: Geometry, mut end: u64) -> ([Section; 4], u64) {
+/// The rotation of all planes, placed at `end`, and its end.
+pub(crate) fn of_rotation(mut end: u64) -> (Section, u64) {
+    let section = place(&mut end, ROTATION, (DIM * DIM * 4) as u64, 1 << 16);
+    (section, end)
+}
+
+/// The sections of a plane, placed from `end` on, in the order of the names, and their end.
+pub(crate) fn of_plane(
+    names: PlaneNames,
+    rows: u64,
+    geometry: Geometry,
+    mut end: u64,
+) -> ([Section; 3], u64) {
     let blocks = rows.div_ceil(BLOCK_ROWS as u64);
     let line = size_of::<Line>() as u64;
     let lengths = [
-        (PLAN, size_of::<Plan>() as u64),
-        (ROTATION, (DIM * DIM * 4) as u64),
-        (PLANE, blocks * geometry.lines() as u64 * line),
-        (NUMBERS, blocks * line),
+        (names.plan, size_of::<Plan>() as u64),
+        (names.codes, blocks * geometry.lines() as u64 * line),
+        (names.numbers, blocks * line),
     ];
     let sections = lengths.map(|(name, length)| place(&mut end, name, length, 1 << 16));
     (sections, end)
+}
+
+/// The layout of a section that this build writes, and the only one that it reads. Plans of layout 1
+/// had no 6-bit dimensions, and another norm beside them.
+pub(crate) fn layout(name: SectionName) -> u32 {
+    if name == LONE.plan || name == BATCH.plan {
+        2
+    } else {
+        1
+    }
 }
 
 fn place(end: &mut u64, name: SectionName, length: u64, block_len: u32) -> Section {
@@ -97,7 +135,8 @@ fn place(end: &mut u64, name: SectionName, length: u64, block_len: u32) -> Secti
     };
     let offset = take(length);
     let sums_offset = take(length.div_ceil(u64::from(block_len)) * 4);
-    let (layout, row_len, sums_checksum) = (1, 0, 0);
+    let (row_len, sums_checksum) = (0, 0);
+    let layout = layout(name);
     Section {
         name,
         layout,
@@ -117,6 +156,8 @@ pub fn file_len(rows: u64) -> u64 {
     if rows < PLANE_ROWS_MIN {
         end
     } else {
-        of_plane(rows, Geometry::LARGEST, end).1
+        let (_, end) = of_rotation(end);
+        let (_, end) = of_plane(LONE, rows, Geometry::LARGEST, end);
+        of_plane(BATCH, rows, Geometry::LARGEST_BATCH, end).1
     }
 }

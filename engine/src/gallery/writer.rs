@@ -1,11 +1,12 @@
 //! Writes a gallery file beside its final name, and renames it when it is whole and on the disk.
 
 use super::format::{Header, PAGE, Section, block_checksum, sums_checksum};
-use super::sections::{self, CODES, EMBEDDINGS, NORMS, PERSONS, REFERENCES};
+use super::plane_writer::PlaneWriter;
+use super::sections::{self, BATCH, CODES, EMBEDDINGS, LONE, NORMS, PERSONS, REFERENCES};
 use crate::disk::{self, DiskFile};
 use crate::int8::quantise;
 use crate::limits::{GALLERY_ROWS_MAX, PLANE_ROWS_MIN};
-use crate::plane::{BLOCK_ROWS, Plan};
+use crate::plane::BLOCK_ROWS;
 use crate::planner::{self, USUAL_THRESHOLD};
 use crate::rotation::{self, SAMPLE_ROWS};
 use crate::{DIM, Kernel, ModelId, ReferenceId, Row, Threshold, erase};
@@ -36,7 +37,7 @@ pub struct Writer {
 
 /// One section: a block of bytes to come, and the checksums of the blocks before.
 #[derive(Debug)]
-struct SectionWriter {
+pub(super) struct SectionWriter {
     section: Section,
     block: Vec<u8>,
     sums: Vec<u8>,
@@ -164,7 +165,7 @@ impl Writer {
                 .map_err(io("write"))?;
         }
         if self.rows >= PLANE_ROWS_MIN {
-            self.write_plane().map_err(io("write the plane of"))?;
+            self.write_planes().map_err(io("write the planes of"))?;
         }
         let length = self.sections_end;
         self.file.set_length(length).map_err(io("cut"))?;
@@ -186,53 +187,38 @@ impl Writer {
         disk::sync_folder(&self.path).map_err(io("sync the folder of"))
     }
 
-    /// Rotation, plan and plane, from the rows as they lie in the file.
-    fn write_plane(&mut self) -> io::Result<()> {
+    /// Rotation and planes, from the rows as they lie in the file.
+    fn write_planes(&mut self) -> io::Result<()> {
         let (matrix, spectrum) = rotation::of_sample(&self.sample()?);
-        let geometry = planner::choose(&spectrum, self.threshold);
-        let (sections, end) = sections::of_plane(self.rows, geometry, self.sections_end);
-        let [mut to_plan, mut to_rotation, mut to_plane, mut to_numbers] =
-            sections.map(SectionWriter::new);
+        let (rotation, mut end) = sections::of_rotation(self.sections_end);
+        let mut rotation = SectionWriter::new(rotation);
+        let lone = planner::choose(&spectrum, self.threshold);
+        let batch = planner::choose_batch(lone, &spectrum, self.threshold);
+        let mut planes = Vec::with_capacity(2);
+        for (names, geometry) in [(LONE, Some(lone)), (BATCH, batch)] {
+            let Some(geometry) = geometry else { continue };
+            let plane;
+            (plane, end) = PlaneWriter::new(names, self.rows, geometry, &spectrum, end);
+            planes.push(plane);
+        }
         self.sections_end = end;
         let (file, generation) = (&self.file, self.generation);
-        to_rotation.push(file, generation, bytemuck::cast_slice(&matrix))?;
+        rotation.push(file, generation, bytemuck::cast_slice(&matrix))?;
+        rotation.finish(file, generation)?;
+        self.sections.push(rotation);
 
-        let mut plan = Plan::new(geometry, &spectrum);
-        let mut numbers: Vec<[f32; 4]> = Vec::with_capacity(self.rows as usize);
-        let mut largest_m2 = 0.0f32;
         let mut rows = vec![[0.0f32; DIM]; TURN_ROWS];
         let kernel = Kernel::fastest();
         for first in (0..self.rows).step_by(TURN_ROWS) {
             rows.truncate((self.rows - first).min(TURN_ROWS as u64) as usize);
             self.read_rows(first, &mut rows)?;
             let turned = rotation::turn(kernel, &matrix, &rows.iter().collect::<Vec<_>>());
-            for block in turned.chunks(BLOCK_ROWS) {
-                let mut lines = vec![[0; 64]; geometry.lines()];
-                for (place, y) in block.iter().enumerate() {
-                    let row = plan.quantise(y);
-                    row.place(geometry, &mut lines, place);
-                    numbers.push(row.numbers);
-                    largest_m2 = largest_m2.max(row.m2());
-                }
-                to_plane.push(file, generation, bytemuck::cast_slice(&lines))?;
+            for plane in &mut planes {
+                plane.push(file, generation, &turned)?;
             }
         }
-        let fold = |f: fn(f32, f32) -> f32, start: f32| {
-            let each = |all: [f32; 4], row: &[f32; 4]| std::array::from_fn(|i| f(all[i], row[i]));
-            numbers.iter().fold([start; 4], each)
-        };
-        plan.set_ranges(fold(f32::min, f32::MAX), fold(f32::max, 0.0), largest_m2);
-        for block in numbers.chunks(BLOCK_ROWS) {
-            let mut line = [[0u8; 4]; BLOCK_ROWS];
-            for (numbers, bytes) in block.iter().zip(&mut line) {
-                *bytes = plan.encode_numbers(*numbers);
-            }
-            to_numbers.push(file, generation, line.as_flattened())?;
-        }
-        to_plan.push(file, generation, bytemuck::bytes_of(&plan))?;
-        for mut section in [to_plan, to_rotation, to_plane, to_numbers] {
-            section.finish(file, generation)?;
-            self.sections.push(section);
+        for plane in planes {
+            self.sections.extend(plane.finish(file, generation)?);
         }
         Ok(())
     }
@@ -268,7 +254,7 @@ impl Drop for Writer {
 }
 
 impl SectionWriter {
-    fn new(section: Section) -> Self {
+    pub(super) fn new(section: Section) -> Self {
         let block = Vec::with_capacity(section.block_len as usize);
         Self {
             section,
@@ -277,7 +263,12 @@ impl SectionWriter {
         }
     }
 
-    fn push(&mut self, file: &DiskFile, generation: u64, mut bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn push(
+        &mut self,
+        file: &DiskFile,
+        generation: u64,
+        mut bytes: &[u8],
+    ) -> io::Result<()> {
         while !bytes.is_empty() {
             let room = self.section.block_len as usize - self.block.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -300,7 +291,7 @@ impl SectionWriter {
         Ok(())
     }
 
-    fn finish(&mut self, file: &DiskFile, generation: u64) -> io::Result<()> {
+    pub(super) fn finish(&mut self, file: &DiskFile, generation: u64) -> io::Result<()> {
         if !self.block.is_empty() {
             self.flush(file, generation)?;
         }

@@ -91,13 +91,20 @@ fn int8_dot(row: &[i8; DIM], probe: &Int8Probe) -> i32 {
 
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
 fn plane(scan: PlaneScan<'_>) {
+    let is_batch = scan.plane.geometry.is_batch();
     let tiles = Tiles::<i32, 8>::new(&scan, must_cast, i32::from);
     let walk = |part: Part<'_>, survivors: &mut Vec<Survivor>| {
         part.walk_unpacked(
             &tiles.many,
             survivors,
             |lines4, lines2, steps| unpack(lines4, lines2, steps),
-            |tile, steps4, steps2, n| unpacked_masks(tile, steps4, steps2, n),
+            |tile, steps4, steps2, n| {
+                if is_batch {
+                    batch_masks(tile, steps4, n)
+                } else {
+                    unpacked_masks(tile, steps4, steps2, n)
+                }
+            },
         );
         if let Some(tile) = &tiles.four {
             part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
@@ -205,6 +212,27 @@ fn unpacked_masks<const P: usize>(
     reaching(tile, sums_i32x16)
 }
 
+/// The same of a batch plane. Its exponents never rise, so that the products are added to the sum
+/// of all groups before, which is shifted on after each: no group has a sum of its own.
+#[inline]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn batch_masks<const P: usize>(tile: &Tile<i32, P>, steps: &[Step], numbers: &Line) -> [u32; P] {
+    let mut sums_i32x16 = [_mm512_setzero_si512(); P];
+    let groups = steps.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    let codes = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    for ((steps, codes), falls) in groups.iter().zip(codes).zip(&tile.falls) {
+        add_steps(&mut sums_i32x16, steps, codes);
+        for p in 0..P {
+            sums_i32x16[p] = _mm512_sll_epi32(sums_i32x16[p], _mm_cvtsi32_si128(falls[p]));
+        }
+    }
+    let numbers_i32x16 = number_sums(tile, numbers);
+    for p in 0..P {
+        sums_i32x16[p] = _mm512_add_epi32(sums_i32x16[p], numbers_i32x16[p]);
+    }
+    reaching(tile, sums_i32x16)
+}
+
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
 fn group_sums<const P: usize, const N: usize>(
@@ -212,14 +240,25 @@ fn group_sums<const P: usize, const N: usize>(
     codes: &[[i32; P]; N],
 ) -> [__m512i; P] {
     let mut group_i32x16 = [_mm512_setzero_si512(); P];
+    add_steps(&mut group_i32x16, steps, codes);
+    group_i32x16
+}
+
+/// Adds the products of some steps of 4 dimensions.
+#[inline]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn add_steps<const P: usize, const N: usize>(
+    sums_i32x16: &mut [__m512i; P],
+    steps: &[Step; N],
+    codes: &[[i32; P]; N],
+) {
     for (step, codes) in steps.iter().zip(codes) {
         let rows_u8x64: __m512i = must_cast(step.0);
         for p in 0..P {
             let codes_i8x64 = _mm512_set1_epi32(codes[p]);
-            group_i32x16[p] = _mm512_dpbusd_epi32(group_i32x16[p], rows_u8x64, codes_i8x64);
+            sums_i32x16[p] = _mm512_dpbusd_epi32(sums_i32x16[p], rows_u8x64, codes_i8x64);
         }
     }
-    group_i32x16
 }
 
 /// The numbers' part of the integers, with which they begin.

@@ -2,7 +2,7 @@
 
 use super::{Int8Scan, PEAK_CHAINS, PlaneScan, Scores, Survivor, Work};
 use crate::DIM;
-use crate::plane::{BLOCK_ROWS, Geometry, Line, PlaneProbe};
+use crate::plane::{BLOCK_ROWS, GROUP4, Geometry, Line, PlaneProbe};
 use crate::score::dot;
 use std::hint::black_box;
 
@@ -58,7 +58,7 @@ fn plane(
     for (block, (lines, numbers)) in blocks.enumerate() {
         for (number, probe) in probes.iter().enumerate() {
             let reaches =
-                |&row: &usize| plane_sum(plane.read, lines, numbers, row, probe) >= probe.floor;
+                |&row: &usize| plane_sum(plane.geometry, lines, numbers, row, probe) >= probe.floor;
             let mask = (0..BLOCK_ROWS)
                 .filter(reaches)
                 .fold(0, |mask, row| mask | 1 << row);
@@ -78,9 +78,19 @@ fn plane_sum(
     row: usize,
     probe: &PlaneProbe,
 ) -> i32 {
+    let numbers = (0..4).fold(0, |sum, i| {
+        sum + i32::from(numbers[row * 4 + i]) * i32::from(probe.weights[i])
+    });
+    if geometry.is_batch() {
+        let dims = (0..geometry.dims6).map(|dim| {
+            let code = i32::from(lines[dim / 4][row * 4 + dim % 4]);
+            (code * i32::from(probe.codes[dim])) << probe.shifts[dim / GROUP4]
+        });
+        return numbers + dims.sum::<i32>();
+    }
     let lines4 = geometry.dims4 / 8;
-    let mut sum = 0;
-    for (at, line) in lines[..geometry.lines()].iter().enumerate() {
+    let mut sum = numbers;
+    for (at, line) in lines.iter().enumerate() {
         let bits = if at < lines4 { 4 } else { 2 };
         let group = if at < lines4 {
             at / 4
@@ -101,9 +111,7 @@ fn plane_sum(
         }
         sum += of_line << probe.shifts[group];
     }
-    (0..4).fold(sum, |sum, i| {
-        sum + i32::from(numbers[row * 4 + i]) * i32::from(probe.weights[i])
-    })
+    sum
 }
 
 /// One product and one addition a chain and round.

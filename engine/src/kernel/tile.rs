@@ -4,14 +4,16 @@
 //! Up to three probes unpack each line in registers ([`Part::walk`]). More share the unpacking of a
 //! whole block into first-level cache, one code a byte ([`Part::walk_unpacked`]): it is paid once,
 //! and what survives comes block by block, so that the next pass meets rows that are near in
-//! memory.
+//! memory. A batch plane is only walked that way: its lines are unpacked already, and what is left
+//! of a tile is filled up with probes that no row reaches.
 
 use super::{PlaneScan, Survivor, prefetch};
 use crate::DIM;
 use crate::int8::Int8Probe;
 use crate::limits::PROBES_MAX;
-use crate::plane::{BLOCK_ROWS, Line, PlaneProbe, PlaneRows};
-use bytemuck::must_cast_ref;
+use crate::plane::{BLOCK_ROWS, GROUP4, GROUPS_MAX, Geometry, Line, PlaneProbe, PlaneRows};
+use bytemuck::{Pod, Zeroable, must_cast_ref, must_cast_slice};
+use std::borrow::Cow;
 
 /// Blocks that stay in the second-level cache (200 KB) while all probes walk over them.
 const CACHED_BLOCKS: usize = 64;
@@ -20,13 +22,14 @@ const NEAR_BLOCKS: usize = 32;
 /// Lines of a group of dimensions, of 4 or of 2 bits.
 pub(super) const GROUP_LINES: usize = 4;
 
-/// One code of 4 dimensions of 16 rows, a byte each.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
+/// One code of 4 dimensions of 16 rows, a byte each: what a line of a batch plane is.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(transparent)]
 pub(super) struct Step(pub(super) [[u8; 32]; 2]);
 
 /// An unpacked block: 4-bit steps first.
-pub(super) type Steps = [Step; DIM / 4];
+#[repr(align(64))]
+pub(super) struct Steps(pub(super) [Step; DIM / 4]);
 
 /// `P` probes; `T` holds four codes of one probe in the form that a tier multiplies by.
 pub(super) struct Tile<T, const P: usize> {
@@ -38,6 +41,9 @@ pub(super) struct Tile<T, const P: usize> {
     /// What scales each group's sums, for each probe: its exponent, as the tier wants it.
     pub(super) scales4: Vec<[i32; P]>,
     pub(super) scales2: Vec<[i32; P]>,
+    /// Of a batch plane, how much less than a group's exponent the next one's is; the last one's
+    /// whole. A tier that shifts its sum by them after each group needs no sum of the group.
+    pub(super) falls: Vec<[i32; P]>,
     pub(super) weights: [T; P],
     pub(super) floors: [i32; P],
 }
@@ -57,25 +63,30 @@ impl<T: Copy, const MANY: usize> Tiles<T, MANY> {
         scale: fn(u8) -> i32,
     ) -> Self {
         const { assert!(MANY == 4 || MANY == 8) };
-        let lines = (scan.plane.read.dims4 / 8, scan.plane.read.dims2 / 16);
-        let (many, rest) = scan.probes.as_chunks::<MANY>();
+        let geometry = scan.plane.geometry;
+        let mut probes = Cow::Borrowed(scan.probes);
+        if geometry.is_batch() {
+            let filled = probes.len().next_multiple_of(MANY);
+            probes.to_mut().resize_with(filled, PlaneProbe::nobody);
+        }
+        let (many, rest) = probes.as_chunks::<MANY>();
         let at_four = many.len() * MANY;
         let (four, rest) = rest.split_at(rest.len() & 4);
         let at_two = at_four + four.len();
         let (two, one) = rest.split_at(rest.len() & 2);
         let at_one = at_two + two.len();
-        let tile = |(i, probes)| Tile::new(i * MANY, probes, lines, &spread, scale);
+        let tile = |(i, probes)| Tile::new(i * MANY, probes, geometry, &spread, scale);
         Self {
             many: many.iter().enumerate().map(tile).collect(),
             four: four
                 .first_chunk()
-                .map(|p| Tile::new(at_four, p, lines, &spread, scale)),
+                .map(|p| Tile::new(at_four, p, geometry, &spread, scale)),
             two: two
                 .first_chunk()
-                .map(|p| Tile::new(at_two, p, lines, &spread, scale)),
+                .map(|p| Tile::new(at_two, p, geometry, &spread, scale)),
             one: one
                 .first_chunk()
-                .map(|p| Tile::new(at_one, p, lines, &spread, scale)),
+                .map(|p| Tile::new(at_one, p, geometry, &spread, scale)),
         }
     }
 }
@@ -84,7 +95,7 @@ impl<T: Copy, const P: usize> Tile<T, P> {
     fn new(
         first: usize,
         probes: &[PlaneProbe; P],
-        (lines4, lines2): (usize, usize),
+        geometry: Geometry,
         spread: &impl Fn([i8; 4]) -> T,
         scale: fn(u8) -> i32,
     ) -> Self {
@@ -93,15 +104,29 @@ impl<T: Copy, const P: usize> Tile<T, P> {
         let of_probes = std::array::from_fn::<usize, P, _>(|probe| probe);
         let codes = |at: usize| of_probes.map(|probe| spread(fours[probe][at]));
         let scales = |group: usize| of_probes.map(|probe| scale(probes[probe].shifts[group]));
-        let (end4, groups4) = (lines4 * 2, lines4 / GROUP_LINES);
+        let end4 = (geometry.dims6 + geometry.dims4) / 4;
+        let groups4 = end4 / (GROUP4 / 4);
+        let falls = if geometry.is_batch() { groups4 } else { 0 };
+        let fall = |group: usize| {
+            let next = if group + 1 < groups4 {
+                group + 1
+            } else {
+                GROUPS_MAX
+            };
+            probes.each_ref().map(|probe| {
+                let below = probe.shifts.get(next).copied().unwrap_or_default();
+                i32::from(probe.shifts[group]) - i32::from(below)
+            })
+        };
         Self {
             first,
             codes4: (0..end4).map(codes).collect(),
-            codes2: (end4..end4 + lines2 * 4).map(codes).collect(),
+            codes2: (end4..end4 + geometry.dims2 / 4).map(codes).collect(),
             scales4: (0..groups4).map(scales).collect(),
-            scales2: (groups4..groups4 + lines2 / GROUP_LINES)
+            scales2: (groups4..groups4 + geometry.dims2 / 16 / GROUP_LINES)
                 .map(scales)
                 .collect(),
+            falls: (0..falls).map(fall).collect(),
             weights: of_probes.map(|probe| spread(probes[probe].weights)),
             floors: of_probes.map(|probe| probes[probe].floor),
         }
@@ -191,7 +216,7 @@ impl Part<'_> {
         }
     }
 
-    /// Calls `unpack` for each block, and `masks` for each tile with its 4-bit steps, 2-bit steps
+    /// Calls `unpack` for each block of a lone plane, and `masks` for each tile with its 4-bit steps, 2-bit steps
     /// and numbers; keeps the rows of the masks.
     #[inline(always)]
     pub(super) fn walk_unpacked<T: Copy, const P: usize>(
@@ -204,15 +229,20 @@ impl Part<'_> {
         if tiles.is_empty() {
             return;
         }
-        let mut steps = [Step([[0; 32]; 2]); DIM / 4];
+        let mut steps = Steps([Step([[0; 32]; 2]); DIM / 4]);
         let mut kept = BlockMasks::new();
         let wanted_by_tile = BLOCK_ROWS.div_ceil(tiles.len());
-        let lines_by_tile = self.plane.read.lines().div_ceil(tiles.len());
-        let stride = self.plane.geometry.lines();
+        let geometry = self.plane.geometry;
+        let stride = geometry.lines();
+        let lines_by_tile = stride.div_ceil(tiles.len());
         for (block, (lines4, lines2, numbers)) in self.blocks().enumerate() {
-            unpack(lines4, lines2, &mut steps);
-            let (steps4, rest) = steps.split_at(lines4.len() * 2);
-            let steps2 = &rest[..lines2.len() * 4];
+            let (steps4, steps2) = if geometry.is_batch() {
+                (must_cast_slice(lines4), &[][..])
+            } else {
+                unpack(lines4, lines2, &mut steps);
+                let (steps4, rest) = steps.0.split_at(lines4.len() * 2);
+                (steps4, &rest[..lines2.len() * 4])
+            };
             let wanted = self
                 .wanted
                 .chunks(BLOCK_ROWS)
@@ -224,7 +254,7 @@ impl Part<'_> {
                 .lines
                 .get((block + 1) * stride..)
                 .unwrap_or_default();
-            let ahead = &ahead[..ahead.len().min(self.plane.read.lines())];
+            let ahead = &ahead[..ahead.len().min(stride)];
             let mut ahead = ahead.chunks(lines_by_tile);
             for tile in tiles {
                 // Memory brings this block's int8 codes and the next block's lines while the
@@ -238,23 +268,23 @@ impl Part<'_> {
         }
     }
 
-    /// The lines of each block that are read, 4 bits and 2 bits, and its numbers.
+    /// The lines of each block, of 6 or 4 bits and of 2 bits, and its numbers.
     #[inline(always)]
     fn blocks(&self) -> impl Iterator<Item = (&[Line], &[Line], &Line)> {
-        let read = self.plane.read;
-        let (lines4, lines2) = (read.dims4 / 8, read.dims2 / 16);
-        let blocks = self.plane.lines.chunks_exact(self.plane.geometry.lines());
+        let geometry = self.plane.geometry;
+        let first = geometry.dims6 / 4 + geometry.dims4 / 8;
+        let blocks = self.plane.lines.chunks_exact(geometry.lines());
         blocks.zip(self.plane.numbers).map(move |(lines, numbers)| {
-            let (four, rest) = lines.split_at(lines4);
-            (four, &rest[..lines2], numbers)
+            let (first, two) = lines.split_at(first);
+            (first, two, numbers)
         })
     }
 }
 
 /// Calls `walk` for parts of a scan that stay in the cache while all probes walk over them, and
-/// lets int8 look at what is left by a tier's own dot product: after each part if the plane's
-/// leading dimensions alone are read, because then nearly every row is wanted and still near; at
-/// the end if not, because then few are, and are better called from memory many at a time.
+/// lets int8 look at what is left by a tier's own dot product: after each part of a batch plane,
+/// because then nearly every row is wanted and still near; at the end of a lone one, because then
+/// few are, and are better called from memory many at a time.
 #[inline(always)]
 pub(super) fn scan_parts(
     scan: PlaneScan<'_>,
@@ -267,18 +297,14 @@ pub(super) fn scan_parts(
         mut then,
         ..
     } = scan;
-    let is_leading = plane.read != plane.geometry;
-    let blocks = if is_leading {
-        NEAR_BLOCKS
-    } else {
-        CACHED_BLOCKS
-    };
+    let is_batch = plane.geometry.is_batch();
+    let blocks = if is_batch { NEAR_BLOCKS } else { CACHED_BLOCKS };
     let lines = plane.lines.chunks(plane.geometry.lines() * blocks);
     let mut looked_at = survivors.len();
     for (number, (lines, numbers)) in lines.zip(plane.numbers.chunks(blocks)).enumerate() {
         let first_block = number * blocks;
         let wanted = match &then {
-            Some(then) if is_leading => {
+            Some(then) if is_batch => {
                 let codes = &then.rows.codes[first_block * BLOCK_ROWS..];
                 &codes[..codes.len().min(blocks * BLOCK_ROWS)]
             }
@@ -294,7 +320,7 @@ pub(super) fn scan_parts(
             wanted,
         };
         walk(part, survivors);
-        if is_leading && let Some(then) = &mut then {
+        if is_batch && let Some(then) = &mut then {
             then.retain(survivors, looked_at, dot);
             looked_at = survivors.len();
         }

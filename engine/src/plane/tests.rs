@@ -6,8 +6,16 @@ use crate::rotation;
 use crate::score::dot;
 use crate::synthetic::{Shape, Stream, Synthetic};
 
-pub(crate) const GEOMETRIES: [(usize, usize); 5] =
-    [(256, 256), (128, 256), (128, 384), (512, 0), (0, 64)];
+const GEOMETRIES: [Geometry; 8] = [
+    Geometry::lone(256, 256),
+    Geometry::lone(128, 256),
+    Geometry::lone(128, 384),
+    Geometry::lone(512, 0),
+    Geometry::lone(0, 64),
+    Geometry::batch(32),
+    Geometry::batch(256),
+    Geometry::batch(512),
+];
 
 /// Rows of a plane in memory.
 struct Built {
@@ -56,10 +64,9 @@ impl Built {
         }
     }
 
-    fn survivors(&self, kernel: Kernel, read: Geometry, probes: &[PlaneProbe]) -> Vec<Survivor> {
+    fn survivors(&self, kernel: Kernel, probes: &[PlaneProbe]) -> Vec<Survivor> {
         let plane = PlaneRows {
             geometry: self.plan.geometry(),
-            read,
             lines: &self.lines,
             numbers: &self.numbers,
             rows: self.rows,
@@ -74,12 +81,6 @@ impl Built {
         survivors.sort();
         survivors
     }
-}
-
-/// The passes that a geometry allows.
-fn reads(dims4: usize, dims2: usize) -> impl Iterator<Item = Geometry> {
-    let whole = Geometry { dims4, dims2 };
-    std::iter::once(whole).chain(whole.leading())
 }
 
 fn kernels() -> Vec<Kernel> {
@@ -123,24 +124,21 @@ fn a_row_at_the_threshold_is_kept_by_every_tier() {
             .map(|probe| *probe.as_array())
             .collect();
         probes.extend([rows[3], rows[1500], matrix[0], matrix[300], matrix[511]]);
-        for (dims4, dims2) in GEOMETRIES {
-            let built = Built::new(Geometry { dims4, dims2 }, &spectrum, &turned);
-            for (q, read) in probes
-                .iter()
-                .flat_map(|q| reads(dims4, dims2).map(move |r| (q, r)))
-            {
+        for geometry in GEOMETRIES {
+            let built = Built::new(geometry, &spectrum, &turned);
+            for q in &probes {
                 let p = rotation::turn(best, &matrix[..], &[q])[0];
                 for row in (0..rows.len()).step_by(37).chain(1495..rows.len()) {
                     let Ok(at) = Threshold::new(dot(q, &rows[row])) else {
                         continue;
                     };
-                    let probe = PlaneProbe::new(&built.plan, read, &p, at, slack);
-                    let kept = built.survivors(best, read, std::slice::from_ref(&probe));
+                    let probe = PlaneProbe::new(&built.plan, &p, at, slack);
+                    let kept = built.survivors(best, std::slice::from_ref(&probe));
                     let this = Survivor {
                         row: row as u32,
                         probe: 0,
                     };
-                    assert!(kept.contains(&this), "{read:?} {shape:?} row {row}");
+                    assert!(kept.contains(&this), "{geometry:?} {shape:?} row {row}");
                 }
             }
         }
@@ -155,29 +153,24 @@ fn every_tier_keeps_the_same_rows_of_any_batch() {
         let (rows, matrix, spectrum) = rows(shape);
         let by_ref: Vec<&[f32; DIM]> = rows.iter().collect();
         let turned = rotation::turn(best, &matrix[..], &by_ref);
-        for (dims4, dims2) in GEOMETRIES {
-            let counts = [1, 15, 16, 17, 1024 + 16 + 3, rows.len()];
-            let cases = counts
-                .into_iter()
-                .flat_map(|n| reads(dims4, dims2).map(move |r| (n, r)));
-            for (count, read) in cases {
-                let geometry = Geometry { dims4, dims2 };
+        for geometry in GEOMETRIES {
+            for count in [1, 15, 16, 17, 1024 + 16 + 3, rows.len()] {
                 let built = Built::new(geometry, &spectrum, &turned[..count]);
                 let probes: Vec<PlaneProbe> = (0..21)
                     .map(|number| {
                         let q = people.mated_probe(number * 40, 1);
                         let p = rotation::turn(best, &matrix[..], &[q.as_array()])[0];
                         let at = Threshold::new(0.1 + 0.02 * number as f32).expect("in range");
-                        PlaneProbe::new(&built.plan, read, &p, at, 2e-4)
+                        PlaneProbe::new(&built.plan, &p, at, 2e-4)
                     })
                     .collect();
                 let scalar = Kernel::by_name("scalar").expect("every CPU has it");
-                let expected = built.survivors(scalar, read, &probes);
+                let expected = built.survivors(scalar, &probes);
                 for kernel in kernels() {
                     for batch in [1, 2, 3, 4, 7, 8, 21] {
-                        let found = built.survivors(kernel, read, &probes[..batch]);
+                        let found = built.survivors(kernel, &probes[..batch]);
                         let part = expected.iter().filter(|s| (s.probe as usize) < batch);
-                        assert!(found.iter().eq(part), "{kernel:?} {read:?} {batch}");
+                        assert!(found.iter().eq(part), "{kernel:?} {geometry:?} {batch}");
                     }
                 }
             }
@@ -190,24 +183,24 @@ fn the_largest_sums_do_not_saturate() {
     // Codes of all ones and a probe of all 127 or all -127, every exponent: the worst of every
     // sum in every tier, against the scalar tier, at its exact value and one above.
     let mut dice = Stream::new(3);
-    for (dims4, dims2) in GEOMETRIES {
-        let geometry = Geometry { dims4, dims2 };
+    for geometry in GEOMETRIES {
+        let ones = if geometry.is_batch() { 63 } else { 255 };
         let lines: Vec<Line> = (0..geometry.lines() * 3)
             .map(|line| match line / geometry.lines() {
-                0 => [0xff; 64],
-                1 => std::array::from_fn(|byte| if byte % 2 == 0 { 0xff } else { 0 }),
-                _ => std::array::from_fn(|_| dice.bits() as u8),
+                0 => [ones; 64],
+                1 => std::array::from_fn(|byte| if byte % 2 == 0 { ones } else { 0 }),
+                _ => std::array::from_fn(|_| dice.bits() as u8 & ones),
             })
             .collect();
         let numbers = [[127; 64], [0; 64], [1; 64]];
         let plane = PlaneRows {
             geometry,
-            read: geometry,
             lines: &lines,
             numbers: &numbers,
             rows: 48,
         };
-        for (code, shift) in [(127, 10), (-127, 10), (127, 0), (-127, 3), (5, 1)] {
+        let most = geometry.shift_max() as u8;
+        for (code, shift) in [(127, most), (-127, most), (127, 0), (-127, 3), (5, 1)] {
             // A sum of whole groups, found by bisection through the scalar tier.
             let mut probe = PlaneProbe {
                 codes: std::array::from_fn(|dim| if code == 5 && dim % 3 == 0 { -5 } else { code }),
@@ -259,46 +252,57 @@ fn few_rows_survive() {
     let (rows, matrix, spectrum) = rows(Shape::Realistic);
     let by_ref: Vec<&[f32; DIM]> = rows.iter().collect();
     let turned = rotation::turn(best, &matrix[..], &by_ref);
+    // Numbers of 1,500 rows by 50 strangers that may be left, and the first block's residual.
+    for (geometry, share, residuals) in [
+        (Geometry::lone(256, 256), 50, 0.07..0.13),
+        (Geometry::batch(256), 50, 0.02..0.05),
+    ] {
+        few_survive(
+            geometry,
+            &matrix,
+            &spectrum,
+            &turned[..1500],
+            share,
+            residuals,
+        );
+    }
+}
+
+fn few_survive(
+    geometry: Geometry,
+    matrix: &[[f32; DIM]],
+    spectrum: &[f32; DIM],
+    turned: &[[f32; DIM]],
+    share: usize,
+    residuals: std::ops::Range<f64>,
+) {
+    let best = Kernel::best().expect("avx2");
     let people = Synthetic::new(6, Shape::Realistic);
-    let built = Built::new(
-        Geometry {
-            dims4: 256,
-            dims2: 256,
-        },
-        &spectrum,
-        &turned[..1500],
-    );
+    let built = Built::new(geometry, spectrum, turned);
     let at = Threshold::new(0.41).expect("in range");
-    let slack = rotation::slack(&matrix[..]);
+    let slack = rotation::slack(matrix);
     let strangers: Vec<PlaneProbe> = (0..50)
         .map(|number| {
             let q = people.stranger(number);
-            let p = rotation::turn(best, &matrix[..], &[q.as_array()])[0];
-            PlaneProbe::new(&built.plan, built.plan.geometry(), &p, at, slack)
+            let p = rotation::turn(best, matrix, &[q.as_array()])[0];
+            PlaneProbe::new(&built.plan, &p, at, slack)
         })
         .collect();
-    let kept = built
-        .survivors(best, built.plan.geometry(), &strangers)
-        .len();
-    assert!(kept < 50 * 1500 / 50, "{kept} of {} survive", 50 * 1500);
-    let residual = built.decoded.iter().map(|numbers| numbers[0]).sum::<f64>() / 1500.0;
-    assert!(
-        (0.07..0.13).contains(&residual),
-        "4-bit residual {residual}"
-    );
+    let (kept, of) = (built.survivors(best, &strangers).len(), 50 * turned.len());
+    println!("{geometry:?}: {kept} of {of} survive");
+    assert!(kept < of / share, "{geometry:?}: {kept} of {of} survive");
+    let residual = built.decoded.iter().map(|numbers| numbers[0]).sum::<f64>();
+    let residual = residual / turned.len() as f64;
+    assert!(residuals.contains(&residual), "{geometry:?}: {residual}");
 }
 
 #[test]
 fn refuses_a_plan_that_no_writer_writes() {
-    let good = Plan::new(
-        Geometry {
-            dims4: 256,
-            dims2: 256,
-        },
-        &[0.002; DIM],
-    );
+    let good = Plan::new(Geometry::lone(256, 256), &[0.002; DIM]);
     assert_eq!(good.problem(), None);
-    let edits: [fn(&mut Plan); 9] = [
+    let edits: [fn(&mut Plan); 11] = [
+        |plan| plan.dims6 = 32,
+        |plan| (plan.dims6, plan.dims4, plan.dims2) = (31, 0, 0),
         |plan| plan.dims4 = 31,
         |plan| plan.dims4 = u32::MAX,
         |plan| plan.dims2 = 512,
@@ -319,27 +323,29 @@ fn refuses_a_plan_that_no_writer_writes() {
 #[test]
 fn codes_lie_where_the_format_says() {
     let mut dice = Stream::new(9);
-    for (dims4, dims2) in GEOMETRIES {
-        let geometry = Geometry { dims4, dims2 };
+    for geometry in GEOMETRIES {
+        let (first, most) = geometry.first_block();
         let mut row = PlaneRow {
             codes: [0; DIM],
             numbers: [0.0; 4],
             m2: 0.0,
         };
-        for dim in 0..dims4 + dims2 {
-            row.codes[dim] = dice.below(if dim < dims4 { 16 } else { 4 }) as u8;
+        for dim in 0..geometry.dims() {
+            row.codes[dim] = dice.bits() as u8 & if dim < first { most } else { 3 };
         }
         let mut lines = vec![[0; 64]; geometry.lines()];
         row.place(geometry, &mut lines, 11);
-        for (dim, &code) in row.codes[..dims4 + dims2].iter().enumerate() {
-            let found = if dim < dims4 {
+        for (dim, &code) in row.codes[..geometry.dims()].iter().enumerate() {
+            let found = if geometry.is_batch() {
+                lines[dim / 4][4 * 11 + dim % 4]
+            } else if dim < first {
                 let byte = lines[dim / 8][4 * 11 + dim % 4];
                 if dim % 8 < 4 { byte & 15 } else { byte >> 4 }
             } else {
-                let at = dim - dims4;
-                lines[dims4 / 8 + at / 16][4 * 11 + at % 4] >> (at % 16 / 4 * 2) & 3
+                let at = dim - first;
+                lines[first / 8 + at / 16][4 * 11 + at % 4] >> (at % 16 / 4 * 2) & 3
             };
-            assert_eq!(found, code, "{dims4}+{dims2} dimension {dim}");
+            assert_eq!(found, code, "{geometry:?} dimension {dim}");
         }
         let others = lines.iter().flat_map(|line| line.iter().enumerate());
         assert!(

@@ -28,6 +28,22 @@ for (const dialog of document.querySelectorAll('dialog[open][data-modal]')) {
   });
 }
 
+// Who leaves a dialog is back at the link that opened it.
+const [clicked, opener] = ['cardea-clicked', 'cardea-opener'];
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('a[href]');
+  if (link && !link.closest('dialog')) {
+    sessionStorage.setItem(clicked, link.getAttribute('href'));
+  }
+});
+if (document.querySelector('dialog[open]')) {
+  sessionStorage.setItem(opener, sessionStorage.getItem(clicked) ?? '');
+} else if (sessionStorage.getItem(opener)) {
+  const href = CSS.escape(sessionStorage.getItem(opener));
+  sessionStorage.removeItem(opener);
+  document.querySelector(`a[href="${href}"]`)?.focus();
+}
+
 // A form is sent once.
 for (const form of document.querySelectorAll('form[method=post]')) {
   form.addEventListener('submit', (event) => {

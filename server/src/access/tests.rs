@@ -167,7 +167,7 @@ fn a_person_with_the_right_is_granted_only_from_a_durable_intent() {
     );
     let matched = record.matched.expect("somebody");
     assert_eq!(
-        (matched.person, matched.external_id.as_str(), matched.score),
+        (matched.person, &*matched.external_id, matched.score),
         (1, "one", 1.0)
     );
 
@@ -252,7 +252,7 @@ fn a_view_older_than_a_withdrawal_finds_the_next_best() {
     let mut scene = Scene::new();
     scene.directory.remove_person(1);
     let matched = scene.found(&face(&[(0, 1.0)])).matched.expect("person 2");
-    assert_eq!((matched.person, matched.external_id.as_str()), (2, "two"));
+    assert_eq!((matched.person, &*matched.external_id), (2, "two"));
 
     let mut scene = Scene::new();
     scene.directory.remove_person(1);
@@ -295,7 +295,7 @@ fn a_repeat_is_answered_as_its_first_and_has_no_outcome() {
     let matched = || {
         Some(Matched {
             person: 2,
-            external_id: "two".to_owned(),
+            external_id: "two".into(),
             score: 0.75,
         })
     };
@@ -328,6 +328,47 @@ fn a_repeat_is_answered_as_its_first_and_has_no_outcome() {
         });
         assert_eq!(answer(&reply), due, "{first:?}");
         assert_eq!(end, None, "{first:?}");
+    }
+}
+
+/// A reply that was lost was once said again to the letter: with nobody but our answer to open the
+/// door, it opened for who had been withdrawn, or had lost the right, in between.
+#[test]
+fn a_repeat_of_a_grant_is_none_where_the_right_has_gone() {
+    let answer = Answer::Decided {
+        decision: Decision::Granted as u8,
+        reason: 0,
+        matched: Some(Matched {
+            person: 1,
+            external_id: "one".into(),
+            score: 1.0,
+        }),
+    };
+    let change = |scene: &mut Scene, withdrawn: bool| {
+        if withdrawn {
+            scene.directory.remove_person(1);
+        } else {
+            scene.directory.change_doors(1, |doors| doors.revoke(DOOR));
+        }
+    };
+    for (withdrawn, due) in [
+        (true, (Decision::Denied, Reason::Withdrawn, 0)),
+        (
+            false,
+            (Decision::Denied, Reason::NoRight, person_tag("one")),
+        ),
+    ] {
+        let mut scene = Scene::new();
+        scene.found(&face(&[(0, 1.0)]));
+        change(&mut scene, withdrawn);
+        let (reply, end) = scene.recorded(&Recorded::Repeat {
+            sequence: 3,
+            answer: answer.clone(),
+        });
+        assert_eq!(
+            ((reply.decision, reply.reason, reply.person), end),
+            (due, None)
+        );
     }
 }
 

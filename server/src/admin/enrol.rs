@@ -82,6 +82,7 @@ pub struct Invitee {
     /// Two letters; empty is English.
     pub language: String,
     /// How many days the invitation holds; 0 takes the usual 14.
+    #[serde(deserialize_with = "crate::whole::whole")]
     pub days: u32,
 }
 

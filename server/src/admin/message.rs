@@ -353,6 +353,7 @@ pub enum SpaceKey {
 
 /// A person to enrol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewPerson {
     /// The site's own name for the person.
     pub external_id: String,

@@ -10,7 +10,7 @@ use cardea_wire::{AccessRequest, Decision, EncodedEmbedding, Kind, PadResult, Re
 
 use super::attempts::InFlight;
 use super::device::command_for;
-use super::refusal::{refuse, response};
+use super::refusal::{refuse, response_in};
 use super::{Api, name_of};
 use crate::access::{Action, Attempt, micros};
 use crate::audit::Recorded;
@@ -272,7 +272,8 @@ impl Api {
             made: now,
         };
         self.exchanges.insert(ended.exchange, sending);
-        replies.push(ended.exchange, response(&reply));
+        let body = replies.buffer();
+        replies.push(ended.exchange, response_in(&reply, body));
     }
 
     /// The reply's last byte is with the kernel: the request is complete and counts.

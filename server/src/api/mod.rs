@@ -17,6 +17,8 @@ mod device;
 mod enrol;
 mod refusal;
 mod route;
+#[cfg(test)]
+mod simulated;
 mod space;
 mod status;
 
@@ -106,6 +108,8 @@ pub struct Api {
     writer: WriterHandle,
     console: ConsoleHandle,
     completions: Completions<Completion>,
+    /// Empty but while they are looked at.
+    completed: Vec<Completion>,
     done: CompletionSender<Completion>,
     attempts: Attempts,
     exchanges: HashMap<ExchangeId, access::Exchange>,
@@ -129,6 +133,7 @@ impl Api {
             writer: parts.writer,
             console: parts.console,
             completions: parts.completions,
+            completed: Vec::new(),
             attempts: Attempts::new(parts.loop_number),
             exchanges: HashMap::new(),
             seen: Seen::default(),
@@ -183,7 +188,10 @@ impl Service for Api {
     ) {
         self.recorded_something(now);
         match route::find(request.method, request.path()) {
-            Ok(Route::Access) => self.access(id, peer, &request, now, replies),
+            Ok(Route::Access) => {
+                self.access(id, peer, &request, now, replies);
+                replies.give_back(request.body);
+            }
             Ok(Route::Heartbeat) => replies.push(id, self.heartbeat(peer, &request)),
             Ok(Route::Commission) => self.commission(id, &request, replies),
             Ok(Route::Renew) => self.renew(id, peer, &request, replies),
@@ -201,9 +209,12 @@ impl Service for Api {
 
     fn wake(&mut self, now: Instant, replies: &mut Replies) {
         self.recorded_something(now);
+        // A loop that was held up finds results of attempts whose time is over: no grant is left.
+        self.expire_attempts(now, replies);
         // Taken out first: what one completion starts may complete at once.
-        let completions: Vec<_> = self.completions.drain().collect();
-        for completion in completions {
+        let mut completed = std::mem::take(&mut self.completed);
+        completed.extend(self.completions.drain());
+        for completion in completed.drain(..) {
             match completion {
                 Completion::Searched(done) => self.searched(done, now, replies),
                 Completion::Recorded(done) => {
@@ -216,6 +227,7 @@ impl Service for Api {
                 Completion::Alive(answer) => drop(answer.try_send(())),
             }
         }
+        self.completed = completed;
     }
 
     fn next_deadline(&self) -> Option<Instant> {

@@ -6,11 +6,17 @@ use crate::net::Response;
 
 /// A reply as a response: 200 for whatever was served, else the reason's status.
 pub(crate) fn response(reply: &Reply) -> Response {
+    response_in(reply, Vec::new())
+}
+
+/// The same, with this buffer as its body.
+pub(super) fn response_in(reply: &Reply, mut body: Vec<u8>) -> Response {
+    reply.write(&mut body);
     let status = match reply.decision {
         Decision::Denied | Decision::Granted | Decision::Served => 200,
         Decision::Refused => status(reply.reason),
     };
-    Response::new(status, CONTENT_TYPE, reply.to_bytes())
+    Response::new(status, CONTENT_TYPE, body)
 }
 
 /// A refusal.

@@ -22,6 +22,8 @@ mod record;
 mod repeats;
 mod schema;
 #[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
 mod tests;
 mod writer;
 

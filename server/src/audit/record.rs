@@ -1,5 +1,7 @@
 //! What is recorded, and what is read back.
 
+use std::sync::Arc;
+
 use crate::store::StoreError;
 
 /// Who matched. An attempt without a match names nobody and has no score.
@@ -8,7 +10,7 @@ pub struct Matched {
     /// The person's id in the store.
     pub person: u64,
     /// What the site calls them.
-    pub external_id: String,
+    pub external_id: Arc<str>,
     /// The comparison score, -1..1.
     pub score: f32,
 }

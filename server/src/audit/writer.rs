@@ -21,17 +21,17 @@ use crate::store::{Checkpoints, StoreError, key, number, write};
 /// What the thread owns.
 #[derive(Debug)]
 pub(super) struct Writer {
-    db: Connection,
+    pub(super) db: Connection,
     checkpoints: Checkpoints,
-    jobs: Receiver<Job>,
+    pub(super) jobs: Receiver<Job>,
     repeats: Repeats,
     run_first: u64,
     next: u64,
     // Outcomes that could not be written yet.
-    held: Vec<(u64, Outcome)>,
+    pub(super) held: Vec<(u64, Outcome)>,
     prune_before_unix_us: Option<i64>,
     pace: Option<Arc<Pace>>,
-    poisoned: bool,
+    pub(super) poisoned: bool,
 }
 
 /// What a batch will say once it is committed.
@@ -108,7 +108,7 @@ impl Writer {
     }
 
     // Waits for a job, then takes all that waits; returns false once it is to stop.
-    fn gather(&mut self, batch: &mut Vec<Job>) -> bool {
+    pub(super) fn gather(&mut self, batch: &mut Vec<Job>) -> bool {
         let first = match self.jobs.try_recv() {
             Ok(job) => Some(job),
             Err(TryRecvError::Disconnected) => return false,
@@ -152,7 +152,7 @@ impl Writer {
             .map(Some)
     }
 
-    fn commit(&mut self, jobs: &mut Vec<Job>) {
+    pub(super) fn commit(&mut self, jobs: &mut Vec<Job>) {
         let began = Instant::now();
         let attempts = jobs.iter().any(|job| matches!(job, Job::Begin { .. }));
         let mut batch = Batch {
@@ -370,7 +370,7 @@ fn insert_attempt(
         record.reason,
         record.is_final,
         matched.map(|matched| key(matched.person)),
-        matched.map(|matched| matched.external_id.as_str()),
+        matched.map(|matched| &*matched.external_id),
         matched.map(|matched| matched.score),
     ))?;
     Ok(())

@@ -44,6 +44,26 @@ pub enum Opener {
     Passphrase(Passphrase),
 }
 
+impl Lock {
+    /// Tells one lock from another; it must be kept as secret as a passphrase.
+    pub(super) fn mark(&self) -> [u8; KEY_BYTES] {
+        let mut hasher = blake3::Hasher::new_derive_key("cardea 2026 mark of a backup's lock");
+        match self {
+            Self::Keys(keys) => {
+                hasher.update(b"keys");
+                for key in keys {
+                    hasher.update(&key.0);
+                }
+            }
+            Self::Passphrase(passphrase) => {
+                hasher.update(b"passphrase");
+                hasher.update(passphrase.bytes());
+            }
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
 impl PublicKey {
     /// Reads `age1..`.
     ///

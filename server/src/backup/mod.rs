@@ -9,6 +9,7 @@
 //! - `keys`: public and secret keys, passphrases
 //! - `envelope`: the file's head: age's format, version 1; `stream` the encrypted bytes behind it
 //! - `archive`: what lies inside: a tar with a list of checksums at its end
+//! - `staging`: copies, and how far a backup that was cut had come; `paced`: slowly
 //! - `take`: makes a backup; `restore`: makes the site again
 //! - `withdrawals`: who must not come back with an old backup
 //! - `shelf`: names, ages and ends of the backups in a folder
@@ -17,8 +18,10 @@ mod archive;
 mod envelope;
 mod error;
 pub mod keys;
+mod paced;
 mod restore;
 mod shelf;
+mod staging;
 mod stream;
 mod take;
 #[cfg(test)]
@@ -27,4 +30,4 @@ pub mod withdrawals;
 
 pub use error::BackupError;
 pub use restore::{Restored, Since, restore};
-pub use take::{Order, Taken, export_withdrawals, sweep, take};
+pub use take::{Order, Taken, export_withdrawals, is_begun, sweep, take};

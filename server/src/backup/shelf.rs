@@ -39,6 +39,14 @@ pub(super) fn taken(site: &str, name: &str) -> Option<i64> {
     Some(taken.assume_utc().unix_timestamp())
 }
 
+/// Whether this is what a backup of this site left that was cut and not gone on with.
+fn is_unfinished(site: &str, name: &str) -> bool {
+    let whole = name
+        .strip_suffix(".part")
+        .map(|name| format!("{name}{ENDING}"));
+    whole.is_some_and(|name| taken(site, &name).is_some())
+}
+
 /// Of these names the backups of the site that are older than `days`; never the newest.
 pub(super) fn expired(names: &[String], site: &str, now_unix_s: i64, days: u32) -> Vec<String> {
     let before = now_unix_s - i64::from(days) * 86_400;
@@ -75,6 +83,9 @@ pub(super) fn tidy(
     for path in &gone {
         fs::remove_file(path)?;
     }
+    for name in names.iter().filter(|name| is_unfinished(site, name)) {
+        fs::remove_file(folder.join(name))?;
+    }
     Ok(gone)
 }
 
@@ -91,6 +102,9 @@ mod tests {
         assert_eq!(name, "cardea-01234567-20261118T110640Z.age");
         assert_eq!(taken(SITE, &name), Some(NOW));
         assert_eq!(taken("ffffffff", &name), None, "another site's");
+        let part = name.replace(ENDING, ".part");
+        assert!(is_unfinished(SITE, &part) && !is_unfinished(SITE, &name));
+        assert!(!is_unfinished("ffffffff", &part));
         for other in ["cardea-01234567-.age", "cardea.age", "notes.txt", ""] {
             assert_eq!(taken(SITE, other), None, "{other}");
         }

@@ -12,21 +12,33 @@ use super::envelope::{PayloadKey, aead};
 /// Bytes of a piece before it is sealed.
 const PIECE: usize = 64 * 1024;
 const TAG: usize = 16;
+/// Bytes of a sealed piece that is not the last.
+pub(super) const SEALED_PIECE: u64 = (PIECE + TAG) as u64;
 
 /// Seals what is written to it.
 pub(super) struct Sealing<W> {
     out: W,
     key: LessSafeKey,
     number: u64,
+    /// So many pieces are written already: they are counted, and no more.
+    there: u64,
     piece: Vec<u8>,
 }
 
 impl<W: Write> Sealing<W> {
+    #[cfg(test)]
     pub(super) fn new(out: W, key: &PayloadKey) -> Result<Self, BackupError> {
+        Self::behind(out, key, 0)
+    }
+
+    /// Goes on behind so many pieces: what is written to it begins at the beginning all the same,
+    /// and must be what it was.
+    pub(super) fn behind(out: W, key: &PayloadKey, there: u64) -> Result<Self, BackupError> {
         Ok(Self {
             out,
             key: aead(key)?,
             number: 0,
+            there,
             piece: Vec::with_capacity(PIECE + TAG),
         })
     }
@@ -38,6 +50,14 @@ impl<W: Write> Sealing<W> {
     }
 
     fn seal(&mut self, last: bool) -> io::Result<()> {
+        if self.number < self.there {
+            if last {
+                return Err(io::Error::other("less than was written before"));
+            }
+            self.piece.clear();
+            self.number += 1;
+            return Ok(());
+        }
         self.key
             .seal_in_place_append_tag(nonce(self.number, last), Aad::empty(), &mut self.piece)
             .map_err(|_| io::Error::other("a piece could not be sealed"))?;

@@ -1,24 +1,24 @@
 //! Taking a backup, beside a running server or without one. The databases are copied slowly, of
-//! one generation each, to a folder of the data directory; the copies are zeroed afterwards.
+//! one generation each, to a folder of the data directory; the copies are zeroed afterwards. One
+//! that was cut goes on where it was (`staging`).
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io::{self, BufWriter};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::archive::{AUDIT, About, FORM, PKI, Packing, STORE};
 use super::keys::Lock;
+use super::paced::{Pace, Paced};
+use super::staging::{self, Going, Staging};
 use super::stream::Sealing;
 use super::withdrawals::{self, Withdrawals, hex};
-use super::{BackupError, envelope, shelf};
+use super::{BackupError, shelf};
 use crate::config;
-use crate::limits::{BACKUP_BYTES_PER_S, BACKUP_SYNC_BYTES};
+use crate::limits::BACKUP_RESUME_S;
 use crate::secrets::{KEY_FILE, Sealer};
 use crate::store::{Reader, SettingKey, WithdrawalKey, copy_beside};
 
-/// Where the copies lie while a backup is packed.
-const STAGING: &str = "backup.staging";
 const LOCK: &str = "backup.lock";
 /// Pairs of looks at the certificates until both are the same.
 const LOOKS: usize = 8;
@@ -44,50 +44,51 @@ pub struct Taken {
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
+    /// When the moment was that it holds, Unix seconds.
+    pub taken_unix_s: i64,
     /// The store's generation in it.
     pub generation: u64,
+    /// Bytes of it that an earlier run had written, which was cut.
+    pub resumed_bytes: u64,
     /// Backups whose time was over, and that went.
     pub expired: Vec<PathBuf>,
 }
 
-/// Takes a backup.
+/// Takes a backup, or goes on with one that was cut within [`BACKUP_RESUME_S`].
 ///
 /// # Errors
 /// [`BackupError::Refused`] where another is being taken or the file is there; those of files,
-/// the store and keys. What was begun is removed then.
+/// the store and keys. After one of files what was begun stays, to be gone on with; after any
+/// other, or without room, it is removed.
 pub fn take(order: &Order) -> Result<Taken, BackupError> {
     let data = &order.data;
     let _only = only_one(data)?;
-    sweep_held(data)?;
     let reader = Reader::open_beside(data)?;
     let sealer = Sealer::open(data)?;
     let site = site_id(&reader)?;
-    let in_folder = order.target.is_dir();
-    let path = if in_folder {
-        order.target.join(shelf::name(&site, order.now_unix_s))
-    } else {
-        order.target.clone()
+    let mut staging = match Staging::left(order, &site) {
+        Some(left) => left,
+        None => begin(order, &site)?,
     };
-    if path.exists() {
-        return Err(BackupError::Refused(format!("{} is there", path.display())));
-    }
-    let folder = folder_of(&path);
-    let part = path.with_extension("part");
-    let packed = pack(order, &part, &site);
-    let swept = sweep_held(data);
-    let (bytes, generation) = match packed {
+    let path = staging.state.target.clone();
+    let (part, folder) = (path.with_extension("part"), folder_of(&path));
+    let (bytes, resumed_bytes) = match pack(order, &mut staging, &part, &sealer) {
         Ok(packed) => packed,
         Err(error) => {
-            let _ = fs::remove_file(&part);
+            if !may_go_on(&error) {
+                let _ = fs::remove_file(&part);
+                staging::sweep(data)?;
+            }
             return Err(error);
         }
     };
-    swept?;
+    let about = staging.state.about;
     fs::rename(&part, &path)?;
     File::open(&folder)?.sync_all()?;
+    staging::sweep(data)?;
     // After the copy: whoever was withdrawn meanwhile is in the list.
     save_withdrawals(&reader, &sealer, &folder, order.now_unix_s)?;
-    let expired = if in_folder {
+    let expired = if order.target.is_dir() {
         shelf::tidy(&folder, &site, order.now_unix_s, order.days)?
     } else {
         Vec::new()
@@ -95,9 +96,45 @@ pub fn take(order: &Order) -> Result<Taken, BackupError> {
     Ok(Taken {
         path,
         bytes,
-        generation,
+        taken_unix_s: about.taken_unix_s,
+        generation: about.generation,
+        resumed_bytes,
         expired,
     })
+}
+
+/// Whether a later run may come to another end.
+fn may_go_on(error: &BackupError) -> bool {
+    match error {
+        BackupError::Io(error) => error.kind() != io::ErrorKind::StorageFull,
+        _ => false,
+    }
+}
+
+/// A backup from its beginning.
+fn begin(order: &Order, site: &str) -> Result<Staging, BackupError> {
+    let data = &order.data;
+    staging::sweep(data)?;
+    let path = if order.target.is_dir() {
+        order.target.join(shelf::name(site, order.now_unix_s))
+    } else {
+        order.target.clone()
+    };
+    if path.exists() {
+        return Err(BackupError::Refused(format!("{} is there", path.display())));
+    }
+    let about = About {
+        form: FORM,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        site: site.to_owned(),
+        taken_unix_s: order.now_unix_s,
+        generation: 0,
+    };
+    let mut small = vec![(config::FILE.to_owned(), fs::read(data.join(config::FILE))?)];
+    for (name, bytes) in certificates(data)? {
+        small.push((format!("{PKI}{name}"), bytes));
+    }
+    Staging::begin(data, about, path, small)
 }
 
 /// Writes the list of withdrawals of a site into a folder of backups.
@@ -127,29 +164,30 @@ fn save_withdrawals(
     list.save(&withdrawals::path_in(folder, &list.site), &key)
 }
 
-/// Erases copies that an interrupted backup left in the data directory; not those of one that is
-/// being taken.
-///
-/// # Errors
-/// Those of files; [`BackupError::Refused`] while a backup is being taken.
-pub fn sweep(data: &Path) -> Result<(), BackupError> {
-    if !data.join(STAGING).exists() {
-        return Ok(());
-    }
-    let _only = only_one(data)?;
-    sweep_held(data)
+/// Whether copies of a backup lie in the data directory: it is being taken, or was cut.
+#[must_use]
+pub fn is_begun(data: &Path) -> bool {
+    data.join(staging::FOLDER).exists()
 }
 
-fn sweep_held(data: &Path) -> Result<(), BackupError> {
-    let staging = data.join(STAGING);
-    let entries = match fs::read_dir(&staging) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    for entry in entries {
-        zero(&entry?.path())?;
+/// Erases copies that a backup left in the data directory which was cut longer ago than `after_s`;
+/// not those of one that is being taken. `after_s` is at most [`BACKUP_RESUME_S`].
+///
+/// # Errors
+/// Those of files.
+pub fn sweep(data: &Path, now_unix_s: i64, after_s: i64) -> Result<(), BackupError> {
+    if !is_begun(data) {
+        return Ok(());
     }
-    Ok(fs::remove_dir(&staging)?)
+    let Ok(_only) = only_one(data) else {
+        return Ok(());
+    };
+    let kept = 0..=after_s.min(BACKUP_RESUME_S);
+    let begun = staging::begun(data);
+    if begun.is_some_and(|begun| kept.contains(&(now_unix_s - begun))) {
+        return Ok(());
+    }
+    staging::sweep(data)
 }
 
 /// The site's id as hexadecimal digits.
@@ -183,43 +221,46 @@ fn only_one(data: &Path) -> Result<File, BackupError> {
     }
 }
 
-/// Writes the encrypted file; gives its length and the store's generation.
-fn pack(order: &Order, part: &Path, site: &str) -> Result<(u64, u64), BackupError> {
+/// Copies what is not copied yet, and writes the encrypted file; gives its length, and how much of
+/// it was there.
+fn pack(
+    order: &Order,
+    staging: &mut Staging,
+    part: &Path,
+    sealer: &Sealer,
+) -> Result<(u64, u64), BackupError> {
     let data = &order.data;
-    let staging = data.join(STAGING);
-    fs::DirBuilder::new().mode(0o700).create(&staging)?;
     let mut pace = Pace::new();
-    let (store, audit) = (staging.join(STORE), staging.join(AUDIT));
-    let generation = copy_beside(&data.join(STORE), &store, true, |bytes| pace.spend(bytes))?;
-    copy_beside(&data.join(AUDIT), &audit, false, |bytes| pace.spend(bytes))?;
-
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(part)?;
-    let mut out = BufWriter::with_capacity(1 << 17, Paced { file, pace });
-    let key = envelope::write(&mut out, &order.lock)?;
-    let about = About {
-        form: FORM,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        site: site.to_owned(),
-        taken_unix_s: order.now_unix_s,
-        generation,
-    };
-    let mut packing = Packing::new(Sealing::new(out, &key)?, &about)?;
-    packing.file(config::FILE, &data.join(config::FILE))?;
-    packing.bytes(KEY_FILE, &Sealer::key_bytes(data)?)?;
-    for (name, bytes) in certificates(data)? {
-        packing.bytes(&format!("{PKI}{name}"), &bytes)?;
+    staging.copy(STORE, |to| {
+        Ok(copy_beside(&data.join(STORE), to, true, |bytes| {
+            pace.spend(bytes)
+        })?)
+    })?;
+    staging.copy(AUDIT, |to| {
+        Ok(copy_beside(&data.join(AUDIT), to, false, |bytes| {
+            pace.spend(bytes)
+        })?)
+    })?;
+    let Going {
+        file,
+        length,
+        note,
+        key,
+        pieces,
+    } = staging.stream(part, &order.lock, sealer)?;
+    let resumed = if pieces == 0 { 0 } else { length };
+    let out = BufWriter::with_capacity(1 << 17, Paced::new(file, length, Some(note)));
+    let mut packing = Packing::new(Sealing::behind(out, &key, pieces)?, &staging.state.about)?;
+    for (name, bytes) in &staging.state.small {
+        packing.bytes(name, bytes)?;
     }
-    packing.file(STORE, &store)?;
-    packing.file(AUDIT, &audit)?;
+    packing.bytes(KEY_FILE, &Sealer::key_bytes(data)?)?;
+    packing.file(STORE, &staging.path(STORE))?;
+    packing.file(AUDIT, &staging.path(AUDIT))?;
     let out = packing.finish()?.finish()?;
     let paced = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     paced.file.sync_all()?;
-    Ok((paced.file.metadata()?.len(), generation))
+    Ok((paced.file.metadata()?.len(), resumed))
 }
 
 /// The files of the folder `pki`, as one set: while one is put in the place of another, two looks
@@ -244,82 +285,4 @@ fn certificates(data: &Path) -> Result<Vec<(String, Vec<u8>)>, BackupError> {
     }
     let why = "the certificates change all the time".to_owned();
     Err(BackupError::Refused(why))
-}
-
-fn zero(path: &Path) -> Result<(), BackupError> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    let mut left = file.metadata()?.len();
-    let mut out = Paced {
-        file,
-        pace: Pace::new(),
-    };
-    let zeros = vec![0; 1 << 16];
-    while left > 0 {
-        let piece = left.min(zeros.len() as u64);
-        out.write_all(&zeros[..piece as usize])?;
-        left -= piece;
-    }
-    out.file.sync_all()?;
-    Ok(fs::remove_file(path)?)
-}
-
-/// Keeps the disk for those who wait for it: so many bytes a second on average, and never many
-/// that are not on the disk yet, which the audit's next sync would have to wait for.
-struct Pace {
-    began: Instant,
-    bytes: u64,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            bytes: 0,
-        }
-    }
-
-    fn spend(&mut self, bytes: u64) {
-        self.bytes += bytes;
-        if let Some(rest) = due(self.bytes).checked_sub(self.began.elapsed()) {
-            std::thread::sleep(rest);
-        }
-    }
-}
-
-/// How long so many bytes take at the pace.
-fn due(bytes: u64) -> Duration {
-    Duration::from_micros(bytes.saturating_mul(1_000_000) / BACKUP_BYTES_PER_S)
-}
-
-struct Paced {
-    file: File,
-    pace: Pace,
-}
-
-impl Write for Paced {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let before = self.pace.bytes;
-        let written = self.file.write(bytes)?;
-        self.pace.spend(written as u64);
-        if before / BACKUP_SYNC_BYTES != self.pace.bytes / BACKUP_SYNC_BYTES {
-            self.file.sync_data()?;
-        }
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-#[cfg(test)]
-mod pace_tests {
-    use super::*;
-
-    /// Fails if the pace is in other units.
-    #[test]
-    fn a_second_is_a_seconds_worth_of_bytes() {
-        assert_eq!(due(BACKUP_BYTES_PER_S), Duration::from_secs(1));
-        assert_eq!(due(0), Duration::ZERO);
-    }
 }

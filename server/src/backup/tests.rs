@@ -5,7 +5,7 @@ use std::io::{BufReader, Read as _, Write as _};
 
 use super::archive::{About, FORM, Packing, unpack};
 use super::keys::{Lock, Opener, Passphrase, SecretKey};
-use super::stream::{Opening, Sealing};
+use super::stream::{Opening, SEALED_PIECE, Sealing};
 use super::{BackupError, envelope};
 use crate::limits::{
     BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX, BACKUP_SMALL_FILE_BYTES_MAX,
@@ -45,6 +45,28 @@ fn every_length_reads_back() {
         let content: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
         let bytes = sealed(&lock, &content);
         assert_eq!(opened(&bytes, &opener).expect("ours"), content, "{length}");
+    }
+}
+
+/// Fails if a piece that is there is sealed again with another number, or left out.
+#[test]
+fn going_on_gives_the_same_bytes() {
+    let (lock, _) = pair();
+    let key = envelope::write(&mut Vec::new(), &lock).expect("sealed");
+    for length in [196_608, 200_000] {
+        let content: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        let behind = |there| {
+            let mut sealing = Sealing::behind(Vec::new(), &key, there).expect("a key");
+            sealing.write_all(&content).expect("memory");
+            sealing.finish()
+        };
+        let whole = behind(0).expect("memory");
+        for there in 1..=2 {
+            let rest = behind(there).expect("memory");
+            let from = (there * SEALED_PIECE) as usize;
+            assert!(rest == whole[from..], "{length} behind {there}");
+        }
+        behind(9).expect_err("less than there was");
     }
 }
 

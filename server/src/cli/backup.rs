@@ -68,15 +68,15 @@ pub fn backup(data: &Path, args: &BackupArgs) -> io::Result<()> {
     expect_done(desk.ask(&Request::BackupBegin {
         target: target.display().to_string(),
     })?)?;
-    let taken_unix_s = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
     let taken = take(&Order {
         data: data.to_owned(),
         target,
         lock,
         days: config.backup.days,
-        now_unix_s: taken_unix_s,
+        now_unix_s: i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX),
     })
     .map_err(io::Error::other)?;
+    let taken_unix_s = taken.taken_unix_s;
     expect_done(desk.ask(&Request::BackupEnd { taken_unix_s })?)?;
     println!(
         "{}: {} bytes, generation {}",
@@ -84,6 +84,9 @@ pub fn backup(data: &Path, args: &BackupArgs) -> io::Result<()> {
         taken.bytes,
         taken.generation
     );
+    if taken.resumed_bytes > 0 {
+        println!("gone on at byte {}", taken.resumed_bytes);
+    }
     for gone in taken.expired {
         println!("{}: its time was over, removed", gone.display());
     }

@@ -4,15 +4,14 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use cardea_connect::authority::{Authority, root_with};
-use cardea_connect::join::{Code, Join, Joined};
-use cardea_connect::tls;
+use cardea_connect::join::Code;
 use cardea_connect::update::Version;
 
 use super::{ConnectCommand, UpdateCommand, VerifyArgs, site};
 use crate::admin::client::Desk;
 use crate::admin::message::{Request, Response};
-use crate::connect::{ConnectSetup, diagnostics, updates};
+use crate::connect::join::{self, NO_CODE};
+use crate::connect::{diagnostics, updates};
 use crate::secrets::write_new;
 
 /// Carries out a `connect` command.
@@ -31,35 +30,14 @@ pub fn run(data: &Path, command: ConnectCommand) -> io::Result<()> {
 
 /// Makes a key, and has the authority certify it. Only then does the site hear of it.
 fn join(data: &Path, code: &str) -> io::Result<Request> {
-    let code = Code::parse(code).ok_or_else(|| io::Error::other("this is no code to join with"))?;
-    let fingerprint = code.fingerprint().unwrap_or_default();
+    if Code::parse(code).is_none() {
+        return Err(io::Error::other(NO_CODE));
+    }
     // The site must be there before its token is used up.
     drop(Desk::open(data)?);
-    let authority_ca = root_with(&code.url, fingerprint).map_err(io::Error::other)?;
-    let request = tls::Request::make("Cardea site").map_err(io::Error::other)?;
-    let question = Join {
-        v: 1,
-        token: code.token.clone(),
-        csr: request.csr.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let joined: Joined = Authority::new(&code.url, &authority_ca, None)
-        .and_then(|authority| authority.ask("/v1/join", &question))
-        .map_err(io::Error::other)?;
-    joined.check().map_err(io::Error::other)?;
+    let setup = join::join(code).map_err(io::Error::other)?;
     Ok(Request::ConnectSet {
-        setup: Box::new(ConnectSetup {
-            site: joined.site,
-            broker_host: joined.broker_host,
-            broker_port: joined.broker_port,
-            ca: joined.ca,
-            certificate: joined.certificate,
-            key: request.key.to_string(),
-            crl: joined.crl,
-            authority_url: code.url,
-            authority_ca,
-            update_keys: joined.update_keys,
-        }),
+        setup: Box::new(setup),
     })
 }
 

@@ -50,6 +50,16 @@ pub struct SetupArgs {
     /// When updates of the operating system are installed; a restart follows an hour later.
     #[arg(long, default_value = "02:30", value_name = "HH:MM")]
     pub updates_at: TimeOfDay,
+    /// Who can open the daily backups: a public key (`cardea backup-key` makes one); may be
+    /// repeated.
+    #[arg(long, value_name = "KEY")]
+    pub backup_to: Vec<String>,
+    /// A file whose first line is the passphrase of the daily backups, instead of keys.
+    #[arg(long, value_name = "FILE", conflicts_with = "backup_to")]
+    pub backup_passphrase_file: Option<PathBuf>,
+    /// Where backups go, best on another machine; by default /var/backups/cardea.
+    #[arg(long, value_name = "FOLDER")]
+    pub backup_directory: Option<PathBuf>,
     /// Whether the firewall is loaded: to be confirmed, at once, or not.
     #[arg(long, value_enum, default_value = "try")]
     pub firewall: FirewallChoice,

@@ -101,6 +101,16 @@ pub enum Command {
         /// The file; keep it off this machine.
         file: PathBuf,
     },
+    /// Says in cardea.toml where backups go and for whom.
+    #[command(hide = true)]
+    BackupSet {
+        /// The folder.
+        #[arg(long)]
+        directory: Option<PathBuf>,
+        /// A public key; may be repeated.
+        #[arg(long)]
+        to: Vec<String>,
+    },
     /// Makes the site again from a backup, in an empty data directory.
     Restore(backup::RestoreArgs),
     /// Gives the server another address, with devices following.

@@ -48,6 +48,14 @@ pub struct Fetching {
     pub size: u64,
 }
 
+impl Fetching {
+    /// The share that has come, in whole per cent.
+    #[must_use]
+    pub fn percent(&self) -> u64 {
+        self.bytes.saturating_mul(100) / self.size.max(1)
+    }
+}
+
 /// The thread's entrance; cheap to clone.
 #[derive(Clone)]
 pub struct Firmware {
@@ -56,6 +64,14 @@ pub struct Firmware {
 }
 
 impl Firmware {
+    /// The way to no thread at all, for tests.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let (asks, _) = bounded(1);
+        let fetching = Arc::default();
+        Self { asks, fetching }
+    }
+
     /// Starts the thread; it ends when every entrance is gone.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use super::jobs::{Job, Jobs};
 use super::supervise::supervised;
 use super::updates::Progress;
 use super::{ConnectSetup, News};
+use crate::limits::CONNECT_HELD_MAX;
 use crate::site::unix_ms;
 use crate::store::{DataDirectory, DeviceState, Reader, StoreError};
 use crate::writer::{Command, WriterHandle};
@@ -29,8 +30,6 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_secs(1);
 /// A device heard of within this time is alive.
 const ALIVE_S: i64 = 600;
-/// Commands that wait for room at the writer; more stay unacknowledged at the broker.
-const COMMANDS_HELD_MAX: usize = 64;
 
 /// Connect of a running server.
 pub struct ConnectLink {
@@ -244,11 +243,7 @@ impl Shared {
                 return self.tell_delivered();
             }
             Event::Command(payload, token) => {
-                let mut held = lock(&self.held);
-                if held.len() < COMMANDS_HELD_MAX {
-                    held.push_back((payload, token));
-                }
-                drop(held);
+                hold(&mut lock(&self.held), (payload, token));
                 return self.tell_commands();
             }
             Event::Status(status) => News::Status(status),
@@ -365,4 +360,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn unix_s() -> i64 {
     i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX)
+}
+
+/// Holds a command until the writer has room. One too many is let go: it is not acknowledged, so
+/// the broker keeps it and sends it again at the next connection.
+fn hold<T>(held: &mut VecDeque<T>, command: T) {
+    if held.len() < CONNECT_HELD_MAX {
+        held.push_back(command);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails without the bound, or if the newest pushes the oldest out: their order is kept.
+    #[test]
+    fn so_many_commands_are_held_and_no_more() {
+        let mut held = VecDeque::new();
+        (0..CONNECT_HELD_MAX + 3).for_each(|command| hold(&mut held, command));
+        assert_eq!(held.len(), CONNECT_HELD_MAX);
+        assert_eq!(held.front(), Some(&0));
+        assert_eq!(held.back(), Some(&(CONNECT_HELD_MAX - 1)));
+    }
 }

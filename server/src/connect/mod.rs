@@ -2,6 +2,7 @@
 //! itself is in the crate `cardea_connect`.
 //!
 //! - `setup`: broker, authority and keys, as they are stored
+//! - `join`: a key made here, certified by the authority that a code names
 //! - `link`: the client of a running server, its heartbeat, and its restarts
 //! - `jobs`: what is asked of the authority, on a thread of its own
 //! - `minutes`: telemetry, a minute at a time
@@ -12,6 +13,7 @@
 pub mod diagnostics;
 pub mod firmware;
 mod jobs;
+pub mod join;
 mod link;
 mod minutes;
 mod setup;

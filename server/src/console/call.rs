@@ -1,12 +1,14 @@
 //! A request as pages and operations see it.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use super::form::Form;
 use super::language::Language;
 use super::multipart::{self, Part};
 use super::reply::Failure;
+use crate::limits::{API_ROWS, PAGE_ROWS_MAX};
 use crate::net::{Field, Method, Request};
 use crate::store::{ApiToken, Member, Scope, Scopes, SecretHash};
 
@@ -131,6 +133,57 @@ impl Call {
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body)
             .map_err(|error| Failure::BadRequest(format!("the body is not as described: {error}")))
+    }
+
+    /// A number of the query, where it has one.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] if it is none, or outside of `bounds`.
+    pub(super) fn number(
+        &self,
+        name: &str,
+        bounds: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Failure> {
+        let Some(text) = self.query.raw(name) else {
+            return Ok(None);
+        };
+        // A sign or a blank before it is none of a whole number's digits.
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = plain.then(|| text.parse().ok()).flatten();
+        match number.filter(|number| bounds.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(Failure::BadRequest(format!(
+                "{name} is a whole number from {} to {}",
+                bounds.start(),
+                bounds.end()
+            ))),
+        }
+    }
+
+    /// How many rows the query asks for; 100 if it does not say.
+    ///
+    /// # Errors
+    /// As [`Call::number`].
+    pub(super) fn rows(&self) -> Result<usize, Failure> {
+        let rows = self.number("limit", 1..=PAGE_ROWS_MAX as u64)?;
+        Ok(rows.map_or(API_ROWS, |rows| rows as usize))
+    }
+
+    /// One of these words of the query, where it has one.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] if it is another.
+    pub(super) fn word(
+        &self,
+        name: &str,
+        words: &[&'static str],
+    ) -> Result<Option<&'static str>, Failure> {
+        let Some(text) = self.query.raw(name) else {
+            return Ok(None);
+        };
+        let found = words.iter().find(|word| **word == text);
+        let wrong = || Failure::BadRequest(format!("{name} is one of: {}", words.join(", ")));
+        found.copied().map(Some).ok_or_else(wrong)
     }
 
     /// The parts of a form with files.

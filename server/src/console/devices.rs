@@ -11,6 +11,7 @@ use super::reply::Failure;
 use super::route::encoded;
 use crate::admin::devices::DeviceAsk;
 use crate::admin::message::{NewDevice, Request, Response};
+use crate::connect::firmware::Fetching;
 use crate::limits::DEVICE_SILENT_S;
 use crate::store::{Device, DeviceId, DeviceState, Door, token_hash};
 
@@ -82,6 +83,8 @@ pub(super) struct DeviceView {
     pub last_seen: Option<i64>,
     /// The firmware it named; empty for none.
     pub version: String,
+    /// How far it has come with the firmware that it is told to fetch, since the server's start.
+    pub fetching: Option<Fetching>,
     /// From where it was last heard of; empty for never.
     pub address: String,
     /// The end of its certificate, Unix time in seconds.
@@ -97,6 +100,7 @@ pub(super) fn all(desk: &Desk, call: &Call, wanted: &str) -> Result<Vec<DeviceVi
     let updating = desk.read.store.devices_with_waiting(update)?;
     let lost = lost_address(desk)?.is_some();
     let parts = desk.parts();
+    let mut fetching = parts.firmware.fetching();
     let address = parts.site.moved_to().unwrap_or(parts.address);
     let wanted = wanted.to_lowercase();
     let mut views: Vec<_> = desk
@@ -106,13 +110,17 @@ pub(super) fn all(desk: &Desk, call: &Call, wanted: &str) -> Result<Vec<DeviceVi
         .into_iter()
         .map(|device| {
             let updating = updating.binary_search(&device.id).is_ok();
+            let part = fetching.remove(&device.id.0).filter(|_| updating);
             let standing = standing(
                 &device,
                 updating,
                 lost || left(&device, address),
                 call.now_unix_s,
             );
-            view(device, standing, &doors)
+            DeviceView {
+                fetching: part,
+                ..view(device, standing, &doors)
+            }
         })
         .filter(|view| {
             let has = |text: &str| text.to_lowercase().contains(&wanted);
@@ -140,6 +148,7 @@ fn view(device: Device, standing: Standing, doors: &[Door]) -> DeviceView {
         standing,
         last_seen: device.last_seen_unix_s,
         version: device.firmware.map_or_else(String::new, version),
+        fetching: None,
         address: device.address.unwrap_or_default(),
         certificate_until: device.not_after_unix_s,
         commissioned: device.fingerprint.is_some(),

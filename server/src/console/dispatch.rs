@@ -28,6 +28,7 @@ pub(super) fn serve(
         return asset;
     }
     let is_api = request.path().starts_with("/api/");
+    let complete = request.times.complete;
     let (mut call, new_cookie) = match call_of(desk, request, remote, deadline) {
         Ok(known) => known,
         Err(failure) => {
@@ -48,6 +49,11 @@ pub(super) fn serve(
             false => problem::page(desk, &call, &failure),
         }
     });
+    let response = match call.who {
+        // How long a sign-in takes is nobody's business.
+        Who::Nobody => response,
+        Who::Member { .. } | Who::Token(_) => reply::timed(response, complete),
+    };
     match new_cookie {
         Some(cookie) if !is_api => response.with_field("set-cookie", &cookie),
         _ => response,
@@ -179,7 +185,7 @@ fn route_api(desk: &mut Desk, call: &mut Call) -> Result<Response, Failure> {
             call.places = places;
             route
         }
-        Found::Methods(methods) => return Ok(problem::method(&methods)),
+        Found::Methods(methods) => return Ok(api::method(&methods)),
         Found::Nothing => return Err(Failure::NotFound),
     };
     let Needs::Scope(scope) = route.needs else {

@@ -45,6 +45,11 @@ macro_rules! files {
                 $code,
                 "/people.toml"
             )),
+            include_str!(concat!(
+                "../../console/translations/",
+                $code,
+                "/service.toml"
+            )),
             include_str!(concat!("../../console/translations/", $code, "/team.toml")),
         ]
     };

@@ -118,7 +118,7 @@ fn attempt_row(
         device: device.map_or_else(|| attempt.device.to_string(), |one| one.name.clone()),
         person: attempt.matched.map(|matched| PersonLink {
             path: encoded(&matched.external_id),
-            external_id: matched.external_id,
+            external_id: matched.external_id.to_string(),
         }),
     }
 }

@@ -42,6 +42,14 @@ pub struct ConsoleHandle {
 }
 
 impl ConsoleHandle {
+    /// The way to no thread at all, for tests.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let (jobs, _) = bounded(1);
+        let bytes = Arc::default();
+        Self { jobs, bytes }
+    }
+
     /// Hands a request over.
     ///
     /// # Errors

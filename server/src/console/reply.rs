@@ -1,10 +1,12 @@
 //! What goes back: pages, redirects, JSON, files; each with the headers that keep a browser from
 //! doing what a page of ours never wants.
 
+use std::time::Instant;
+
 use askama::Template;
 
 use crate::error::SecretError;
-use crate::net::Response;
+use crate::net::{Method, Response};
 use crate::store::StoreError;
 
 /// Nothing but our own origin, no inline script or style, no frame around us.
@@ -103,6 +105,27 @@ pub(super) fn file(name: &str, content_type: &'static str, bytes: Vec<u8>) -> Re
 pub(super) fn asset(content_type: &'static str, bytes: &'static [u8]) -> Response {
     headers(Response::new(200, content_type, bytes))
         .with_field("cache-control", "public, max-age=31536000, immutable")
+}
+
+/// The methods of a path, as the header `Allow` names them.
+pub(super) fn allow(methods: &[Method]) -> String {
+    let names = methods.iter().map(|method| match method {
+        Method::Get => "GET, HEAD",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+        Method::Options => "OPTIONS",
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// How long the answer took here, as browsers show it: from the request's last byte on, the queue
+/// before the console's threads included.
+pub(super) fn timed(response: Response, complete: Instant) -> Response {
+    let ms = complete.elapsed().as_secs_f64() * 1e3;
+    response.with_field("server-timing", &format!("total;dur={ms:.2}"))
 }
 
 /// Too much is in flight.

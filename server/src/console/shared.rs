@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::codes::Codes;
@@ -9,6 +10,7 @@ use super::frame::Notice;
 use super::imports::Imports;
 use super::throttle::Throttle;
 use crate::audit::AuditReader;
+use crate::connect::firmware::Firmware;
 use crate::limits::NOTICES_MAX;
 use crate::secrets::Sealer;
 use crate::site::Site;
@@ -41,6 +43,8 @@ pub struct Parts {
     pub has_extractor: bool,
     /// The data directory.
     pub data: std::path::PathBuf,
+    /// How far devices have come with their firmware.
+    pub firmware: Firmware,
 }
 
 /// What the console's threads share.
@@ -51,6 +55,8 @@ pub struct Shared {
     /// One password at a time is hashed, so that guessing cannot take the machine.
     pub(super) hashing: Mutex<()>,
     notices: Mutex<HashMap<SecretHash, Notice>>,
+    /// A code for Connect is being tried.
+    pub(super) joining: Arc<AtomicBool>,
     pub(super) codes: Codes,
     pub(super) imports: Imports,
 }
@@ -64,6 +70,7 @@ impl Shared {
             throttle: Mutex::default(),
             hashing: Mutex::default(),
             notices: Mutex::default(),
+            joining: Arc::default(),
             codes: Codes::default(),
             imports: Imports::default(),
         }

@@ -25,6 +25,8 @@ pub struct Facts<'a> {
     pub until: &'a str,
     /// Which way in there is without biometrics, if the site has said.
     pub alternative: Option<&'a str>,
+    /// They consented to another version of the policy, and are asked again.
+    pub again: bool,
 }
 
 /// Writes the letter.
@@ -36,22 +38,29 @@ pub fn write(facts: &Facts<'_>) -> Letter {
         Some(said) => said.to_owned(),
         None => text("enrol.alternative-default", company),
     };
-    let lines = [
+    let says = if facts.again { "again" } else { "letter" };
+    let mut lines = vec![
         text("enrol.hello", ("name", facts.name)),
         String::new(),
-        text("enrol.letter-text", company),
+        text(&format!("enrol.{says}-text"), company),
         String::new(),
         facts.address.to_owned(),
         String::new(),
-        text("enrol.letter-expires", ("date", facts.until)),
+    ];
+    // Who is enrolled decides whenever they like.
+    lines.push(match facts.again {
+        true => text("enrol.again-until", company),
+        false => text("enrol.letter-expires", ("date", facts.until)),
+    });
+    lines.extend([
         text("enrol.alternative-text", ("alternative", &alternative)),
         text("enrol.letter-secret", company),
         String::new(),
         facts.company.to_owned(),
         String::new(),
-    ];
+    ]);
     Letter {
-        subject: text("enrol.letter-subject", company),
+        subject: text(&format!("enrol.{says}-subject"), company),
         text: lines.join("\n"),
     }
 }
@@ -64,24 +73,33 @@ mod tests {
     #[test]
     fn a_letter_says_who_what_until_when_and_what_else() {
         for language in Language::all() {
-            let letter = write(&Facts {
+            let mut facts = Facts {
                 language,
                 company: "Acme",
                 name: "Zoë",
                 address: "https://a.example/enrol/xyz",
                 until: "2026-12-01",
                 alternative: Some("Use the card."),
-            });
-            for part in [
+                again: false,
+            };
+            let first = write(&facts);
+            facts.again = true;
+            let again = write(&facts);
+            assert_ne!(first, again, "asking again says so");
+            assert!(first.text.contains("2026-12-01"), "{}", first.text);
+            assert!(!again.text.contains("2026-12-01"), "{}", again.text);
+            let parts = [
                 "Acme",
                 "Zoë",
                 "https://a.example/enrol/xyz",
-                "2026-12-01",
                 "Use the card.",
-            ] {
-                assert!(letter.text.contains(part), "{part} {}", letter.text);
+            ];
+            for letter in [first, again] {
+                for part in parts {
+                    assert!(letter.text.contains(part), "{part} {}", letter.text);
+                }
+                assert!(letter.subject.contains("Acme") && !letter.subject.contains('\n'));
             }
-            assert!(letter.subject.contains("Acme") && !letter.subject.contains('\n'));
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use lettre::message::{Mailbox, header};
@@ -16,7 +17,9 @@ use lettre::{Address, Message, SmtpTransport, Transport as _};
 
 use super::letter::Letter;
 use super::setup::{MailSetup, MailTls};
-use crate::limits::{MAIL_BACK_OFF_FIRST_S, MAIL_BACK_OFF_MAX_S, MAIL_CA_BYTES_MAX, MAIL_TIMEOUT};
+use crate::limits::{
+    MAIL_BACK_OFF_FIRST_S, MAIL_BACK_OFF_MAX_S, MAIL_CA_BYTES_MAX, MAIL_TEST_TIMEOUT, MAIL_TIMEOUT,
+};
 
 /// A letter, and how it is to go.
 pub struct MailJob {
@@ -86,19 +89,33 @@ fn work(jobs: &Receiver<MailJob>) {
 
 fn send(job: &MailJob) -> Result<(), MailFailure> {
     let message = compose(job)?;
-    let sent = transport(&job.setup)?.send(&message);
-    sent.map(drop).map_err(|error| {
-        let why = match error.status() {
-            Some(code) => format!("the relay said {code}"),
-            None if error.is_timeout() => "the relay does not answer in time".to_owned(),
-            None if error.is_tls() => "no secure connection to the relay".to_owned(),
-            None => "the relay cannot be reached".to_owned(),
-        };
-        MailFailure {
-            permanent: error.is_permanent(),
-            why,
-        }
-    })
+    let sent = transport(&job.setup, MAIL_TIMEOUT)?.send(&message);
+    sent.map(drop).map_err(|error| in_words(&error))
+}
+
+/// Connects to the relay as a letter would, signs in where there is an account, and says goodbye.
+///
+/// # Errors
+/// Why no letter could go.
+pub fn test(setup: &MailSetup) -> Result<(), MailFailure> {
+    match transport(setup, MAIL_TEST_TIMEOUT)?.test_connection() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(failure("the relay ends the conversation")),
+        Err(error) => Err(in_words(&error)),
+    }
+}
+
+fn in_words(error: &lettre::transport::smtp::Error) -> MailFailure {
+    let why = match error.status() {
+        Some(code) => format!("the relay said {code}"),
+        None if error.is_timeout() => "the relay does not answer in time".to_owned(),
+        None if error.is_tls() => "no secure connection to the relay".to_owned(),
+        None => "the relay cannot be reached".to_owned(),
+    };
+    MailFailure {
+        permanent: error.is_permanent(),
+        why,
+    }
 }
 
 fn compose(job: &MailJob) -> Result<Message, MailFailure> {
@@ -118,7 +135,7 @@ fn compose(job: &MailJob) -> Result<Message, MailFailure> {
         .map_err(|_| failure("no letter can be made of it"))
 }
 
-fn transport(setup: &MailSetup) -> Result<SmtpTransport, MailFailure> {
+fn transport(setup: &MailSetup, timeout: Duration) -> Result<SmtpTransport, MailFailure> {
     let tls = match setup.tls {
         MailTls::None => Tls::None,
         MailTls::Starttls => Tls::Required(parameters(setup)?),
@@ -128,7 +145,7 @@ fn transport(setup: &MailSetup) -> Result<SmtpTransport, MailFailure> {
         .port(setup.port)
         .tls(tls)
         .hello_name(ClientId::Domain("cardea".to_owned()))
-        .timeout(Some(MAIL_TIMEOUT));
+        .timeout(Some(timeout));
     if let (Some(user), Some(password)) = (&setup.user, &setup.password) {
         builder = builder.credentials(Credentials::new(user.clone(), password.clone()));
     }

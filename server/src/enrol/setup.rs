@@ -11,7 +11,8 @@ use crate::limits::{
     MAIL_SECRET_BYTES_MAX, POLICY_VERSION_BYTES_MAX, URL_BYTES_MAX,
 };
 
-/// What people are told. A field that is absent stays as it is.
+/// What people are told. A field that is absent stays as it is; an empty one of the last three is
+/// taken away.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnrolmentSetup {
@@ -41,13 +42,10 @@ impl EnrolmentSetup {
             self.policy_version.as_deref(),
             POLICY_VERSION_BYTES_MAX,
         )?;
-        text(
-            "alternative",
-            self.alternative.as_deref(),
-            ALTERNATIVE_BYTES_MAX,
-        )?;
+        let (alternative, pages) = (given(&self.alternative), given(&self.pages_url));
+        text("alternative", alternative, ALTERNATIVE_BYTES_MAX)?;
         https("policy address", self.policy_url.as_deref())?;
-        https("address of the pages", self.pages_url.as_deref())?;
+        https("address of the pages", pages)?;
         let path = self.pages_url.as_deref().and_then(|url| url.get(8..));
         if path.is_some_and(|rest| rest.contains(['/', '?', '#'])) {
             return Err("address of the pages: only https://host or https://host:port".to_owned());
@@ -142,6 +140,11 @@ impl MailSetup {
         let address = self.host.parse::<IpAddr>();
         self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
+}
+
+/// The value that is set, not the wish to have none.
+fn given(value: &Option<String>) -> Option<&str> {
+    value.as_deref().filter(|value| !value.is_empty())
 }
 
 fn text(field: &str, value: Option<&str>, max: usize) -> Result<(), String> {

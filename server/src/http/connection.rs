@@ -73,6 +73,26 @@ struct Answering {
     pipelined: bool,
 }
 
+impl Unfinished {
+    /// Takes what belongs to the body and returns what does not.
+    fn take<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let missing = self.length - self.request.body.len();
+        let (body, after) = bytes.split_at(missing.min(bytes.len()));
+        // Grows with what arrives, not with what was promised, and never past that.
+        let kept = &mut self.request.body;
+        if kept.capacity() - kept.len() < body.len() {
+            let more = body.len().max(kept.len()).min(missing);
+            kept.reserve_exact(more);
+        }
+        kept.extend_from_slice(body);
+        after
+    }
+
+    fn is_whole(&self) -> bool {
+        self.request.body.len() == self.length
+    }
+}
+
 impl Connection {
     /// A connection on which nothing has arrived.
     pub fn new(now: Instant) -> Connection {
@@ -142,20 +162,42 @@ impl Connection {
     /// # Errors
     /// The first thing that is refused; the caller then calls [`Connection::refuse`].
     pub fn feed(&mut self, bytes: &[u8], now: Instant) -> Result<Option<Request>, Refusal> {
+        self.feed_into(bytes, now, &mut Vec::new())
+    }
+
+    /// The same; the body of a request that arrives in one piece is put into `spare`, which is
+    /// taken, so that no memory is asked for.
+    ///
+    /// # Errors
+    /// As [`Connection::feed`].
+    pub fn feed_into(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+        spare: &mut Vec<u8>,
+    ) -> Result<Option<Request>, Refusal> {
         if bytes.is_empty() {
             return Ok(None);
         }
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Idle => {
                 self.since = now;
-                self.feed_head(Vec::new(), Scan::default(), now, bytes, now)
+                let begun = (Vec::new(), Scan::default(), now);
+                self.feed_head(begun, bytes, now, spare)
             }
             State::Head {
                 bytes: earlier,
                 scan,
                 first_byte,
-            } => self.feed_head(earlier, scan, first_byte, bytes, now),
-            State::Body(unfinished) => Ok(self.feed_body(unfinished, bytes, now)),
+            } => self.feed_head((earlier, scan, first_byte), bytes, now, spare),
+            State::Body(mut unfinished) => {
+                let after = unfinished.take(bytes);
+                if unfinished.is_whole() {
+                    return Ok(Some(self.whole(*unfinished, after, now)));
+                }
+                self.state = State::Body(unfinished);
+                Ok(None)
+            }
             State::Answering(answering) => {
                 self.state = State::Answering(Answering {
                     pipelined: true,
@@ -169,11 +211,10 @@ impl Connection {
 
     fn feed_head(
         &mut self,
-        mut earlier: Vec<u8>,
-        mut scan: Scan,
-        first_byte: Instant,
+        (mut earlier, mut scan, first_byte): (Vec<u8>, Scan, Instant),
         bytes: &[u8],
         now: Instant,
+        spare: &mut Vec<u8>,
     ) -> Result<Option<Request>, Refusal> {
         let Some(end) = scan.advance(bytes)? else {
             earlier.extend_from_slice(bytes);
@@ -194,12 +235,16 @@ impl Connection {
             }
         };
         self.since = now;
-        let unfinished = Unfinished {
+        let body = match after.len() >= head.length {
+            true => std::mem::take(spare),
+            false => Vec::new(),
+        };
+        let mut unfinished = Unfinished {
             request: Request {
                 method: head.method,
                 target: head.target,
                 fields: head.fields,
-                body: Vec::new(),
+                body,
                 times: RequestTimes {
                     handshake_us: None,
                     first_byte,
@@ -209,31 +254,20 @@ impl Connection {
             length: head.length,
             close: head.close,
         };
-        Ok(self.feed_body(Box::new(unfinished), after, now))
+        unfinished.request.body.clear();
+        let after = unfinished.take(after);
+        if unfinished.is_whole() {
+            return Ok(Some(self.whole(unfinished, after, now)));
+        }
+        self.state = State::Body(Box::new(unfinished));
+        Ok(None)
     }
 
-    fn feed_body(
-        &mut self,
-        mut unfinished: Box<Unfinished>,
-        bytes: &[u8],
-        now: Instant,
-    ) -> Option<Request> {
-        let missing = unfinished.length - unfinished.request.body.len();
-        let (body, after) = bytes.split_at(missing.min(bytes.len()));
-        // Grows with what arrives, not with what was promised, and never past that.
-        let kept = &mut unfinished.request.body;
-        if kept.capacity() - kept.len() < body.len() {
-            let more = body.len().max(kept.len()).min(missing);
-            kept.reserve_exact(more);
-        }
-        kept.extend_from_slice(body);
-        if body.len() < missing {
-            self.state = State::Body(unfinished);
-            return None;
-        }
+    /// The request is whole; `after` came behind it.
+    fn whole(&mut self, unfinished: Unfinished, after: &[u8], now: Instant) -> Request {
         let Unfinished {
             mut request, close, ..
-        } = *unfinished;
+        } = unfinished;
         request.times.complete = now;
         self.since = now;
         self.state = State::Answering(Answering {
@@ -241,7 +275,7 @@ impl Connection {
             close,
             pipelined: !after.is_empty(),
         });
-        Some(request)
+        request
     }
 
     /// Appends the response to `out`, and a refusal after it when bytes came before the answer.

@@ -1,7 +1,9 @@
 //! The head of a request: where it ends, and what it says.
 
+use std::borrow::Cow;
+
 use super::refusal::Refusal;
-use super::request::{Field, Fields, Method};
+use super::request::{Field, Fields, Method, kept};
 use crate::limits::{
     BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, LARGE_BODY_BYTES_MAX, TARGET_BYTES_MAX,
 };
@@ -10,7 +12,7 @@ use crate::limits::{
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) method: Method,
-    pub(super) target: Box<str>,
+    pub(super) target: Cow<'static, str>,
     pub(super) fields: Fields,
     /// Length of the body that follows, at most what [`body_bytes_max`] says.
     pub(super) length: usize,
@@ -94,7 +96,7 @@ impl Head {
         let length = lines.body_length(method, body_bytes_max(target))?;
         Ok(Head {
             method,
-            target: target.into(),
+            target: kept(target),
             fields: lines.fields,
             length,
             close: lines.close,

@@ -1,6 +1,20 @@
 //! A whole request, as the service receives it.
 
+use std::borrow::Cow;
 use std::time::Instant;
+
+use cardea_wire::{CONTENT_TYPE, path};
+
+/// Targets and values that devices send with every request: no copy is made of them.
+const USUAL: [&str; 3] = [path::ACCESS, path::HEARTBEAT, CONTENT_TYPE];
+
+/// A text of a head, to be kept.
+pub(super) fn kept(text: &str) -> Cow<'static, str> {
+    match USUAL.iter().find(|usual| **usual == text) {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(text.to_owned()),
+    }
+}
 
 /// The methods that some route of ours may know; others are refused while framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,10 +80,13 @@ pub enum Field {
     FetchSite,
 }
 
+/// How many they are.
+const FIELDS: usize = Field::FetchSite as usize + 1;
+
 impl Field {
     /// The field of this header name, in any case.
     pub(super) fn from_name(name: &str) -> Option<Field> {
-        const NAMES: [(&str, Field); 7] = [
+        const NAMES: [(&str, Field); FIELDS] = [
             ("content-type", Field::ContentType),
             ("authorization", Field::Authorization),
             ("cookie", Field::Cookie),
@@ -87,22 +104,20 @@ impl Field {
 
 /// The kept headers of one request, each at most once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields(Vec<(Field, Box<str>)>);
+pub struct Fields([Option<Cow<'static, str>>; FIELDS]);
 
 impl Fields {
     /// The value of `field`, without surrounding blanks.
     pub fn value(&self, field: Field) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(kept, _)| *kept == field)
-            .map(|(_, value)| &**value)
+        self.0[field as usize].as_deref()
     }
 
     /// Adds a field. Returns whether it was new; a field that is there already stays as it is.
     pub fn insert(&mut self, field: Field, value: &str) -> bool {
-        let new = self.value(field).is_none();
+        let place = &mut self.0[field as usize];
+        let new = place.is_none();
         if new {
-            self.0.push((field, value.into()));
+            *place = Some(kept(value));
         }
         new
     }
@@ -126,7 +141,7 @@ pub struct Request {
     /// What is to be done.
     pub method: Method,
     /// Path and query, visible ASCII, begins with `/`.
-    pub target: Box<str>,
+    pub target: Cow<'static, str>,
     /// The headers that are kept.
     pub fields: Fields,
     /// Exactly as long as the request said, at most `limits::BODY_BYTES_MAX`, or
@@ -141,7 +156,7 @@ impl Request {
     pub fn new(method: Method, target: &str, body: Vec<u8>, now: Instant) -> Request {
         Request {
             method,
-            target: target.into(),
+            target: kept(target),
             fields: Fields::default(),
             body,
             times: RequestTimes {

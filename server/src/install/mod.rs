@@ -4,10 +4,12 @@
 //! - `rules`: the same as an nftables table; `firewall` loads it and takes it back
 //! - `setup`: `cardea setup`, from an installed package to a running site
 //! - `site`: what setup writes for the socket, the clock and the updates
+//! - `backup`: for whom backups are taken, and the timer
 //! - `files`: files that are written only where they differ
 //! - `owner`: commands of root that touch the data go on as the data's owner
 //! - `event`: what happens to the machine, told to the server
 
+pub mod backup;
 pub mod event;
 mod files;
 pub mod firewall;

@@ -91,7 +91,7 @@ impl Key {
         if data.join(KEY_FILE).exists() || !Path::new(CREDENTIAL_FILE).exists() {
             return Ok(None);
         }
-        let bytes = decrypted(Path::new(CREDENTIAL_FILE))?;
+        let bytes = decrypted(Path::new(CREDENTIAL_FILE), CREDENTIAL)?;
         let name = secrets::random::<8>().map_err(io::Error::other)?;
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
         let key = Self {
@@ -117,10 +117,10 @@ impl Drop for Key {
 }
 
 /// What a credential's file holds.
-pub(super) fn decrypted(file: &Path) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
+pub(super) fn decrypted(file: &Path, name: &str) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
     let output = Command::new("systemd-creds")
         .arg("decrypt")
-        .arg(format!("--name={CREDENTIAL}"))
+        .arg(format!("--name={name}"))
         .arg(file)
         .arg("-")
         .output()?;

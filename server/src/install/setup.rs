@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 use super::firewall::{Applied, Firewall};
 use super::network::{self, Block, Network, Peer};
 use super::owner::{CREDENTIAL_FILE, as_owner, decrypted, other_owner};
-use super::{files, site};
+use super::{backup, files, site};
 use crate::cli::install::{FirewallChoice, SetupArgs};
 use crate::config::{self, Config};
 use crate::secrets::{CREDENTIAL, KEY_FILE};
@@ -47,9 +47,10 @@ pub fn run(data: &Path, args: &SetupArgs) -> io::Result<()> {
     keep_key(data, args, &mut steps)?;
     socket(&config, &mut steps)?;
     clock(&network, &mut steps)?;
+    let backups = backup::set_up(data, args, &mut steps)?;
     steps.file(UPDATE_TIMER, &site::update_timer(args.updates_at))?;
     steps.file(UPDATE_RESTART, &site::update_restart(args.updates_at))?;
-    start(&mut steps)?;
+    start(backups, &mut steps)?;
     wall(data, args, settings, &mut steps)?;
     println!(
         "{}",
@@ -64,14 +65,14 @@ pub fn run(data: &Path, args: &SetupArgs) -> io::Result<()> {
 
 /// What was done so far.
 #[derive(Default)]
-struct Steps {
+pub(super) struct Steps {
     changed: bool,
     /// Whether the last step changed anything.
-    last: bool,
+    pub(super) last: bool,
 }
 
 impl Steps {
-    fn note(&mut self, what: &str, changed: bool) {
+    pub(super) fn note(&mut self, what: &str, changed: bool) {
         self.last = changed;
         self.changed |= changed;
         if changed {
@@ -79,7 +80,7 @@ impl Steps {
         }
     }
 
-    fn file(&mut self, path: &str, text: &str) -> io::Result<()> {
+    pub(super) fn file(&mut self, path: &str, text: &str) -> io::Result<()> {
         let changed = files::write(Path::new(path), text, 0o644)?;
         self.note(path, changed);
         Ok(())
@@ -210,29 +211,34 @@ fn keep_key(data: &Path, args: &SetupArgs, steps: &mut Steps) -> io::Result<()> 
         steps.note("sealing key", false);
         return Ok(());
     }
+    keep_credential(&key, CREDENTIAL, &credential)?;
+    fs::remove_file(&key)?;
+    steps.note(CREDENTIAL_FILE, true);
+    Ok(())
+}
+
+/// Makes a credential of a file, which only this machine can decrypt, and looks whether it gives
+/// the file back.
+pub(super) fn keep_credential(file: &Path, name: &str, credential: &Path) -> io::Result<()> {
     let folder = credential.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
     fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    let beside = folder.join(".cardea-sealing-key.new");
+    let beside = folder.join(format!(".{name}.new"));
     files::remove(&beside)?;
     succeed(
         Command::new("systemd-creds")
             .arg("encrypt")
-            .arg(format!("--name={CREDENTIAL}"))
-            .args([&key, &beside]),
+            .arg(format!("--name={name}"))
+            .args([file, &beside]),
     )?;
-    // The file goes only when what takes its place is known to be good.
-    if *decrypted(&beside)? != fs::read(&key)? {
+    if *decrypted(&beside, name)? != fs::read(file)? {
         return Err(io::Error::other(
             "the credential does not give the key back",
         ));
     }
     fs::File::open(&beside)?.sync_all()?;
-    fs::rename(&beside, &credential)?;
-    fs::File::open(folder)?.sync_all()?;
-    fs::remove_file(&key)?;
-    steps.note(CREDENTIAL_FILE, true);
-    Ok(())
+    fs::rename(&beside, credential)?;
+    fs::File::open(folder)?.sync_all()
 }
 
 /// Has systemd listen where the configuration says; its sockets are opened anew if they are open.
@@ -270,7 +276,7 @@ fn clock(network: &Network, steps: &mut Steps) -> io::Result<()> {
 }
 
 /// Enables and starts what the package brought.
-fn start(steps: &mut Steps) -> io::Result<()> {
+fn start(backups: bool, steps: &mut Steps) -> io::Result<()> {
     if !sd_notify::booted()? {
         println!("systemd does not run here: nothing was started");
         return Ok(());
@@ -282,12 +288,17 @@ fn start(steps: &mut Steps) -> io::Result<()> {
         succeed(systemctl().args(["--quiet", "enable", FIREWALL_UNIT]))?;
     }
     steps.note(FIREWALL_UNIT, !enabled);
-    for unit in UNITS {
+    for unit in UNITS.into_iter().chain(backups.then_some(backup::TIMER)) {
         let runs = is("is-enabled", unit)? && is("is-active", unit)?;
         if !runs {
             succeed(systemctl().args(["--quiet", "enable", "--now", unit]))?;
         }
         steps.note(unit, !runs);
+    }
+    if !backups && steps.changed {
+        println!(
+            "no backups are taken: cardea setup --backup-to KEY (cardea backup-key makes one)"
+        );
     }
     Ok(())
 }
@@ -344,7 +355,7 @@ fn has(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()
 }
 
-fn succeed(command: &mut Command) -> io::Result<()> {
+pub(super) fn succeed(command: &mut Command) -> io::Result<()> {
     let words: Vec<_> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy().into_owned())

@@ -1,6 +1,7 @@
 //! What operations see: one thread takes each loop's interval, adds it to the totals, writes the
 //! latency log and renders `/metrics`, so that no loop ever formats or waits for a disk.
 
+mod handover;
 mod text;
 
 use std::sync::Arc;
@@ -8,13 +9,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use cardea_wire::Reason;
 use cardea_wire::reason::ALL;
 
 use crate::histograms::StageHistograms;
 use crate::histograms::log::LatencyLog;
+
+pub use handover::Handover;
 
 /// How often loops hand over and the log gets an interval.
 pub const INTERVAL: Duration = Duration::from_secs(1);
@@ -118,34 +120,10 @@ impl Levels {
     }
 }
 
-/// A loop's end: takes an empty interval, gives a full one.
-pub struct Handover {
-    full: Sender<Box<Interval>>,
-    empty: Receiver<Box<Interval>>,
-    recycle: Sender<Box<Interval>>,
-}
-
-impl Handover {
-    /// Hands `current` over and puts an empty interval in its place; keeps `current` growing if
-    /// the thread is behind, so that nothing recorded is lost.
-    pub fn hand_over(&self, current: &mut Box<Interval>) {
-        let fresh = self.empty.try_recv().unwrap_or_default();
-        let full = std::mem::replace(current, fresh);
-        if let Err(TrySendError::Full(full) | TrySendError::Disconnected(full)) =
-            self.full.try_send(full)
-        {
-            let fresh = std::mem::replace(current, full);
-            let _ = self.recycle.try_send(fresh);
-        }
-    }
-}
-
 /// The thread, and what it renders.
 pub struct Observer {
     text: Arc<ArcSwap<String>>,
-    full: Sender<Box<Interval>>,
-    empty: Receiver<Box<Interval>>,
-    recycle: Sender<Box<Interval>>,
+    handover: Handover,
 }
 
 impl Observer {
@@ -159,10 +137,8 @@ impl Observer {
         levels: impl Fn() -> Levels + Send + 'static,
         mut each: impl FnMut(&Interval) + Send + 'static,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let (full, received) = bounded(INTERVALS_QUEUED_MAX);
-        let (recycle, empty) = bounded(INTERVALS_QUEUED_MAX);
+        let (handover, gathering) = handover::pair(INTERVALS_QUEUED_MAX);
         let text = Arc::new(ArcSwap::from_pointee(String::new()));
-        let returned = recycle.clone();
         let mut totals = Totals {
             all: Interval::default(),
             latest: Interval::default(),
@@ -173,31 +149,19 @@ impl Observer {
         let thread = thread::Builder::new()
             .name("observer".to_owned())
             .spawn(move || {
-                while totals.one_interval(&received, &returned) {
+                while gathering.one_interval(INTERVAL, &mut totals.latest) {
                     each(&totals.latest);
                     totals.publish(levels());
                 }
                 totals.publish(levels());
             })?;
-        Ok((
-            Self {
-                text,
-                full,
-                empty,
-                recycle,
-            },
-            thread,
-        ))
+        Ok((Self { text, handover }, thread))
     }
 
     /// An end for a loop.
     #[must_use]
     pub fn handover(&self) -> Handover {
-        Handover {
-            full: self.full.clone(),
-            empty: self.empty.clone(),
-            recycle: self.recycle.clone(),
-        }
+        self.handover.clone()
     }
 
     /// The latest `/metrics`.
@@ -216,29 +180,6 @@ struct Totals {
 }
 
 impl Totals {
-    /// Gathers for one interval; `false` when no sender is left.
-    fn one_interval(
-        &mut self,
-        received: &Receiver<Box<Interval>>,
-        returned: &Sender<Box<Interval>>,
-    ) -> bool {
-        let start = std::time::Instant::now();
-        loop {
-            let left = INTERVAL.saturating_sub(start.elapsed());
-            match received.recv_timeout(left) {
-                Ok(mut interval) => {
-                    self.latest.histograms.add(&interval.histograms);
-                    self.latest.counts.merge(&interval.counts);
-                    interval.histograms.reset();
-                    interval.counts.reset();
-                    let _ = returned.try_send(interval);
-                }
-                Err(RecvTimeoutError::Timeout) => return true,
-                Err(RecvTimeoutError::Disconnected) => return false,
-            }
-        }
-    }
-
     fn publish(&mut self, levels: Levels) {
         if !self.latest.histograms.is_empty() {
             let now = SystemTime::now()

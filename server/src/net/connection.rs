@@ -31,6 +31,8 @@ pub(super) struct Scratch {
     /// What arrived, or what is to be sent, before or after TLS.
     pub(super) plaintext: Vec<u8>,
     outgoing: Vec<u8>,
+    /// For the body of the next request that arrives in one piece.
+    pub(super) body: Vec<u8>,
 }
 
 impl Scratch {
@@ -39,6 +41,7 @@ impl Scratch {
             ciphertext: vec![0; READ_BUFFER_BYTES],
             plaintext: Vec::new(),
             outgoing: Vec::new(),
+            body: Vec::new(),
         }
     }
 
@@ -287,6 +290,7 @@ impl Connection {
             ciphertext,
             plaintext,
             outgoing,
+            body,
         } = scratch;
         plaintext.clear();
         outgoing.clear();
@@ -319,7 +323,7 @@ impl Connection {
             input.end = Some(End::Left);
             return;
         }
-        match self.http.feed(plaintext, now) {
+        match self.http.feed_into(plaintext, now, body) {
             Ok(Some(mut request)) => {
                 request.times.handshake_us = self.handshake_us.take();
                 input.request = Some(request);

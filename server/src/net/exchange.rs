@@ -1,5 +1,6 @@
 //! Requests to the service, answers and refusals to the peer.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use super::connection::{Connection, End, Exchange};
@@ -17,6 +18,9 @@ impl<S: Service> EventLoop<S> {
         connection.queued = false;
         if let Err(end) = connection.flush() {
             return self.end(key, end);
+        }
+        if self.scratch.body.capacity() == 0 {
+            self.scratch.body = self.replies.buffer();
         }
         let input = connection.receive(&mut self.scratch, now);
         if input.handshake_done {
@@ -62,10 +66,10 @@ impl<S: Service> EventLoop<S> {
 
     /// Does what the service wants, in its order.
     pub(super) fn apply_replies(&mut self, now: Instant) {
-        if self.replies.0.is_empty() {
+        if self.replies.wanted.is_empty() {
             return;
         }
-        let mut replies = std::mem::take(&mut self.replies.0);
+        let mut replies = std::mem::take(&mut self.replies.wanted);
         for reply in replies.drain(..) {
             match reply {
                 Reply::Answer(id, response) => self.answer(id, response, now),
@@ -74,7 +78,7 @@ impl<S: Service> EventLoop<S> {
             }
         }
         // No call above reaches a method that adds replies.
-        self.replies.0 = replies;
+        self.replies.wanted = replies;
     }
 
     fn answer(&mut self, id: ExchangeId, mut response: Response, now: Instant) {
@@ -90,6 +94,9 @@ impl<S: Service> EventLoop<S> {
         connection.exchange = Exchange::Answered;
         let sent = connection.send(&mut self.scratch, now);
         self.scratch.trim();
+        if let Cow::Owned(body) = response.body {
+            self.replies.give_back(body);
+        }
         let address = connection.peer.address.ip();
         self.requests -= 1;
         self.addresses.change(address, |load| load.requests -= 1);

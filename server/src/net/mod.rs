@@ -10,6 +10,7 @@
 //! - `connection`: one connection's socket, session and requests
 //! - `deadline`: what is due when
 //! - `roster`: who is connected: by address, by device, by age
+//! - `spare`: buffers that are used again
 //! - `counters`: what was accepted, refused and dropped
 //!
 //! # Contract
@@ -37,6 +38,7 @@ mod exchange;
 mod lifetime;
 pub mod listener;
 mod roster;
+mod spare;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -47,6 +49,7 @@ pub use crate::tls::PeerCertificate;
 pub use bounds::{Bounds, Timeouts, descriptors};
 pub use counters::{Counter, Counters};
 pub use event_loop::{EventLoop, Waker};
+use spare::Spare;
 
 /// What a loop does with whole requests. There is one value per loop, and only its thread calls.
 ///
@@ -110,7 +113,10 @@ pub struct Peer {
 
 /// What a service wants done, in order.
 #[derive(Debug, Default)]
-pub struct Replies(Vec<Reply>);
+pub struct Replies {
+    wanted: Vec<Reply>,
+    spare: Spare,
+}
 
 #[derive(Debug)]
 enum Reply {
@@ -122,20 +128,32 @@ enum Reply {
 impl Replies {
     /// Answers an exchange. An answer to an exchange that is over is dropped and counted.
     pub fn push(&mut self, id: ExchangeId, response: Response) {
-        self.0.push(Reply::Answer(id, response));
+        self.wanted.push(Reply::Answer(id, response));
     }
 
     /// Closes every connection of this loop that carries the certificate with this SHA-256
     /// fingerprint. Exchanges that are not answered yet end in [`Service::gone`].
     pub fn close_device(&mut self, fingerprint: [u8; 32]) {
-        self.0.push(Reply::CloseDevice(fingerprint));
+        self.wanted.push(Reply::CloseDevice(fingerprint));
     }
 
     /// Closes the exchange's connection without an answer.
     pub fn close(&mut self, id: ExchangeId) {
-        self.0.push(Reply::Close(id));
+        self.wanted.push(Reply::Close(id));
+    }
+
+    /// An empty buffer for a short body, mostly one that was used before.
+    pub fn buffer(&mut self) -> Vec<u8> {
+        self.spare.take()
+    }
+
+    /// Gives the body of a request back that is not needed any more.
+    pub fn give_back(&mut self, body: Vec<u8>) {
+        self.spare.keep(body);
     }
 }
 
+#[cfg(test)]
+pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;

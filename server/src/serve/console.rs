@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::audit::Audit;
+use crate::connect::firmware::Firmware;
 use crate::console::{self, ConsoleHandle, Parts, Readers, Shared};
 use crate::secrets::Sealer;
 use crate::site::Site;
@@ -18,6 +19,7 @@ pub(super) fn start(
     writer: &Writer,
     audit: &Audit,
     handle: &WriterHandle,
+    firmware: &Firmware,
     listening: SocketAddr,
 ) -> Result<ConsoleHandle, Box<dyn Error>> {
     let config = writer.config();
@@ -30,6 +32,7 @@ pub(super) fn start(
         port: listening.port(),
         has_extractor: config.extractor.is_some(),
         data: data.to_owned(),
+        firmware: firmware.clone(),
     }));
     console::start(&shared, || {
         Ok(Readers {

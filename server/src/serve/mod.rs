@@ -32,7 +32,7 @@ use crate::config::Config;
 use crate::connect::Minutes;
 use crate::connect::firmware::Firmware;
 use crate::histograms::log::LatencyLog;
-use crate::limits::SESSIONS_MAX;
+use crate::limits::{BACKUP_RESUME_S, SESSIONS_MAX};
 use crate::metrics::Observer;
 use crate::net::{Counters, listener};
 use crate::site::{Site, moment};
@@ -81,7 +81,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
         Observer::start(log, levels, move |interval| minutes.add(interval))?;
     let firmware = Firmware::start(data)?;
     writer.set_connect(firmware.clone(), observer.text());
-    let console = console::start(data, &site, &writer, &audit, &handle, address)?;
+    let console = console::start(data, &site, &writer, &audit, &handle, &firmware, address)?;
 
     let shared = Shared {
         site: &site,
@@ -141,7 +141,7 @@ impl Opened {
         started: Instant,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let directory = DataDirectory::of_site(data)?;
-        if let Err(error) = backup::sweep(data) {
+        if let Err(error) = backup::sweep(data, moment(started).unix_s(), BACKUP_RESUME_S) {
             tracing::warn!(%error, "copies of a backup stay in the data directory");
         }
         let report = writer::fault::report(&directory)?;

@@ -6,17 +6,20 @@
 //!              pass, permitted              shut, or pass and not permitted
 //!   Passed <------------------- Waiting -------------------------------------> Shut(why)
 //!      |                                                                          ^
-//!      +--- pass again, not permitted: the connection had taken no byte ----------+
+//!      +--- pass again, not permitted, or shut after the first time: the ---------+
+//!           connection had taken no byte
 //! ```
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use cardea_wire::Reason;
+
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 const WAITING: u32 = 0;
 const PASSED: u32 = 1;
 /// With the reason's code above it.
 const SHUT: u32 = 2;
+/// Beside `PASSED`, with the reason's code above it: no second look.
+const NOT_AGAIN: u32 = 4;
 const REASON_SHIFT: u32 = 16;
 
 /// The gate of one attempt.
@@ -27,7 +30,16 @@ impl Gate {
     /// The last look before the first byte: asks `permit` and opens the gate if it says yes. May
     /// be asked again while nothing was sent.
     pub fn pass(&self, permit: impl FnOnce() -> Result<(), Reason>) -> bool {
-        if self.why_shut().is_some() {
+        let state = self.0.load(Ordering::SeqCst);
+        if state & SHUT != 0 {
+            return false;
+        }
+        if state & NOT_AGAIN != 0 {
+            // Nobody waits for it any more, and the first look has sent nothing.
+            self.0.store(
+                state >> REASON_SHIFT << REASON_SHIFT | SHUT,
+                Ordering::SeqCst,
+            );
             return false;
         }
         if let Err(why) = permit() {
@@ -40,14 +52,21 @@ impl Gate {
         passed.is_ok() || passed == Err(PASSED)
     }
 
-    /// Shuts the gate, unless it is. Returns whether Space has not been asked, and never will be.
+    /// Shuts the gate, unless it is. Returns whether Space has not been asked, and never will be;
+    /// else it may have been, and there is no second look.
     pub fn shut_for(&self, why: Reason) -> bool {
-        match self
-            .0
-            .compare_exchange(WAITING, shut(why), Ordering::SeqCst, Ordering::SeqCst)
-        {
+        let exchange = |from, to| {
+            self.0
+                .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+        };
+        match exchange(WAITING, shut(why)) {
             Ok(_) => true,
-            Err(state) => state & SHUT != 0,
+            Err(state) => {
+                let not_again = PASSED | NOT_AGAIN | u32::from(why.code()) << REASON_SHIFT;
+                // Whoever came in between has shut it, or said the same.
+                let _ = exchange(PASSED, not_again);
+                state & SHUT != 0
+            }
         }
     }
 
@@ -98,5 +117,17 @@ mod tests {
         assert!(gate.pass(|| Ok(())) && !gate.pass(|| Err(Reason::Banned)));
         assert_eq!(gate.why_shut(), Some(Reason::Banned));
         assert!(!gate.pass(|| Ok(())));
+    }
+
+    /// A device that went between two looks, the first connection having turned out to be closed,
+    /// once had its door opened all the same.
+    #[test]
+    fn there_is_no_second_look_once_nobody_waits() {
+        let gate = Gate::default();
+        assert!(gate.pass(|| Ok(())));
+        assert!(!gate.shut_for(Reason::Interrupted), "it may be on its way");
+        assert_eq!(gate.why_shut(), None);
+        assert!(!gate.pass(|| unreachable!("nobody asks any more")));
+        assert_eq!(gate.why_shut(), Some(Reason::Interrupted));
     }
 }

@@ -205,7 +205,7 @@ impl Shared {
 }
 
 /// To the loop whose attempt it is.
-fn pass_on(loops: &[CompletionSender<Completion>], opened: Opened) {
+pub(crate) fn pass_on(loops: &[CompletionSender<Completion>], opened: Opened) {
     if let Some(done) = loops.get(usize::from(loop_of(opened.ticket))) {
         done.send(Completion::Opened(opened));
     }

@@ -9,5 +9,7 @@ mod setup;
 pub use face_key::FaceKey;
 pub use gate::Gate;
 pub use journal::Journal;
+#[cfg(test)]
+pub(crate) use link::pass_on;
 pub use link::{SpaceLink, Syncs};
 pub use setup::{SpaceSetup, SpaceTrust, Transport, new_key};

@@ -74,15 +74,11 @@ impl Reader {
         now_unix_s: i64,
     ) -> Result<Vec<Enrolment>, StoreError> {
         let policy = self.policy_in_force()?;
-        let mut select = self.db.prepare_cached(&format!(
-            "{ENROLMENT} WHERE p.id > ?1 AND (i.person IS NOT NULL OR p.state = ?2)
-             ORDER BY p.id LIMIT ?3"
-        ))?;
+        let mut select = self.db.prepare_cached(&enrolments_sql())?;
         let after = after.map_or(0, |person| key(person.0));
         let limit = key(limit.clamp(1, PAGE_ROWS_MAX) as u64);
-        let invited = PersonState::Invited as i64;
         let page = select
-            .query_map([after, invited, limit], |row| {
+            .query_map([after, limit], |row| {
                 enrolment_of(row, policy.as_deref(), now_unix_s)
             })?
             .collect::<Result<_, _>>()?;
@@ -137,6 +133,19 @@ impl Reader {
             .optional()?;
         Ok(found)
     }
+}
+
+/// Among very many who are enrolled: from the invitations and the index of who is to enrol.
+pub(super) fn enrolments_sql() -> String {
+    // A number in the text: only so is the index of this state taken.
+    let invited = PersonState::Invited as i64;
+    format!(
+        "{ENROLMENT} WHERE p.id IN (
+             SELECT person FROM invitations WHERE person > ?1
+             UNION SELECT id FROM people WHERE state = {invited} AND id > ?1
+             ORDER BY 1 LIMIT ?2)
+         ORDER BY p.id"
+    )
 }
 
 fn enrolment_of(

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::error::StoreError;
 use super::id::{PersonId, key, number};
 use super::reader::Reader;
+use super::settings::SettingKey;
 use super::{Store, TokenHash};
 use crate::limits::MAIL_ERROR_BYTES_MAX;
 
@@ -28,6 +29,8 @@ pub struct Mail {
     pub expires_unix_s: i64,
     /// How often it was tried.
     pub tries: u32,
+    /// The version of the policy that they have consented to.
+    pub consent_policy: Option<String>,
 }
 
 impl Store {
@@ -49,6 +52,7 @@ impl Store {
                 .execute((key(person.0), token.0, now_unix_s))?;
             if same > 0 {
                 put_mail(db, person, None, now_unix_s)?;
+                count_sent(db, now_unix_s)?;
             }
             Ok(())
         })
@@ -100,7 +104,7 @@ impl Reader {
             .db
             .prepare_cached(
                 "SELECT m.person, i.token, m.sealed, p.name, p.email, i.language, i.expires,
-                        m.tries
+                        m.tries, p.consent_policy
                  FROM mails m JOIN invitations i ON i.person = m.person
                  JOIN people p ON p.id = m.person
                  WHERE m.due <= ?1 AND i.expires > ?1 AND p.email IS NOT NULL
@@ -116,10 +120,89 @@ impl Reader {
                     language: row.get(5)?,
                     expires_unix_s: row.get(6)?,
                     tries: row.get(7)?,
+                    consent_policy: row.get(8)?,
                 })
             })
             .optional()?;
         Ok(mail)
+    }
+}
+
+/// What became of all mails, as administrators see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MailCounts {
+    /// Mails that a relay has taken, ever.
+    pub sent: u64,
+    /// When the last, Unix time in seconds.
+    pub sent_unix_s: Option<i64>,
+    /// Mails that wait to be tried for the first time.
+    pub waiting: u64,
+    /// Mails that were tried, and are tried again.
+    pub failing: u64,
+    /// Mails that the relay has refused for good.
+    pub refused: u64,
+    /// Why the last of those was not sent; empty if there is none.
+    pub error: String,
+}
+
+impl Reader {
+    /// What became of all mails.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn mail_counts(&self) -> Result<MailCounts, StoreError> {
+        let (sent, last) = two_numbers(self.setting(SettingKey::MAIL_SENT)?);
+        let counts = self
+            .db
+            .prepare_cached(
+                "SELECT count(*) FILTER (WHERE tries = 0),
+                        count(*) FILTER (WHERE tries > 0 AND due IS NOT NULL),
+                        count(*) FILTER (WHERE tries > 0 AND due IS NULL),
+                        (SELECT error FROM mails WHERE tries > 0
+                         ORDER BY due IS NULL DESC, due DESC LIMIT 1)
+                 FROM mails",
+            )?
+            .query_row([], |row| {
+                let error: Option<String> = row.get(3)?;
+                Ok(MailCounts {
+                    sent,
+                    sent_unix_s: i64::try_from(last).ok().filter(|last| *last > 0),
+                    waiting: number(row.get(0)?),
+                    failing: number(row.get(1)?),
+                    refused: number(row.get(2)?),
+                    error: error.unwrap_or_default(),
+                })
+            })?;
+        Ok(counts)
+    }
+}
+
+fn count_sent(db: &Connection, now_unix_s: i64) -> Result<(), StoreError> {
+    let name = SettingKey::MAIL_SENT.0;
+    let stored = db
+        .prepare_cached("SELECT value FROM settings WHERE key = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    let (sent, _) = two_numbers(stored);
+    let now = u64::try_from(now_unix_s).unwrap_or_default();
+    let value = [(sent + 1).to_le_bytes(), now.to_le_bytes()].concat();
+    db.prepare_cached(
+        "INSERT INTO settings(key, value) VALUES (?1, ?2)
+         ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+    )?
+    .execute((name, value))?;
+    Ok(())
+}
+
+/// Two u64, little-endian; zeroes where nothing of that form is stored.
+pub(crate) fn two_numbers(stored: Option<Vec<u8>>) -> (u64, u64) {
+    let bytes: [u8; 16] = stored
+        .and_then(|value| value.try_into().ok())
+        .unwrap_or_default();
+    let (pairs, _) = bytes.as_chunks::<8>();
+    match pairs {
+        [first, second] => (u64::from_le_bytes(*first), u64::from_le_bytes(*second)),
+        _ => (0, 0),
     }
 }
 

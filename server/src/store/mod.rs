@@ -17,11 +17,13 @@
 //! space           who Space names, and who is gone from it
 //! withdrawn       who must not come back with a backup
 //! enrolment       how far a person's enrolment is; invitations, mails, captures that belong to it
+//! asking          whom another policy asks again
 //! outbox          what waits for Connect's broker      firmware  what devices may fetch
 //! team            who works with the console, sessions, tokens of the API
 //! reserve         disk space kept for withdrawals
 //! ```
 
+mod asking;
 mod backup;
 mod captures;
 mod changes;
@@ -63,8 +65,10 @@ pub(crate) use backup::{copy_beside, copy_database};
 pub(crate) use checkpoint::{Checkpoints, checkpoint};
 pub(crate) use connection::{open_reader, open_writer, write};
 pub(crate) use id::{key, number};
+pub(crate) use mails::two_numbers;
 pub(crate) use schema::migrate_with;
 
+pub use asking::{AskingStep, ToAsk};
 pub use captures::NewCapture;
 pub use changes::{Change, Changes};
 pub use commands::{Command, NewCommand};
@@ -82,7 +86,7 @@ pub use firmware::Firmware;
 pub use id::{CommandId, DeviceId, DoorId, ImportId, PersonId, ReferenceId};
 pub use import::{ImportCommitted, ImportRefusal};
 pub use invitations::{NewLink, invitation_hash};
-pub use mails::Mail;
+pub use mails::{Mail, MailCounts};
 pub use outbox::{Message, SeenCommand, Taken};
 pub use people::{Enrolled, NewInvitation, NewPerson, NewReference, Withdrawn};
 pub use person::{

@@ -247,11 +247,7 @@ impl Reader {
             PeopleFilter::Name(prefix) => ("name_folded", folded(prefix)),
             PeopleFilter::ExternalId(prefix) => ("external_id", prefix.clone()),
         };
-        let sql = format!(
-            "SELECT id, external_id, name, state,
-                    (SELECT count(*) FROM references_ WHERE person = people_visible.id), {column}
-             FROM people_visible WHERE ({column}, id) > (?1, ?2) ORDER BY {column}, id"
-        );
+        let sql = page_sql(column);
         let (start, after) = match after {
             Some(after) => (self.page_key(column, after)?, after.0),
             None => (prefix.clone(), 0),
@@ -317,6 +313,15 @@ impl Reader {
             .collect::<Result<_, _>>()?;
         Ok(references)
     }
+}
+
+/// A page of people by a column that has an index.
+pub(super) fn page_sql(column: &str) -> String {
+    format!(
+        "SELECT id, external_id, name, state,
+                (SELECT count(*) FROM references_ WHERE person = people_visible.id), {column}
+         FROM people_visible WHERE ({column}, id) > (?1, ?2) ORDER BY {column}, id"
+    )
 }
 
 fn next_right(rights: &mut Rows<'_>) -> Result<Option<(PersonId, DoorId)>, StoreError> {

@@ -10,6 +10,15 @@ use super::error::StoreError;
 use super::id::{ImportId, PersonId, ReferenceId, key, number};
 use crate::limits::EMBEDDING_BYTES;
 
+/// Counts walk the smallest index, and take off what an import that is not committed has staged.
+const COUNTS: &str = "
+    WITH staged AS (SELECT p.id FROM imports i JOIN people p ON p.import = i.id AND p.import > 0
+                    WHERE i.generation IS NULL)
+    SELECT (SELECT count(*) FROM people) - (SELECT count(*) FROM staged),
+           (SELECT count(*) FROM references_)
+           - (SELECT count(*) FROM staged s JOIN references_ r ON r.person = s.id),
+           (SELECT count(*) FROM doors), (SELECT count(*) FROM devices)";
+
 /// A connection that reads. It sees what was committed when each read began.
 #[derive(Debug)]
 pub struct Reader {
@@ -150,20 +159,14 @@ impl Reader {
     /// # Errors
     /// Those of a read.
     pub fn counts(&self) -> Result<Counts, StoreError> {
-        let counts = self.db.query_row(
-            "SELECT (SELECT count(*) FROM people_visible),
-                    (SELECT count(*) FROM references_visible),
-                    (SELECT count(*) FROM doors), (SELECT count(*) FROM devices)",
-            [],
-            |row| {
-                Ok(Counts {
-                    people: number(row.get(0)?),
-                    references: number(row.get(1)?),
-                    doors: number(row.get(2)?),
-                    devices: number(row.get(3)?),
-                })
-            },
-        )?;
+        let counts = self.db.query_row(COUNTS, [], |row| {
+            Ok(Counts {
+                people: number(row.get(0)?),
+                references: number(row.get(1)?),
+                doors: number(row.get(2)?),
+                devices: number(row.get(3)?),
+            })
+        })?;
         Ok(counts)
     }
 

@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::outbox;
 
 /// Each brings the schema from its index to the next number.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     V1,
     V2,
     V3_CONSOLE,
@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     V5_ENROLMENT,
     V6_KEEP,
     outbox::SCHEMA,
+    V8_INVITED,
 ];
 
 /// The oldest schema whose program may use a database of this one: 1 while migrations only add
@@ -253,6 +254,13 @@ CREATE TABLE remembered(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX remembered_by_time ON remembered(at);
 ALTER TABLE devices ADD COLUMN local_address TEXT;
+";
+
+// Who is to enrol, and who has consented to which policy, among very many.
+const V8_INVITED: &str = "
+CREATE INDEX people_invited ON people(id) WHERE state = 1;
+CREATE INDEX people_by_consent ON people(consent_policy, import)
+  WHERE consent_policy IS NOT NULL;
 ";
 
 /// Brings the database to the newest schema, one transaction for each step.

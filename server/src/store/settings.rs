@@ -29,6 +29,11 @@ impl SettingKey {
     pub const PAGES_URL: Self = Self("enrol.pages_url");
     /// How mail is sent: JSON, sealed.
     pub const MAIL_SEALED: Self = Self("enrol.mail_sealed");
+    /// How many mails a relay has taken, and when the last, Unix seconds: two u64, little-endian.
+    pub const MAIL_SENT: Self = Self("enrol.mail_sent");
+    /// People past this id are still to be asked for their consent to another policy, and so many
+    /// were: two u64, little-endian. It is gone once all are.
+    pub const ASKING: Self = Self("enrol.asking");
     /// 16 bytes that name the face model of every embedding here.
     pub const MODEL_ID: Self = Self("model.id");
     /// The decision threshold: f32, then as u64 the number of people it was set for, then as f32

@@ -74,9 +74,15 @@ fn what_waits_is_searched_together_and_each_gets_its_own_answer() {
     while !receiver.is_empty() {
         assert!(take_batch(&receiver, &mut batch));
         sizes.push(batch.len());
-        search_batch(&searcher(), &searched(), &mut batch, &queue.pace, &|| {
-            panic!("damage")
-        });
+        let damaged = || panic!("damage");
+        search_batch(
+            &searcher(),
+            &searched(),
+            &mut batch,
+            &queue.pace,
+            &damaged,
+            Instant::now,
+        );
     }
     assert_eq!(sizes, [PROBES_IN_BATCH_MAX, 40]);
     let mut answered: Vec<_> = done.drain().collect();
@@ -110,9 +116,15 @@ fn whoever_is_late_is_told_and_holds_nobody_up() {
     queue.submit(probe(3, now, LONG, &done)).expect("room");
     let mut batch = Vec::new();
     assert!(take_batch(&receiver, &mut batch));
-    search_batch(&searcher(), &searched(), &mut batch, &queue.pace, &|| {
-        panic!("damage")
-    });
+    let damaged = || panic!("damage");
+    search_batch(
+        &searcher(),
+        &searched(),
+        &mut batch,
+        &queue.pace,
+        &damaged,
+        Instant::now,
+    );
     let ends: Vec<_> = done
         .drain()
         .map(|done| (done.ticket, matches!(done.end, SearchEnd::Late)))

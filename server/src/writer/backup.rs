@@ -13,6 +13,9 @@ use crate::limits::REMEMBERED_FACTOR;
 use crate::secrets::Sealer;
 use crate::store::{SettingKey, Store, StoreOrSecret, WithdrawalKey};
 
+/// How often it is looked whether a backup was cut, seconds.
+const SWEEP_EVERY_S: i64 = 10;
+
 /// The list of withdrawals on its way to the folder of backups.
 pub(super) struct Export {
     /// The folder lacks what the store knows.
@@ -22,6 +25,9 @@ pub(super) struct Export {
     // Said once, until it works again.
     failed: bool,
     forgot_unix_s: i64,
+    /// Erases what a backup left that was cut.
+    sweeper: Option<JoinHandle<()>>,
+    swept_unix_s: i64,
 }
 
 impl Default for Export {
@@ -32,6 +38,8 @@ impl Default for Export {
             thread: None,
             failed: false,
             forgot_unix_s: 0,
+            sweeper: None,
+            swept_unix_s: 0,
         }
     }
 }
@@ -94,6 +102,7 @@ impl Writer {
                 tracing::warn!(%error, "forgetting old withdrawals");
             }
         }
+        self.sweep_cut_backup(now);
         let Some(folder) = self.config.backup.directory.clone() else {
             self.export.due = false;
             return;
@@ -114,6 +123,29 @@ impl Writer {
             self.export_to(folder, now);
         }
         self.show_export();
+    }
+
+    /// Has the copies of a backup erased that was cut and not gone on with: people may have been
+    /// withdrawn since, and the erasure period holds for copies too.
+    fn sweep_cut_backup(&mut self, now: i64) {
+        let busy = self.export.sweeper.as_ref();
+        if now - self.export.swept_unix_s < SWEEP_EVERY_S
+            || busy.is_some_and(|thread| !thread.is_finished())
+            || !backup::is_begun(self.directory.path())
+        {
+            return;
+        }
+        self.export.swept_unix_s = now;
+        let data = self.directory.path().to_owned();
+        let half = i64::try_from(self.config.erasure_period_s / 2).unwrap_or(i64::MAX);
+        let spawned = std::thread::Builder::new()
+            .name("backup-sweep".to_owned())
+            .spawn(move || {
+                if let Err(error) = backup::sweep(&data, now, half) {
+                    tracing::warn!(%error, "copies of a backup stay in the data directory");
+                }
+            });
+        self.export.sweeper = spawned.ok();
     }
 
     fn export_to(&mut self, folder: PathBuf, now: i64) {

@@ -290,7 +290,7 @@ impl Writer {
                         outcome(&attempt, progress),
                         attempt
                             .matched
-                            .map_or_else(String::new, |matched| matched.external_id),
+                            .map_or_else(String::new, |matched| matched.external_id.to_string()),
                     ]
                 }
                 Entry::Change(change) => vec![

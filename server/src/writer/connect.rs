@@ -86,7 +86,7 @@ impl Writer {
         self.tell(&Event::ServerStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         });
-        updates::started(self);
+        updates::outcome_tell(self);
         self.connect_restart()
     }
 
@@ -282,8 +282,9 @@ impl Writer {
         }
     }
 
-    /// Looks whether an integration has another status than was told.
+    /// Looks whether an integration has another status than was told, or an update has ended.
     pub(super) fn connect_tick(&mut self) {
+        updates::outcome_tell(self);
         let Some(online) = &self.online else {
             return;
         };

@@ -1,6 +1,7 @@
 //! How the site has set enrolment up: what people are told, and where links lead.
 
 use super::Writer;
+use super::asking::FROM_THE_FIRST;
 use super::carry_out::{Refusal, done, table, words};
 use super::invite::Way;
 use crate::admin::message::Response;
@@ -36,8 +37,9 @@ impl Writer {
 
     pub(super) fn enrol_set(&mut self, setup: &EnrolmentSetup) -> Result<Response, Refusal> {
         setup.check().map_err(Refusal::Words)?;
-        if let Some(name) = &setup.device {
-            self.device_named(name.trim())?;
+        let device = setup.device.as_deref().map(str::trim);
+        if let Some(name) = device.filter(|name| !name.is_empty()) {
+            self.device_named(name)?;
         }
         let all = [
             (SettingKey::COMPANY, &setup.company),
@@ -47,12 +49,15 @@ impl Writer {
             (SettingKey::PAGES_URL, &setup.pages_url),
             (SettingKey::ENROL_DEVICE, &setup.device),
         ];
-        let values: Vec<_> = all
+        let mut values: Vec<_> = all
             .iter()
             .filter_map(|(key, value)| Some((*key, value.as_deref()?.trim().as_bytes())))
             .collect();
         if values.is_empty() {
             return Err(words("nothing to set"));
+        }
+        if self.asking_begins(setup.policy_version.as_deref())? {
+            values.push((SettingKey::ASKING, &FROM_THE_FIRST));
         }
         self.store.settings_set(&values)?;
         self.follow()?;

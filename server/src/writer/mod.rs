@@ -12,7 +12,7 @@
 //! - `space`: how Space is reached, whom it names, who is gone from it
 //! - `enrolment`: what Space asks for people
 //! - `enrol_setup`, `invite`: what administrators ask of the Enrolment Service
-//! - `service`: its mail and its clock
+//! - `service`: its mail and its clock; `asking`: another policy asks again
 //! - `person`: what people ask by their link; `faces`: what devices and photos bring of them
 //! - `records`: what goes into the audit
 //! - `devices`: commissioning, renewal, signs of life; `leaving`: codes, decommissioning, resets
@@ -21,6 +21,7 @@
 //! - `connect`: Connect; `connect_commands`: what its broker asks; `updates`: of server and devices
 
 mod address;
+mod asking;
 mod backup;
 mod browsers;
 mod calibrate;
@@ -48,6 +49,8 @@ mod person;
 mod publish;
 mod records;
 mod service;
+#[cfg(test)]
+mod simulated;
 mod space;
 #[cfg(test)]
 mod tests;

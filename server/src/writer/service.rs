@@ -140,6 +140,7 @@ impl Writer {
             address: &address,
             until: &until,
             alternative: alternative.as_deref(),
+            again: self.asks_again(mail.consent_policy.as_deref())?,
         });
         let online = self.online.as_ref().ok_or(WriterError::Ended)?;
         let (writer, person, token) = (online.handle.clone(), mail.person, mail.token);
@@ -194,8 +195,19 @@ impl Writer {
         if self.store.captures_expire(unix_s())? > 0 {
             self.follow()?;
         }
+        match self.asking_tick() {
+            Ok(()) => {}
+            Err(Refusal::Failed(error)) => return Err(error),
+            Err(Refusal::Words(why)) => tracing::error!(why, "asking for consent again"),
+        }
         self.mail_next();
         Ok(())
+    }
+
+    /// Whether mail is set up.
+    pub(super) fn sends_mail(&self) -> bool {
+        let online = self.online.as_ref();
+        online.is_some_and(|online| online.service.mail.is_some())
     }
 
     /// Invites a person whom Space asked for, where invitations can be mailed; who cannot be

@@ -6,9 +6,9 @@ use cardea_connect::update::{Role, Version};
 use cardea_wire::reply::CommandKind;
 use serde_json::{Value, json};
 
-use super::Writer;
 use super::carry_out::{Refusal, date, table, unix_s};
 use super::error::WriterError;
+use super::{Session, Writer};
 use crate::admin::message::Response;
 use crate::connect::firmware::{self, PATH_PREFIX};
 use crate::connect::updates::{self, Fetched};
@@ -47,18 +47,23 @@ pub(super) fn fetched(writer: &mut Writer, fetched: &Fetched) -> Result<Value, S
     }))
 }
 
-/// Tells what came of the update before this start, if there was one.
-pub(super) fn started(writer: &mut Writer) {
+/// Tells what came of an update, once: the unit that applies them says so when the new server is
+/// ready, or the one before is again.
+pub(super) fn outcome_tell(writer: &mut Writer) {
     let data = writer.directory.path().to_owned();
     let Some(outcome) = updates::outcome(&data) else {
         return;
     };
     let version = outcome.version;
-    writer.tell(&if outcome.applied {
-        Event::UpdateApplied { version }
+    let (action, event) = if outcome.applied {
+        let version = version.clone();
+        ("update.applied", Event::UpdateApplied { version })
     } else {
-        Event::UpdateRolledBack { version }
-    });
+        let version = version.clone();
+        ("update.rolled-back", Event::UpdateRolledBack { version })
+    };
+    writer.note_change(Session::COMMAND_LINE, (action, version), Some("server"));
+    writer.tell(&event);
     updates::outcome_told(&data);
 }
 

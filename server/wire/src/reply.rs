@@ -141,10 +141,20 @@ impl Reply {
     /// The reply's bytes.
     ///
     /// # Panics
-    /// If a command and certificates are both there, or the command is past its limit: both are
-    /// programming errors.
+    /// As [`Reply::write`].
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+
+    /// Appends the reply's bytes to `out`.
+    ///
+    /// # Panics
+    /// If a command and certificates are both there, or the command is past its limit: both are
+    /// programming errors.
+    pub fn write(&self, out: &mut Vec<u8>) {
         assert!(
             self.command.is_none() || self.payload.is_empty(),
             "a command or certificates"
@@ -187,14 +197,13 @@ impl Reply {
         );
         put(&mut head, AT_TOTAL_US, &self.times.total_us.to_le_bytes());
 
-        let mut out = Vec::with_capacity(HEAD_BYTES + payload_length);
+        out.reserve(HEAD_BYTES + payload_length);
         out.extend_from_slice(&head);
         if let Some(command) = &self.command {
             out.extend_from_slice(&command.id.to_le_bytes());
             out.extend_from_slice(&command.body);
         }
         out.extend_from_slice(&self.payload);
-        out
     }
 
     /// Reads a reply.

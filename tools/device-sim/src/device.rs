@@ -9,6 +9,7 @@ use cardea_wire::{
 };
 use serde::Deserialize;
 
+use crate::firmware::Offer;
 use crate::light::Light;
 use crate::limits::HEARTBEAT_S;
 
@@ -32,6 +33,13 @@ pub(crate) enum Action {
         /// The server.
         server: SocketAddr,
     },
+    /// Fetches firmware part by part and installs it; only then is the command done.
+    Fetch {
+        /// The command.
+        command: u32,
+        /// What is offered.
+        offer: Offer,
+    },
     /// Captures the face of who is to be enrolled, once they show their code.
     Capture {
         /// What the server asked for.
@@ -47,6 +55,8 @@ pub(crate) struct Device {
     model: [u8; 16],
     firmware: u32,
     command_done: u32,
+    /// An update that came to nothing: it is not begun again by itself.
+    refused: u32,
     self_test_failed: bool,
     heartbeat_s: u32,
     server_unix_ms: u64,
@@ -56,12 +66,6 @@ pub(crate) struct Device {
 #[derive(Debug, Deserialize)]
 struct Configuration {
     heartbeat_s: Option<u32>,
-}
-
-/// The body of an `Update` command.
-#[derive(Debug, Deserialize)]
-struct Update {
-    version: String,
 }
 
 /// The body of an `Address` command.
@@ -76,6 +80,7 @@ impl Device {
             model,
             firmware: FIRST_FIRMWARE,
             command_done: 0,
+            refused: 0,
             self_test_failed: false,
             heartbeat_s: HEARTBEAT_S_AT_FIRST,
             server_unix_ms: 0,
@@ -85,6 +90,11 @@ impl Device {
     /// Sets the period of heartbeats within its bounds.
     pub(crate) fn set_heartbeat_s(&mut self, seconds: u32) {
         self.heartbeat_s = seconds.clamp(*HEARTBEAT_S.start(), *HEARTBEAT_S.end());
+    }
+
+    /// Runs this firmware.
+    pub(crate) fn set_firmware(&mut self, firmware: u32) {
+        self.firmware = firmware;
     }
 
     pub(crate) fn heartbeat_s(&self) -> u32 {
@@ -200,6 +210,7 @@ impl Device {
         }
         if let Some(command) = &reply.command
             && command.id != self.command_done
+            && command.id != self.refused
         {
             self.obey(command, &mut actions);
         }
@@ -211,6 +222,21 @@ impl Device {
         self.command_done = command;
     }
 
+    /// Firmware is installed: the device restarts with it.
+    pub(crate) fn updated(&mut self, command: u32, offer: &Offer) -> Vec<Action> {
+        self.firmware = offer.number().unwrap_or(self.firmware);
+        self.command_done = command;
+        let said = format!("updated to {}", offer.version);
+        vec![Action::Show(Light::Off), Action::Say(said)]
+    }
+
+    /// An update came to nothing; the device stays as it was, and does not name it as done.
+    pub(crate) fn not_updated(&mut self, command: u32, why: &str) -> Vec<Action> {
+        self.refused = command;
+        let said = format!("command {command}: not updated: {why}");
+        vec![Action::Show(Light::Error), Action::Say(said)]
+    }
+
     fn obey(&mut self, command: &Command, actions: &mut Vec<Action>) {
         let done = match command.kind {
             CommandKind::Decommission => {
@@ -220,7 +246,14 @@ impl Device {
                 Ok(())
             }
             CommandKind::Configure => self.configure(&command.body, actions),
-            CommandKind::Update => self.update(&command.body, actions),
+            CommandKind::Update => match Offer::parse(&command.body) {
+                Ok(offer) if offer.number() != Some(self.firmware) => {
+                    let command = command.id;
+                    return actions.push(Action::Fetch { command, offer });
+                }
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            },
             CommandKind::Address => match serde_json::from_slice::<Address>(&command.body) {
                 Ok(Address { server }) => {
                     let command = command.id;
@@ -266,27 +299,6 @@ impl Device {
         )));
         Ok(())
     }
-
-    /// Takes the new version at once: there is nothing to install in a simulator.
-    fn update(&mut self, body: &[u8], actions: &mut Vec<Action>) -> Result<(), String> {
-        let update: Update = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        self.firmware = parse_version(&update.version).ok_or("the version is no a.b.c")?;
-        actions.push(Action::Show(Light::Off));
-        actions.push(Action::Say(format!(
-            "command: update to {}",
-            update.version
-        )));
-        Ok(())
-    }
-}
-
-fn parse_version(text: &str) -> Option<u32> {
-    let mut parts = text.split('.');
-    let major: u16 = parts.next()?.parse().ok()?;
-    let minor: u8 = parts.next()?.parse().ok()?;
-    let patch: u8 = parts.next()?.parse().ok()?;
-    let whole = parts.next().is_none();
-    whole.then(|| u32::from(major) << 16 | u32::from(minor) << 8 | u32::from(patch))
 }
 
 #[cfg(test)]
@@ -331,7 +343,7 @@ mod tests {
         let mut device = Device::new([0; 16]);
         for (kind, body) in [
             (CommandKind::Configure, b"no json".as_slice()),
-            (CommandKind::Update, br#"{"version":"1.2"}"#),
+            (CommandKind::Update, br#"{"version":"1.2.3"}"#),
         ] {
             let actions = device.take(&heartbeat_with(kind, 9, body));
             assert_eq!(actions[0], Action::Show(Light::Error));
@@ -366,15 +378,39 @@ mod tests {
         assert_eq!(head_of(&device).command_done, 7);
     }
 
+    /// Fails if an update is called done before it is installed, or begun again after it was
+    /// refused.
     #[test]
-    fn an_update_shows_in_the_next_heartbeat_and_decommissioning_forgets_the_identity() {
+    fn an_update_is_done_when_it_is_installed_and_shows_in_the_next_heartbeat() {
         let mut device = Device::new([0; 16]);
-        device.take(&heartbeat_with(
-            CommandKind::Update,
-            1,
-            br#"{"version":"2.3.4"}"#,
-        ));
-        assert_eq!(head_of(&device).firmware, 0x0002_0304);
+        let hash = "ab".repeat(32);
+        let body = format!(
+            r#"{{"version":"2.3.4","path":"/v1/firmware/{hash}","size":9,"blake3":"{hash}"}}"#
+        );
+        let offer = Offer::parse(body.as_bytes()).expect("an offer");
+        let told = heartbeat_with(CommandKind::Update, 1, body.as_bytes());
+        for _ in 0..2 {
+            let (command, offer) = (1, offer.clone());
+            assert_eq!(device.take(&told), [Action::Fetch { command, offer }]);
+            assert_eq!(head_of(&device).command_done, 0);
+        }
+        device.updated(1, &offer);
+        let head = head_of(&device);
+        assert_eq!((head.firmware, head.command_done), (0x0002_0304, 1));
+        // After a restart the command comes again: it has that firmware already.
+        let mut restarted = Device::new([0; 16]);
+        restarted.set_firmware(0x0002_0304);
+        assert_eq!(restarted.take(&told), []);
+        assert_eq!(head_of(&restarted).command_done, 1);
+        let mut refuses = Device::new([0; 16]);
+        refuses.not_updated(1, "another hash");
+        assert_eq!(refuses.take(&told), []);
+        assert_eq!(head_of(&refuses).command_done, 0);
+    }
+
+    #[test]
+    fn decommissioning_forgets_the_identity() {
+        let mut device = Device::new([0; 16]);
         let actions = device.take(&heartbeat_with(CommandKind::Decommission, 2, b""));
         assert!(actions.contains(&Action::ForgetIdentity));
         assert_eq!(

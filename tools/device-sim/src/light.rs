@@ -27,6 +27,8 @@ pub(crate) enum Light {
     Connecting,
     /// Flashing yellow.
     WaitingForCommissioning,
+    /// All colours, then those that were drawn.
+    Rainbow,
     /// Dark.
     Off,
 }
@@ -45,6 +47,7 @@ impl fmt::Display for Light {
             Self::Error => "flashing red (error)",
             Self::Connecting => "flashing blue (connecting to the server)",
             Self::WaitingForCommissioning => "flashing yellow (waiting to be commissioned)",
+            Self::Rainbow => "rainbow (reset)",
             Self::Off => "off",
         })
     }

@@ -2,8 +2,10 @@
 
 mod device;
 mod embeddings;
+mod firmware;
 mod light;
 mod limits;
+mod reset;
 mod simulator;
 
 use std::fs;
@@ -29,6 +31,9 @@ struct Arguments {
     /// A commissioning code, or a file that holds one.
     #[arg(long)]
     code: Option<String>,
+    /// A file in which codes appear that somebody shows the device: of a health check, of a reset.
+    #[arg(long)]
+    camera: Option<PathBuf>,
     /// Who comes to the door: a probes file, or a NumPy array of f32 with 512 columns.
     #[arg(long)]
     embeddings: Option<PathBuf>,
@@ -87,9 +92,13 @@ fn work(arguments: Arguments) -> Result<(), String> {
     };
     let mut device = Device::new(model.unwrap_or_default());
     device.set_heartbeat_s(arguments.heartbeat_every);
+    if let Some(version) = firmware::installed(&arguments.identity) {
+        device.set_firmware(version);
+    }
     let orders = Orders {
         identity: arguments.identity,
         code,
+        camera: arguments.camera,
         enrol_code: arguments.enrol_code,
         enrol_face,
         embeddings: rows,

@@ -15,15 +15,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cardea_loadtest::blocking::Session;
+use cardea_loadtest::client::Failure;
 use cardea_loadtest::commission::{self, random_request_id};
+use cardea_loadtest::http::Response;
 use cardea_loadtest::identity::Identity;
 use cardea_loadtest::tls;
 use cardea_wire::enrol::LINK_PATH;
 use cardea_wire::{CaptureCode, CaptureOrder, CommissioningCode, Reason, Reply, path};
 
 use crate::device::{Action, Device};
+use crate::firmware::{Download, Fetched, Offer};
 use crate::light::Light;
 use crate::limits::{BACK_OFF_FIRST, BACK_OFF_MAX, EXCHANGE_TIMEOUT};
+use crate::reset::{Camera, Read};
 
 /// What the device is told at its start.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct Orders {
     pub(crate) identity: PathBuf,
     /// The commissioning code, for a device without an identity.
     pub(crate) code: Option<CommissioningCode>,
+    /// Where codes appear that somebody shows the device.
+    pub(crate) camera: Option<PathBuf>,
     /// Where the code appears that somebody shows who is to be enrolled.
     pub(crate) enrol_code: Option<PathBuf>,
     /// The face of who is to be enrolled: one to four embeddings.
@@ -61,6 +67,17 @@ pub(crate) struct Simulator<W> {
     moved: Option<SocketAddr>,
     /// A code that was wrong is not sent again.
     wrong_code: Option<String>,
+    camera: Camera,
+    /// Firmware on its way.
+    download: Option<Download>,
+}
+
+/// What is next.
+enum Turn {
+    Rest(Duration),
+    Heartbeat,
+    Access,
+    Part,
 }
 
 impl<W: Write> Simulator<W> {
@@ -77,6 +94,8 @@ impl<W: Write> Simulator<W> {
             next_server: None,
             moved: None,
             wrong_code: None,
+            download: None,
+            camera: Camera::default(),
         }
     }
 
@@ -91,22 +110,32 @@ impl<W: Write> Simulator<W> {
             .messages
             .is_none_or(|messages| self.sent < messages)
         {
-            let now = Instant::now();
-            let access = !self.orders.embeddings.is_empty() && next_access <= now;
-            if !access && next_heartbeat > now {
-                let next = match self.orders.embeddings.is_empty() {
-                    true => next_heartbeat,
-                    false => next_heartbeat.min(next_access),
-                };
-                thread::sleep(next - now);
-                continue;
+            if self.look(&identity)? {
+                return Ok(());
             }
-            let done = if next_heartbeat <= now {
-                next_heartbeat = now + Duration::from_secs(self.device.heartbeat_s().into());
-                self.heartbeat(&identity)
-            } else {
-                next_access = now + self.orders.access_every;
-                self.access(&identity)
+            let now = Instant::now();
+            let done = match self.turn(now, next_heartbeat, next_access) {
+                Turn::Rest(rest) => {
+                    thread::sleep(rest);
+                    continue;
+                }
+                Turn::Heartbeat => {
+                    next_heartbeat = now + Duration::from_secs(self.device.heartbeat_s().into());
+                    self.heartbeat(&identity)
+                }
+                Turn::Access => {
+                    next_access = now + self.orders.access_every;
+                    self.access(&identity)
+                }
+                Turn::Part => {
+                    let done = self.part(&identity);
+                    if self.download.is_none() {
+                        // It restarts with the new firmware, and says so.
+                        self.session = None;
+                        next_heartbeat = now;
+                    }
+                    done
+                }
             };
             self.sent += 1;
             match done {
@@ -136,6 +165,53 @@ impl<W: Write> Simulator<W> {
             }
         }
         Ok(())
+    }
+
+    /// Whoever stands at the door goes before firmware.
+    fn turn(&self, now: Instant, next_heartbeat: Instant, next_access: Instant) -> Turn {
+        let nobody_comes = self.orders.embeddings.is_empty();
+        if next_heartbeat <= now {
+            return Turn::Heartbeat;
+        }
+        if !nobody_comes && next_access <= now {
+            return Turn::Access;
+        }
+        if self.download.is_some() {
+            return Turn::Part;
+        }
+        let next = match nobody_comes {
+            true => next_heartbeat,
+            false => next_heartbeat.min(next_access),
+        };
+        Turn::Rest(next - now)
+    }
+
+    /// Reads the code that is before the camera, if there is one; whether the device was reset.
+    fn look(&mut self, identity: &Identity) -> Result<bool, String> {
+        let shown = self.orders.camera.as_ref();
+        let Some(text) = shown.and_then(|path| fs::read_to_string(path).ok()) else {
+            return Ok(false);
+        };
+        let drawn = random_request_id().map_err(|error| error.to_string())?;
+        match self.camera.read(&text, identity, Instant::now(), drawn.0) {
+            Read::Nothing => {}
+            Read::Health => self.show(Light::SelfTestPassed)?,
+            Read::Colours(colours) => {
+                self.show(Light::Rainbow)?;
+                self.say(&format!("colours: {colours}"))?;
+            }
+            Read::Wrong(colours) => {
+                self.show(Light::WrongCode)?;
+                self.say(&format!("colours: {colours}"))?;
+            }
+            Read::Reset => {
+                fs::remove_file(&self.orders.identity).map_err(|error| error.to_string())?;
+                self.say("reset: key and certificate are forgotten")?;
+                self.show(Light::WaitingForCommissioning)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The identity from its file, or from the commissioning code.
@@ -188,18 +264,62 @@ impl<W: Write> Simulator<W> {
         target: &str,
         body: &[u8],
     ) -> Result<Reply, String> {
+        let response = self.over(identity, |session| session.exchange(target, body))?;
+        Reply::parse(&response.body).map_err(|error| format!("HTTP {}: {error}", response.status))
+    }
+
+    /// One exchange over the connection, or over a new one.
+    fn over(
+        &mut self,
+        identity: &Identity,
+        exchange: impl FnOnce(&mut Session) -> Result<Response, Failure>,
+    ) -> Result<Response, String> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => self.connect(identity)?,
         };
-        let response = session.exchange(target, body);
-        let response = response.map_err(|failure| failure.to_string())?;
-        let reply = Reply::parse(&response.body)
-            .map_err(|error| format!("HTTP {}: {error}", response.status))?;
+        let response = exchange(&mut session).map_err(|failure| failure.to_string())?;
         if !response.close {
             self.session = Some(session);
         }
-        Ok(reply)
+        Ok(response)
+    }
+
+    /// Begins to fetch firmware, or goes on after a cut; a download under way is not disturbed.
+    fn fetch(&mut self, command: u32, offer: Offer) -> Result<(), String> {
+        if self.download.as_ref().is_some_and(|now| now.offer == offer) {
+            return Ok(());
+        }
+        let version = offer.version.clone();
+        let opened = Download::open(&self.orders.identity, command, offer);
+        let download = opened.map_err(|error| error.to_string())?;
+        let (have, size) = (download.have(), download.offer.size);
+        self.download = Some(download);
+        self.say(&format!(
+            "command: update to {version}, {have} of {size} bytes are here"
+        ))
+    }
+
+    /// Fetches the next part of the firmware.
+    fn part(&mut self, identity: &Identity) -> Result<Vec<Action>, String> {
+        let Some(mut download) = self.download.take() else {
+            return Ok(Vec::new());
+        };
+        let (path, from) = (download.offer.path.clone(), download.have());
+        let fetched = self
+            .over(identity, |session| session.part(&path, from))
+            .and_then(|response| download.take(&response));
+        let command = download.command;
+        let actions = match &fetched {
+            Ok(Fetched::Whole) => self.device.updated(command, &download.offer),
+            Ok(Fetched::Refused(why)) => self.device.not_updated(command, why),
+            // The same part is asked for again.
+            Ok(Fetched::More) | Err(_) => {
+                self.download = Some(download);
+                Vec::new()
+            }
+        };
+        fetched.map(|_| actions)
     }
 
     /// A connection to the server: at the address that it will have, if it is there already, else
@@ -264,6 +384,7 @@ impl<W: Write> Simulator<W> {
                     decommissioned = true;
                 }
                 Action::Capture { order, command } => self.capture(identity, &order, command)?,
+                Action::Fetch { command, offer } => self.fetch(command, offer)?,
             }
         }
         Ok(decommissioned)
@@ -298,7 +419,10 @@ impl<W: Write> Simulator<W> {
             match action {
                 Action::Show(light) => self.show(light)?,
                 Action::Say(text) => self.say(&text)?,
-                Action::ForgetIdentity | Action::Capture { .. } | Action::Follow { .. } => {}
+                Action::ForgetIdentity
+                | Action::Capture { .. }
+                | Action::Fetch { .. }
+                | Action::Follow { .. } => {}
             }
         }
         Ok(())

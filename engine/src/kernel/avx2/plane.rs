@@ -27,13 +27,23 @@ const MANY: usize = 4;
 
 #[target_feature(enable = "avx2")]
 pub(super) fn plane(scan: PlaneScan<'_>) {
+    let is_batch = scan.plane.geometry.is_batch();
     let tiles = Tiles::<i32, MANY>::new(&scan, must_cast, |shift| must_cast([1i16 << shift; 2]));
     let walk = |part: Part<'_>, survivors: &mut Vec<Survivor>| {
         part.walk_unpacked(
             &tiles.many,
             survivors,
             |lines4, lines2, steps| unpack(lines4, lines2, steps),
-            |tile, steps4, steps2, n| reaching(tile, unpacked_sums(tile, steps4, steps2, n)),
+            |tile, steps4, steps2, n| {
+                reaching(
+                    tile,
+                    if is_batch {
+                        batch_sums(tile, steps4, n)
+                    } else {
+                        unpacked_sums(tile, steps4, steps2, n)
+                    },
+                )
+            },
         );
         if let Some(tile) = &tiles.two {
             part.walk(tile, survivors, |tile, l4, l2, n| {
@@ -68,7 +78,7 @@ fn reaching<const P: usize>(tile: &Tile<i32, P>, sums_i32x8: [[__m256i; 2]; P]) 
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(in super::super) fn unpack(lines4: &[Line], lines2: &[Line], steps: &mut Steps) {
-    let (steps4, steps2) = steps.split_at_mut(lines4.len() * 2);
+    let (steps4, steps2) = steps.0.split_at_mut(lines4.len() * 2);
     for (line, steps) in lines4.iter().zip(steps4.as_chunks_mut::<2>().0) {
         for half in 0..2 {
             let parts = parts4(load(line, half));
@@ -102,6 +112,30 @@ fn unpacked_sums<const P: usize>(
     let codes2 = tile.codes2.as_chunks::<{ GROUP_LINES * 4 }>().0;
     for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(&tile.scales2) {
         add_group(&mut sums_i32x8, group_sums(steps, codes), scales);
+    }
+    sums_i32x8
+}
+
+/// The same of 6-bit codes: two steps of at most 16,002 fit in i16, then `maddwd` widens.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn batch_sums<const P: usize>(
+    tile: &Tile<i32, P>,
+    steps: &[Step],
+    numbers: &Line,
+) -> [[__m256i; 2]; P] {
+    let mut sums_i32x8 = number_sums(tile, numbers);
+    let groups = steps.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    let codes = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    for ((steps, codes), scales) in groups.iter().zip(codes).zip(&tile.scales4) {
+        for (steps, codes) in steps
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .zip(codes.as_chunks::<2>().0)
+        {
+            add_group(&mut sums_i32x8, group_sums(steps, codes), scales);
+        }
     }
     sums_i32x8
 }

@@ -15,12 +15,14 @@
 //! first byte, another is made; from the first byte on there is no second try, whatever happens.
 
 mod caller;
+mod driven;
 mod monitor;
 mod opener;
 mod probe;
 mod shared;
 mod syncer;
 
+pub use driven::{Driven, Opening};
 pub use opener::{Completion, OpenRequest, Outcome, judge};
 pub use probe::probe;
 
@@ -159,12 +161,40 @@ pub struct SpaceClient {
     interrupt_syncer: Interrupt,
 }
 
+/// A client whose threads have not been started.
+struct Prepared {
+    client: SpaceClient,
+    jobs: Receiver<opener::Job>,
+    monitor_woken: Receiver<()>,
+    syncer_woken: Receiver<()>,
+}
+
 impl SpaceClient {
     /// Starts the threads. The first probe begins at once, the first sync when it was answered.
     ///
     /// # Errors
     /// [`StartError`].
     pub fn start(config: ClientConfig, notify: Arc<Notify>) -> Result<Self, StartError> {
+        let (connections, sync_period, sync) =
+            (config.connections, config.sync_period, config.sync);
+        let Prepared {
+            client,
+            jobs,
+            monitor_woken,
+            syncer_woken,
+        } = Self::prepare(config, notify)?;
+        client.spawn_all(
+            connections,
+            sync_period,
+            sync,
+            jobs,
+            monitor_woken,
+            syncer_woken,
+        )?;
+        Ok(client)
+    }
+
+    fn prepare(config: ClientConfig, notify: Arc<Notify>) -> Result<Prepared, StartError> {
         if !(1..=CONNECTIONS_MAX).contains(&config.connections) {
             return Err(StartError::Config("connections"));
         }
@@ -199,15 +229,12 @@ impl SpaceClient {
             interrupt_monitor: Interrupt::default(),
             interrupt_syncer: Interrupt::default(),
         };
-        client.spawn_all(
-            config.connections,
-            config.sync_period,
-            config.sync,
+        Ok(Prepared {
+            client,
             jobs,
             monitor_woken,
             syncer_woken,
-        )?;
-        Ok(client)
+        })
     }
 
     /// Takes an open, to be completed by [`Event::Opened`]. Does not wait for anything.

@@ -23,13 +23,7 @@ pub(super) fn run(shared: &Arc<Shared>, woken: &Receiver<()>, interrupt: &Interr
         if shared.is_stopping() {
             return;
         }
-        let now = shared.now();
-        let mut watch = shared.watch();
-        let changed = watch.probed(outcome, now);
-        let status = watch.status().clone();
-        drop(watch);
-        if changed {
-            shared.set_connection(status.connection);
+        if let Some(status) = shared.probed(outcome, shared.now()) {
             tracing::info!(
                 status = %status.connection, why = status.why, "the status of Space changed"
             );

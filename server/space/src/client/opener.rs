@@ -99,33 +99,63 @@ pub(super) fn run(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
             caller = Caller::default();
             Outcome::Unknown("a fault of this server".into())
         });
-        (shared.notify)(Event::Opened(Completion {
-            ticket: job.request.ticket,
-            outcome,
-            waited: began - job.taken,
-            took: began.elapsed(),
-        }));
+        report(shared, &job, outcome, began, Instant::now());
     }
 }
 
+pub(super) fn report(shared: &Shared, job: &Job, outcome: Outcome, began: Instant, now: Instant) {
+    (shared.notify)(Event::Opened(Completion {
+        ticket: job.request.ticket,
+        outcome,
+        waited: began - job.taken,
+        took: now - began,
+    }));
+}
+
 fn open(shared: &Shared, caller: &mut Caller, open: &OpenRequest, began: Instant) -> Outcome {
-    if shared.is_stopping() {
-        return Outcome::NotSent("the connection to Space is being stopped".into());
+    if let Err(outcome) = begin(shared, open, began) {
+        return outcome;
     }
-    let connection = shared.connection();
-    if connection != Connection::Connected {
-        return Outcome::NotSent(format!("Space is {connection}"));
-    }
-    if open.deadline.saturating_duration_since(began) < OPEN_TIME_MIN {
-        return Outcome::NotSent("no connection was free in time".into());
-    }
-    let deadline = open.deadline;
-    let has_time = || deadline.saturating_duration_since(Instant::now()) >= OPEN_TIME_MIN;
-    let may_send = || has_time() && (open.may_send)();
+    let may_send = || may_send(open, Instant::now());
     let request = Request::OpenDoor(open.door.clone());
-    match caller.call(&shared.endpoint, &request, deadline, &may_send) {
-        Ok(_) if Instant::now() >= deadline => Outcome::Unknown(Fault::Deadline.to_string()),
-        Ok(body) => match reply::read(&request, &body) {
+    let answer = caller.call(&shared.endpoint, &request, open.deadline, &may_send);
+    end(shared, open, answer, Instant::now())
+}
+
+/// Whether there is any use in trying.
+pub(super) fn begin(shared: &Shared, open: &OpenRequest, now: Instant) -> Result<(), Outcome> {
+    let connection = shared.connection();
+    let why_not = if shared.is_stopping() {
+        "the connection to Space is being stopped".into()
+    } else if connection != Connection::Connected {
+        format!("Space is {connection}")
+    } else if !has_time(open, now) {
+        "no connection was free in time".into()
+    } else {
+        return Ok(());
+    };
+    Err(Outcome::NotSent(why_not))
+}
+
+fn has_time(open: &OpenRequest, now: Instant) -> bool {
+    open.deadline.saturating_duration_since(now) >= OPEN_TIME_MIN
+}
+
+/// The last look before the first byte.
+pub(super) fn may_send(open: &OpenRequest, now: Instant) -> bool {
+    has_time(open, now) && (open.may_send)()
+}
+
+/// What Space's answer, or its absence, comes to.
+pub(super) fn end(
+    shared: &Shared,
+    open: &OpenRequest,
+    answer: Result<Vec<u8>, CallError>,
+    now: Instant,
+) -> Outcome {
+    match answer {
+        Ok(_) if now >= open.deadline => Outcome::Unknown(Fault::Deadline.to_string()),
+        Ok(body) => match reply::read(&Request::OpenDoor(open.door.clone()), &body) {
             Ok(Reply::Opened(results)) => judge(&results, &open.door, open.door_name.as_deref()),
             Ok(_) => Outcome::Unknown("no answer to OnlineDoor.Open".into()),
             Err(error @ ReplyError::Exception { code, .. }) => Outcome::Refused {
@@ -134,7 +164,7 @@ fn open(shared: &Shared, caller: &mut Caller, open: &OpenRequest, began: Instant
             },
             Err(error) => Outcome::Unknown(error.to_string()),
         },
-        Err(CallError::NotSent(Fault::Withheld)) if has_time() => {
+        Err(CallError::NotSent(Fault::Withheld)) if has_time(open, now) => {
             Outcome::NotSent(Fault::Withheld.to_string())
         }
         Err(error) => {

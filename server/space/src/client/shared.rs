@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use crossbeam_channel::Sender;
 
 use super::{Notify, SyncStatus};
-use crate::status::{Connection, Now, Watch};
+use crate::status::{Connection, Now, Probe, Status, Watch};
 use crate::transport::Endpoint;
 
 /// What all threads share.
@@ -55,6 +55,16 @@ impl Shared {
             Connection::Disconnected => 3,
         };
         self.connection.store(number, Ordering::Release);
+    }
+
+    /// Takes the end of a probe into the status; returns it if the connection changed.
+    pub(super) fn probed(&self, probe: Probe, now: Now) -> Option<Status> {
+        let mut watch = self.watch();
+        let changed = watch.probed(probe, now);
+        let status = watch.status().clone();
+        drop(watch);
+        self.set_connection(status.connection);
+        changed.then_some(status)
     }
 
     pub(super) fn is_stopping(&self) -> bool {

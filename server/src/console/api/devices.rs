@@ -20,7 +20,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         (200, devices_schema),
         list,
     )
-    .query(&[("search", "Only those whose name or door has this text.")]),
+    .query(&[(
+        "search",
+        schema::text,
+        "Only those whose name or door has this text.",
+    )]),
     Operation::new(
         (Method::Post, "/api/v1/devices", Scope::Devices),
         ("deviceAdd", "Adds a device; its code is shown this once."),
@@ -53,7 +57,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         remove,
     )
     .places(&["name"])
-    .query(&[("now", "`yes` removes it at once.")]),
+    .query(&[("now", now_schema, "`yes` removes it at once.")]),
     Operation::new(
         (Method::Get, "/api/v1/doors", Scope::Read),
         ("doorList", "The doors."),
@@ -66,7 +70,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         (201, schema::done),
         door_add,
     )
-    .body(door_schema),
+    .body(new_door_schema),
     Operation::new(
         (Method::Put, "/api/v1/doors/{}", Scope::Devices),
         ("doorEdit", "Gives a door another name or pairing."),
@@ -74,7 +78,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         door_edit,
     )
     .places(&["name"])
-    .body(door_schema),
+    .body(new_door_schema),
     Operation::new(
         (Method::Delete, "/api/v1/doors/{}", Scope::Devices),
         ("doorRemove", "Removes a door without devices."),
@@ -84,6 +88,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .places(&["name"]),
 ];
 
+const NOW: [&str; 2] = ["yes", "no"];
+
+fn now_schema() -> Value {
+    schema::one_of(&NOW)
+}
+
 fn devices_schema() -> Value {
     let standings = Standing::ALL.map(Standing::name);
     schema::list(schema::object(&[
@@ -92,6 +102,8 @@ fn devices_schema() -> Value {
         ("status", schema::one_of(&standings)),
         ("last_seen_unix_s", schema::integer_or_null()),
         ("version", schema::text()),
+        ("update_bytes", schema::integer_or_null()),
+        ("update_size", schema::integer_or_null()),
         ("address", schema::text()),
         ("certificate_until_unix_s", schema::integer_or_null()),
     ]))
@@ -114,6 +126,12 @@ fn door_schema() -> Value {
         ("name", schema::name(64)),
         ("space_door", schema::text_or_null()),
     ])
+}
+
+fn new_door_schema() -> Value {
+    let mut object = door_schema();
+    object["required"] = json!(["name"]);
+    object
 }
 
 fn doors_schema() -> Value {
@@ -147,6 +165,8 @@ fn described(view: &DeviceView) -> Value {
         "status": view.standing.name(),
         "last_seen_unix_s": view.last_seen,
         "version": view.version,
+        "update_bytes": view.fetching.as_ref().map(|part| part.bytes),
+        "update_size": view.fetching.as_ref().map(|part| part.size),
         "address": view.address,
         "certificate_until_unix_s": view.certificate_until,
     })
@@ -178,7 +198,7 @@ fn reset(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
 }
 
 fn remove(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
-    let at_once = call.query.text("now") == "yes";
+    let at_once = call.word("now", &NOW)? == Some("yes");
     devices::remove(desk, call, call.place(), at_once)?;
     let done = match at_once {
         true => "removed",

@@ -8,11 +8,12 @@ use crate::admin::message::{Request, SpaceKey};
 use crate::console::call::Call;
 use crate::console::desk::Desk;
 use crate::console::integrations::space::{self, Saved};
-use crate::console::integrations::{self, Name, policy};
+use crate::console::integrations::{self, Name};
 use crate::console::reply::{self, Failure};
 use crate::net::{Method, Response};
 use crate::space::{SpaceSetup, SpaceTrust, Transport};
 use crate::store::Scope;
+use crate::whole::{whole, whole_or_null};
 
 const SPACE: &str = "/api/v1/integrations/space";
 
@@ -78,7 +79,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         (200, key_schema),
         space_key,
     )
-    .places(&["key"]),
+    .places(&["key=ship|face"]),
     Operation::new(
         (
             Method::Get,
@@ -92,33 +93,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         (200, script_schema),
         script,
     ),
-    Operation::new(
-        (Method::Get, "/api/v1/integrations/enrolment", Scope::Read),
-        (
-            "enrolmentServiceShow",
-            "The company in charge and its privacy policy.",
-        ),
-        (200, enrolment_schema),
-        enrolment_show,
-    ),
-    Operation::new(
-        (
-            Method::Put,
-            "/api/v1/integrations/enrolment",
-            Scope::Integrations,
-        ),
-        (
-            "enrolmentServiceSet",
-            "Sets company and privacy policy, which must say how biometric data is used.",
-        ),
-        (200, check_schema),
-        enrolment_set,
-    )
-    .body(new_enrolment_schema),
 ];
 
-const INDICATORS: [&str; 4] = ["connected", "unauthorized", "disconnected", "no-status"];
-const FOUND: [&str; 5] = ["good", "silent", "closed", "unreachable", "not-https"];
+pub(super) const INDICATORS: [&str; 4] = ["connected", "unauthorized", "disconnected", "no-status"];
 
 fn states_schema() -> Value {
     schema::list(schema::object(&[
@@ -176,43 +153,18 @@ fn script_schema() -> Value {
     schema::object(&[("script", schema::text())])
 }
 
-fn check_schema() -> Value {
-    schema::object(&[("found", schema::one_of(&FOUND)), ("why", schema::text())])
-}
-
-fn enrolment_schema() -> Value {
-    schema::object(&[
-        ("company", schema::text()),
-        ("policy_address", schema::text()),
-        ("found", json!({"type": ["string", "null"]})),
-        ("why", schema::text()),
-    ])
-}
-
-fn new_enrolment_schema() -> Value {
-    schema::object(&[
-        ("company", schema::name(200)),
-        ("policy_address", schema::name(1_024)),
-    ])
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewSpace {
     host: String,
+    #[serde(deserialize_with = "whole")]
     port: u16,
     transport: Transport,
     fingerprint: Option<String>,
     ca_pem: Option<String>,
+    #[serde(default, deserialize_with = "whole_or_null")]
     email_field: Option<u8>,
     ship_key: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewEnrolment {
-    company: String,
-    policy_address: String,
 }
 
 fn done(text: &str) -> Response {
@@ -323,23 +275,4 @@ fn script(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     let script = space::install_script(desk, call)?;
     let script = String::from_utf8_lossy(&script);
     Ok(reply::json(200, &json!({"script": script})))
-}
-
-fn enrolment_show(desk: &mut Desk, _call: &Call) -> Result<Response, Failure> {
-    let settings = policy::settings(desk)?;
-    let check = settings.check;
-    let body = json!({
-        "company": settings.company,
-        "policy_address": settings.policy_address,
-        "found": check.as_ref().map(|check| check.found.name()),
-        "why": check.map(|check| check.why).unwrap_or_default(),
-    });
-    Ok(reply::json(200, &body))
-}
-
-fn enrolment_set(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
-    let new: NewEnrolment = call.json()?;
-    let check = policy::save(desk, call, &new.company, &new.policy_address)?;
-    let body = json!({"found": check.found.name(), "why": check.why});
-    Ok(reply::json(200, &body))
 }

@@ -21,8 +21,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         list,
     )
     .query(&[
-        ("after", "Begin after this external id."),
-        ("limit", "At most this many."),
+        ("after", schema::text, "Begin after this external id."),
+        (
+            "limit",
+            schema::rows,
+            "At most this many; 100 if it is left out.",
+        ),
     ]),
     Operation::new(
         (Method::Post, "/api/v1/invitations", Scope::People),
@@ -50,11 +54,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         (200, invited_schema),
         step,
     )
-    .places(&["external_id", "step"]),
+    .places(&["external_id", "step=resend|reprint|allow|consent"]),
 ];
-
-/// Rows of a list that names no limit.
-const ROWS: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,13 +110,7 @@ fn list(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
             Some(found.ok_or(Failure::NotFound)?.person)
         }
     };
-    let limit = match call.query.text("limit") {
-        "" => ROWS,
-        text => text
-            .parse()
-            .map_err(|_| Failure::BadRequest("limit is no number".to_owned()))?,
-    };
-    let page = reader.enrolments_page(after, limit, now)?;
+    let page = reader.enrolments_page(after, call.rows()?, now)?;
     let rows: Vec<Value> = page.iter().map(row).collect();
     Ok(reply::json(200, &json!({"invitations": rows})))
 }

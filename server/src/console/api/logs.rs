@@ -2,20 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{Operation, schema};
+use super::{Operation, PAGING, schema};
 use crate::console::call::Call;
 use crate::console::desk::Desk;
 use crate::console::latency;
 use crate::console::log;
 use crate::console::reply::{self, Failure};
 use crate::histograms::stage::STAGES;
+use crate::limits::{API_ROWS, NUMBER_MAX};
 use crate::net::{Method, Response};
 use crate::store::Scope;
-
-const PAGING: &[(&str, &str)] = &[
-    ("before", "Go on before this number."),
-    ("limit", "At most this many; 100 if it is left out."),
-];
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new(
@@ -44,11 +40,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         (200, latency_schema),
         percentiles,
     )
-    .query(&[("span", "`10m`, `1h`, `24h` or `7d`.")]),
+    .query(&[(
+        "span",
+        span_schema,
+        "The last ten minutes if it is left out.",
+    )]),
 ];
 
-/// Rows of one answer, unless asked for otherwise.
-const ROWS: usize = 100;
+fn span_schema() -> Value {
+    schema::one_of(&latency::SPANS.map(|(name, _)| name))
+}
 
 fn attempts_schema() -> Value {
     let attempt = schema::object(&[
@@ -102,13 +103,12 @@ fn latency_schema() -> Value {
     ]))
 }
 
-fn paging(call: &Call) -> (Option<u64>, usize) {
-    let limit = call.query.text("limit").parse().unwrap_or(ROWS);
-    (call.query.text("before").parse().ok(), limit)
+fn paging(call: &Call) -> Result<(Option<u64>, usize), Failure> {
+    Ok((call.number("before", 0..=NUMBER_MAX)?, call.rows()?))
 }
 
 fn attempts(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
-    let (before, limit) = paging(call);
+    let (before, limit) = paging(call)?;
     let (rows, next) = log::attempts(desk, before, limit)?;
     let rows = rows.into_iter().map(|row| {
         json!({
@@ -130,18 +130,22 @@ fn described(row: &log::EventRow) -> Value {
 }
 
 fn events(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
-    let (before, limit) = paging(call);
+    let (before, limit) = paging(call)?;
     let (rows, next) = log::events(desk, before, limit, str::to_owned)?;
     let rows: Vec<_> = rows.iter().map(described).collect();
     Ok(reply::json(200, &json!({"events": rows, "next": next})))
 }
 
 fn pending(desk: &mut Desk, _call: &Call) -> Result<Response, Failure> {
-    let rows: Vec<_> = log::pending(desk, ROWS)?.iter().map(described).collect();
+    let rows: Vec<_> = log::pending(desk, API_ROWS)?
+        .iter()
+        .map(described)
+        .collect();
     Ok(reply::json(200, &json!(rows)))
 }
 
 fn percentiles(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
+    call.word("span", &latency::SPANS.map(|(name, _)| name))?;
     let series = latency::read(desk, call, latency::span(call))?;
     let rows: Vec<_> = STAGES
         .into_iter()

@@ -2,12 +2,14 @@
 //! the OpenAPI document is made of them, so that neither can be without the other.
 
 mod devices;
+mod enrolment;
 mod integrations;
 mod invitations;
 mod logs;
 mod openapi;
 mod people;
 pub(super) mod schema;
+mod services;
 mod site;
 mod team;
 
@@ -26,10 +28,10 @@ pub(super) struct Operation {
     pub id: &'static str,
     /// What it does, in a sentence.
     pub summary: &'static str,
-    /// What stands in the places of the path, by name.
+    /// What stands in the places of the path, by name; `name=a|b` is one of these words.
     pub places: &'static [&'static str],
-    /// Parameters of the query: name and what they say.
-    pub query: &'static [(&'static str, &'static str)],
+    /// Parameters of the query.
+    pub query: &'static [Parameter],
     /// The body's schema, if it takes one.
     pub body: Option<fn() -> Value>,
     /// The status and the schema of the answer.
@@ -69,7 +71,7 @@ impl Operation {
     }
 
     /// The same with parameters of the query.
-    pub(super) const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+    pub(super) const fn query(mut self, query: &'static [Parameter]) -> Self {
         self.query = query;
         self
     }
@@ -81,14 +83,30 @@ impl Operation {
     }
 }
 
+/// A parameter of the query: its name, its schema, and what it says. Read it by [`Call::number`] or
+/// [`Call::word`], which refuse what the schema does.
+pub(super) type Parameter = (&'static str, fn() -> Value, &'static str);
+
+/// Go on before this number, and at most so many rows.
+const PAGING: &[Parameter] = &[
+    ("before", schema::number, "Go on before this number."),
+    (
+        "limit",
+        schema::rows,
+        "At most this many; 100 if it is left out.",
+    ),
+];
+
 /// Every operation: to add some, add a file with `OPERATIONS` and its name here.
 const ALL: &[&[Operation]] = &[
     invitations::OPERATIONS,
     devices::OPERATIONS,
+    enrolment::OPERATIONS,
     integrations::OPERATIONS,
     logs::OPERATIONS,
     openapi::OPERATIONS,
     people::OPERATIONS,
+    services::OPERATIONS,
     site::OPERATIONS,
     team::OPERATIONS,
 ];
@@ -110,6 +128,16 @@ pub(super) fn unauthorized() -> Response {
         "detail": "show a token of the API as `Authorization: Bearer ..`",
     });
     reply::json(401, &body).with_field("www-authenticate", "Bearer")
+}
+
+/// The path is known and the method is not.
+pub(super) fn method(allowed: &[Method]) -> Response {
+    let body = json!({
+        "title": "Method not allowed",
+        "status": 405,
+        "detail": "the header Allow names the methods of this path",
+    });
+    reply::json(405, &body).with_field("allow", &reply::allow(allowed))
 }
 
 /// What went wrong, as RFC 9457 has it.

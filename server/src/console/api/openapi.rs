@@ -83,22 +83,34 @@ fn path_of(operation: &Operation) -> String {
         .places
         .iter()
         .fold(operation.route.path.to_owned(), |path, place| {
-            path.replacen("{}", &format!("{{{place}}}"), 1)
+            path.replacen("{}", &format!("{{{}}}", place_of(place).0), 1)
         })
+}
+
+/// The name of a place, and the words that may stand there, if only some may.
+fn place_of(place: &'static str) -> (&'static str, Option<Vec<&'static str>>) {
+    match place.split_once('=') {
+        Some((name, words)) => (name, Some(words.split('|').collect())),
+        None => (place, None),
+    }
 }
 
 fn described(operation: &Operation) -> Value {
     let (status, answer) = operation.answer;
     let mut parameters: Vec<Value> = Vec::new();
     for place in operation.places {
-        let schema = json!({"type": "string", "minLength": 1});
+        let (name, words) = place_of(place);
+        let schema = match words {
+            Some(words) => schema::one_of(&words),
+            None => json!({"type": "string", "minLength": 1}),
+        };
         parameters.push(json!({
-            "name": place, "in": "path", "required": true, "schema": schema,
+            "name": name, "in": "path", "required": true, "schema": schema,
         }));
     }
-    for (name, says) in operation.query {
+    for (name, schema, says) in operation.query {
         parameters.push(json!({
-            "name": name, "in": "query", "description": says, "schema": {"type": "string"},
+            "name": name, "in": "query", "description": says, "schema": schema(),
         }));
     }
     let mut responses = Map::new();
@@ -107,7 +119,11 @@ fn described(operation: &Operation) -> Value {
         status.to_string(),
         json!({"description": "Done.", "content": content}),
     );
-    let refused = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+    // What is no request at all is refused before the API sees it, in plain words.
+    let refused = json!({
+        "application/json": {"schema": {"$ref": "#/components/schemas/Problem"}},
+        "text/plain": {"schema": schema::text()},
+    });
     responses.insert(
         "default".to_owned(),
         json!({"description": "Not done, and why.", "content": refused}),

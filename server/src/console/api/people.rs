@@ -9,6 +9,7 @@ use crate::console::call::Call;
 use crate::console::desk::Desk;
 use crate::console::people;
 use crate::console::reply::{self, Failure};
+use crate::limits::{ADMIN_PEOPLE_MAX, NUMBER_MAX};
 use crate::net::{Method, Response};
 use crate::store::Scope;
 
@@ -22,11 +23,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .query(&[
         (
             "search",
+            schema::text,
             "Only those whose name, or else external id, begins so.",
         ),
-        ("by", "`external_id` goes on by external ids."),
-        ("after", "Go on after this number."),
-        ("limit", "At most this many; 100 if it is left out."),
+        ("by", by_schema, "The order; as the answer before says it."),
+        ("after", schema::number, "Go on after this number."),
+        (
+            "limit",
+            schema::rows,
+            "At most this many; 100 if it is left out.",
+        ),
     ]),
     Operation::new(
         (Method::Post, "/api/v1/people", Scope::People),
@@ -72,8 +78,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .places(&["external_id", "door"]),
 ];
 
-/// People of one answer, unless asked for otherwise.
-const PEOPLE: usize = 100;
+const BY: [&str; 2] = ["name", "external_id"];
+
+fn by_schema() -> Value {
+    schema::one_of(&BY)
+}
 
 fn list_schema() -> Value {
     let person = schema::object(&[
@@ -84,7 +93,7 @@ fn list_schema() -> Value {
     ]);
     schema::object(&[
         ("people", schema::list(person)),
-        ("by", schema::text()),
+        ("by", by_schema()),
         ("next", schema::integer_or_null()),
     ])
 }
@@ -105,15 +114,33 @@ fn person_schema() -> Value {
 }
 
 fn new_people_schema() -> Value {
-    let person = schema::object(&[
+    let reference = json!({
+        "type": "string",
+        "contentEncoding": "base64",
+        "description": "512 little-endian f32 of unit length",
+    });
+    let mut person = schema::object(&[
         ("external_id", schema::name(128)),
         ("name", schema::name(256)),
         ("doors", schema::text()),
         ("policy_version", schema::name(64)),
-        ("consented_at", schema::text()),
-        ("references", schema::list(schema::text())),
+        (
+            "consented_at",
+            json!({"type": "string", "format": "date-time"}),
+        ),
+        ("references", schema::list(reference)),
     ]);
-    schema::object(&[("people", schema::list(person))])
+    person["required"] = json!([
+        "external_id",
+        "name",
+        "policy_version",
+        "consented_at",
+        "references"
+    ]);
+    let mut people = schema::list(person);
+    people["minItems"] = json!(1);
+    people["maxItems"] = json!(ADMIN_PEOPLE_MAX);
+    schema::object(&[("people", people)])
 }
 
 fn enrolled_schema() -> Value {
@@ -138,9 +165,9 @@ struct Right {
 
 fn list(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     let search = call.query.text("search");
-    let after = call.query.text("after").parse().ok();
-    let limit = call.query.text("limit").parse().unwrap_or(PEOPLE);
-    let (page, by) = people::page(desk, search, call.query.text("by"), after, limit)?;
+    let after = call.number("after", 0..=NUMBER_MAX)?;
+    let by = call.word("by", &BY)?.unwrap_or_default();
+    let (page, by) = people::page(desk, search, by, after, call.rows()?)?;
     let mut rows = Vec::with_capacity(page.people.len());
     for person in &page.people {
         rows.push(json!({
@@ -177,6 +204,10 @@ fn show(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
 fn enrol(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     let new: NewPeople = call.json()?;
     let count = new.people.len();
+    if !(1..=ADMIN_PEOPLE_MAX).contains(&count) {
+        let why = format!("people: 1 to {ADMIN_PEOPLE_MAX} at once");
+        return Err(Failure::BadRequest(why));
+    }
     let session = Desk::new_session();
     let enrolled = enrol_in(desk, call, session, new.people);
     desk.end_session(session);

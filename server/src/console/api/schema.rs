@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::limits::{NUMBER_MAX, PAGE_ROWS_MAX};
+
 /// An object that has all of these, and no others.
 pub(crate) fn object(fields: &[(&str, Value)]) -> Value {
     let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
@@ -57,6 +59,16 @@ pub(crate) fn integer_or_null() -> Value {
 /// Yes or no.
 pub(crate) fn boolean() -> Value {
     json!({"type": "boolean"})
+}
+
+/// A number of rows.
+pub(crate) fn rows() -> Value {
+    json!({"type": "integer", "minimum": 1, "maximum": PAGE_ROWS_MAX})
+}
+
+/// A number of the server's own, as of a row to go on from.
+pub(crate) fn number() -> Value {
+    json!({"type": "integer", "minimum": 0, "maximum": NUMBER_MAX})
 }
 
 /// What happened, in a sentence: the answer of operations that only do something.

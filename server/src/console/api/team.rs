@@ -3,14 +3,16 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Operation, schema};
+use super::{Operation, PAGING, schema};
 use crate::audit::{AuditFilter, Entry};
 use crate::console::call::Call;
 use crate::console::desk::Desk;
 use crate::console::reply::{self, Failure};
 use crate::console::team;
+use crate::limits::NUMBER_MAX;
 use crate::net::{Method, Response};
 use crate::store::{Role, Scope, Scopes};
+use crate::whole::whole_or_null;
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new(
@@ -77,16 +79,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         (200, changes_schema),
         changes,
     )
-    .query(&[
-        ("before", "Go on before this number."),
-        ("limit", "At most this many; 100 if it is left out."),
-    ]),
+    .query(PAGING),
 ];
 
 const ROLES: [&str; 3] = ["administrator", "installer", "viewer"];
 const SCOPES: [&str; 5] = ["read", "devices", "people", "integrations", "team"];
-/// Changes of one answer, unless asked for otherwise.
-const CHANGES: usize = 100;
 /// The longest life of a token that ends, days.
 const DAYS_MAX: u16 = 3_650;
 
@@ -169,6 +166,7 @@ struct OtherRole {
 struct Token {
     name: String,
     scopes: Vec<Scope>,
+    #[serde(default, deserialize_with = "whole_or_null")]
     days: Option<u16>,
 }
 
@@ -250,9 +248,8 @@ fn changes(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
         changes_only: true,
         ..AuditFilter::default()
     };
-    let before = call.query.text("before").parse().ok();
-    let limit = call.query.text("limit").parse().unwrap_or(CHANGES);
-    let page = desk.read.audit.page(filter, before, limit)?;
+    let before = call.number("before", 0..=NUMBER_MAX)?;
+    let page = desk.read.audit.page(filter, before, call.rows()?)?;
     let changes: Vec<Value> = page
         .entries
         .into_iter()

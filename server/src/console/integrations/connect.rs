@@ -1,11 +1,23 @@
-//! Connect, as the writer tells of it.
+//! Connect, as the writer tells of it; joining it, and leaving.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
 
 use super::{Indicator, Name, State, unconfigured};
 use crate::admin::message::{Request, Response};
+use crate::connect::join::join as certified;
 use crate::console::call::Call;
 use crate::console::desk::Desk;
 use crate::console::reply::Failure;
 use crate::store::SettingKey;
+use crate::writer::{Command, WriterHandle};
+
+/// What is left for the page once the authority has answered.
+const FOR_THE_PAGE: Duration = Duration::from_millis(500);
 
 /// What the writer says, by name; empty if this site has not joined, or the writer has no time.
 ///
@@ -56,4 +68,90 @@ fn indicator(status: &str) -> Indicator {
         "Disconnected" => Indicator::Disconnected,
         _ => Indicator::NoStatus,
     }
+}
+
+/// What came of a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Joining {
+    /// The site has joined.
+    Joined,
+    /// The authority has not answered yet; a thread waits for it.
+    Waits,
+}
+
+/// Joins with a code. A thread of its own asks the authority, which may take longer than a page:
+/// what comes of it then shows in the status.
+///
+/// # Errors
+/// [`Failure::Refused`] with why not; [`Failure::Busy`] while another code is tried.
+pub(crate) fn join(desk: &Desk, call: &Call, code: &str) -> Result<Joining, Failure> {
+    let joining = Arc::clone(&desk.shared.joining);
+    if joining.swap(true, Ordering::SeqCst) {
+        return Err(Failure::Busy);
+    }
+    let (done, answer) = bounded(1);
+    let (code, actor) = (code.to_owned(), call.who.name().to_owned());
+    let writer = desk.parts().writer.clone();
+    let session = Desk::new_session();
+    let ask = move || {
+        let setup = certified(&code)?;
+        let request = Request::ConnectSet {
+            setup: Box::new(setup),
+        };
+        tell_writer(&writer, |reply| Command::AdministerAs {
+            actor,
+            session,
+            request: Box::new(request),
+            reply,
+        })
+    };
+    let flag = Arc::clone(&joining);
+    let started = thread::Builder::new()
+        .name("connect-join".to_owned())
+        .spawn(move || {
+            // Also after a panic, the next code can be tried.
+            let _over = Over(flag);
+            let _ = done.send(ask());
+        });
+    if let Err(error) = started {
+        joining.store(false, Ordering::SeqCst);
+        return Err(Failure::Broken(error.to_string()));
+    }
+    match answer.recv_deadline(call.deadline - FOR_THE_PAGE) {
+        Ok(Ok(())) => Ok(Joining::Joined),
+        Ok(Err(why)) => Err(Failure::Refused(why)),
+        Err(_) => Ok(Joining::Waits),
+    }
+}
+
+/// No code is tried any more.
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+fn tell_writer(
+    writer: &WriterHandle,
+    command: impl FnOnce(Sender<Response>) -> Command,
+) -> Result<(), String> {
+    let (reply, answer) = bounded(1);
+    let ended = |_| "the server is stopping".to_owned();
+    writer
+        .send(command(reply))
+        .map_err(|_| "the server is stopping".to_owned())?;
+    match answer.recv().map_err(ended)? {
+        Response::Error { text } => Err(text),
+        _ => Ok(()),
+    }
+}
+
+/// Leaves: key and certificate go.
+///
+/// # Errors
+/// Those of the writer.
+pub(crate) fn leave(desk: &Desk, call: &Call) -> Result<(), Failure> {
+    desk.ask(call, Request::ConnectLeave).map(drop)
 }

@@ -2,10 +2,12 @@
 //!
 //! - `connect`: how the connection to Connect is
 //! - `space`: how Space is reached, tested when it is saved, and what it must be set to
+//! - `service`: the rest of the Enrolment Service: version, other way in, mail
 //! - `policy`: the page that says how biometric data is used, looked at when it is saved
 
 pub(super) mod connect;
 pub(super) mod policy;
+pub(super) mod service;
 pub(super) mod space;
 
 use cardea_space::status::Connection;
@@ -111,6 +113,8 @@ pub(super) struct State {
     pub why: String,
     /// Since when, Unix time in seconds, if that is known.
     pub since_unix_s: Option<i64>,
+    /// How its mail goes, of the Enrolment Service.
+    pub mail: Option<service::MailState>,
 }
 
 /// How every integration is.
@@ -141,6 +145,7 @@ fn unconfigured(name: Name) -> State {
         indicator: Indicator::NoStatus,
         why: String::new(),
         since_unix_s: None,
+        mail: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cardea_space::transport::{PageError, fetch};
 use serde::{Deserialize, Serialize};
 
-use super::{Indicator, Name, State, unconfigured};
+use super::{Indicator, Name, State, service, unconfigured};
 use crate::admin::message::Request;
 use crate::console::call::Call;
 use crate::console::desk::Desk;
@@ -115,6 +115,7 @@ pub(crate) fn state(desk: &Desk) -> Result<State, Failure> {
         configured: true,
         indicator,
         since_unix_s: check.as_ref().map(|check| check.at_unix_s),
+        mail: Some(service::mail_state(desk)?),
         why: check.map(|check| check.why).unwrap_or_default(),
         ..unconfigured(Name::Enrolment)
     })

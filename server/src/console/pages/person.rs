@@ -44,6 +44,8 @@ struct ConsentLine {
     version: String,
     at: i64,
     how: &'static str,
+    /// It is to another version than the one in force.
+    outdated: bool,
 }
 
 fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
@@ -59,7 +61,9 @@ fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
         .map(|door| door.name)
         .collect();
     others.sort();
+    let in_force = desk.read.store.policy_in_force()?;
     let consent = person.consent.map(|consent| ConsentLine {
+        outdated: in_force.is_some_and(|in_force| in_force != consent.policy_version),
         version: consent.policy_version,
         at: consent.at_unix_s,
         how: match consent.how {

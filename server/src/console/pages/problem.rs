@@ -35,15 +35,5 @@ pub(crate) fn page(desk: &Desk, call: &Call, failure: &Failure) -> Response {
 
 /// The path is known and the method is not.
 pub(crate) fn method(allowed: &[Method]) -> Response {
-    let names = allowed.iter().map(|method| match method {
-        Method::Get => "GET, HEAD",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Patch => "PATCH",
-        Method::Delete => "DELETE",
-        Method::Options => "OPTIONS",
-    });
-    let allow = names.collect::<Vec<_>>().join(", ");
-    Response::empty(405).with_field("allow", &allow)
+    Response::empty(405).with_field("allow", &reply::allow(allowed))
 }

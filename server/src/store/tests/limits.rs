@@ -2,15 +2,15 @@
 
 use super::fixture::{Fixture, NOW, consent, person};
 use crate::limits::{
-    CHANGES_KEPT_MAX, CHANGES_TRIM_MAX, DEVICE_ADDRESS_BYTES_MAX, DEVICE_NAME_BYTES_MAX,
-    DEVICES_SEEN_MAX, DOOR_NAME_BYTES_MAX, EMAIL_BYTES_MAX, EXTERNAL_ID_BYTES_MAX,
-    IMPORT_BATCH_MAX, PAGE_ROWS_MAX, PERSON_DOORS_MAX, PERSON_NAME_BYTES_MAX,
-    POLICY_VERSION_BYTES_MAX, SETTING_KEY_BYTES_MAX, SETTING_VALUE_BYTES_MAX,
-    SPACE_DOOR_ID_BYTES_MAX,
+    ASKED_PER_TICK, ASKING_IDS_PER_TICK, CHANGES_KEPT_MAX, CHANGES_TRIM_MAX,
+    DEVICE_ADDRESS_BYTES_MAX, DEVICE_NAME_BYTES_MAX, DEVICES_SEEN_MAX, DOOR_NAME_BYTES_MAX,
+    EMAIL_BYTES_MAX, EXTERNAL_ID_BYTES_MAX, IMPORT_BATCH_MAX, PAGE_ROWS_MAX, PERSON_DOORS_MAX,
+    PERSON_NAME_BYTES_MAX, POLICY_VERSION_BYTES_MAX, SETTING_KEY_BYTES_MAX,
+    SETTING_VALUE_BYTES_MAX, SPACE_DOOR_ID_BYTES_MAX,
 };
 use crate::store::{
-    Change, DeviceId, DeviceSeen, DoorId, NewDevice, PeopleFilter, SettingKey, Store, StoreError,
-    token_hash,
+    Change, DeviceId, DeviceSeen, DoorId, NewDevice, PeopleFilter, PersonId, SettingKey, Store,
+    StoreError, token_hash,
 };
 
 fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>, expected: usize) {
@@ -261,4 +261,44 @@ fn an_import_waits_while_a_reader_keeps_the_log() {
     // The thread for checkpoints may be at it; a staged batch goes through all the same.
     store.import_add(import, &people, NOW).expect("goes on");
     store.import_commit(import).expect("committed");
+}
+
+/// Fails without the bound of a step, or if the next step begins too late.
+#[test]
+fn a_step_of_asking_again_is_bounded() {
+    let mut fixture = Fixture::new();
+    let store = &mut fixture.store;
+    let many = ASKED_PER_TICK as u64 + 3;
+    for number in 1..=many {
+        let mut one = person(&format!("e{number}"), &[], &[number]);
+        // One of them has no address.
+        one.email = (number != 2).then(|| format!("e{number}@example.org"));
+        store.person_enrol(&one, NOW).expect("enrolled");
+    }
+    let version = consent().policy_version;
+    let reader = store.read();
+    let nobody = reader.to_ask_again(PersonId(0), &version).expect("a step");
+    assert!(nobody.people.is_empty(), "their consent is to this one");
+    assert_eq!(nobody.next, None, "and there is nobody else");
+    let first = reader.to_ask_again(PersonId(0), "another").expect("a step");
+    assert_eq!(first.people.len(), ASKED_PER_TICK);
+    let next = first.next.expect("there are more");
+    let second = reader.to_ask_again(next, "another").expect("a step");
+    assert_eq!(second.people.len(), 2, "{second:?}");
+    assert_eq!(second.next, None);
+    // A step ends after so many ids, also where nobody is asked.
+    let far = ASKING_IDS_PER_TICK + many + 1;
+    let sql = format!("UPDATE people SET id = {far} WHERE id = {many}");
+    let other = rusqlite::Connection::open(fixture.folder.path().join("store.db"));
+    let other = other.expect("the store");
+    other
+        .execute_batch("PRAGMA foreign_keys = OFF")
+        .expect("set");
+    other.execute(&sql, []).expect("moved");
+    let reader = fixture.store.read();
+    let step = reader
+        .to_ask_again(PersonId(many), "another")
+        .expect("a step");
+    assert!(step.people.is_empty(), "{step:?}");
+    assert_eq!(step.next, Some(PersonId(many + ASKING_IDS_PER_TICK)));
 }

@@ -14,5 +14,6 @@ mod measure;
 mod migrate;
 mod model;
 mod outbox;
+mod plans;
 mod space;
 mod torn_log;

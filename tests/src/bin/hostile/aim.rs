@@ -13,6 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 use socket2::{Domain, Socket, Type};
 
+use super::badges::Badge;
+
 /// Longer than the server lets any phase last but a device's quiet.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Connections from one address.
@@ -28,10 +30,11 @@ pub(crate) enum Lane {
     Flood,
     Garbage,
     Liar,
+    Badge,
 }
 
 impl Lane {
-    pub(crate) const ALL: [Lane; 7] = [
+    pub(crate) const ALL: [Lane; 8] = [
         Lane::Idle,
         Lane::Trickle,
         Lane::Stall,
@@ -39,6 +42,7 @@ impl Lane {
         Lane::Flood,
         Lane::Garbage,
         Lane::Liar,
+        Lane::Badge,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -50,6 +54,7 @@ impl Lane {
             Lane::Flood => "flood",
             Lane::Garbage => "garbage",
             Lane::Liar => "liar",
+            Lane::Badge => "badge",
         }
     }
 
@@ -60,7 +65,7 @@ impl Lane {
             Lane::Trickle => 1_000,
             Lane::Stall => 500,
             Lane::Deaf => 50,
-            Lane::Flood | Lane::Garbage | Lane::Liar => 100,
+            Lane::Flood | Lane::Garbage | Lane::Liar | Lane::Badge => 100,
         }
     }
 
@@ -78,6 +83,8 @@ struct Counts([AtomicU64; 4]);
 pub(crate) struct Aim {
     server: SocketAddr,
     config: Arc<ClientConfig>,
+    /// Certificates that must not let anybody in; none if none were given.
+    pub(crate) badges: Vec<Badge>,
     pub(crate) stop: AtomicBool,
     /// Lies that were answered with another status than the right one.
     pub(crate) wrong: AtomicU64,
@@ -97,6 +104,7 @@ impl Aim {
         Aim {
             server,
             config: Arc::new(config),
+            badges: Vec::new(),
             stop: AtomicBool::new(false),
             wrong: AtomicU64::new(0),
             counts: Default::default(),
@@ -144,9 +152,19 @@ impl Aim {
 
     /// A connection of a lane, its handshake done.
     pub(crate) fn peer(&self, lane: Lane, number: usize) -> Option<Peer> {
+        self.peer_of(lane, number, &self.config)
+    }
+
+    /// The same with a configuration of its own.
+    pub(crate) fn peer_of(
+        &self,
+        lane: Lane,
+        number: usize,
+        config: &Arc<ClientConfig>,
+    ) -> Option<Peer> {
         let mut peer = Peer {
             socket: self.socket(lane, number)?,
-            tls: self.greeting(),
+            tls: self.greeting_of(config),
         };
         while peer.tls.is_handshaking() {
             if peer.tls.complete_io(&mut peer.socket).is_err() {
@@ -159,8 +177,12 @@ impl Aim {
 
     /// A handshake that has not begun.
     pub(crate) fn greeting(&self) -> ClientConnection {
+        self.greeting_of(&self.config)
+    }
+
+    fn greeting_of(&self, config: &Arc<ClientConfig>) -> ClientConnection {
         let name = ServerName::from(self.server.ip());
-        ClientConnection::new(self.config.clone(), name).expect("a configuration of ours")
+        ClientConnection::new(Arc::clone(config), name).expect("a configuration of ours")
     }
 }
 
@@ -199,7 +221,7 @@ impl Peer {
 
 /// Trusts anybody.
 #[derive(Debug)]
-struct Anybody;
+pub(crate) struct Anybody;
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(

@@ -99,7 +99,8 @@ fn act(peer: &mut Peer, lane: Lane, number: usize, times: &mut usize) -> Result<
         Lane::Trickle if number.is_multiple_of(2) && *times == 0 => HEAD,
         Lane::Trickle => &HEAD[*times % HEAD.len()..][..1],
         Lane::Deaf => QUESTION,
-        Lane::Idle | Lane::Stall | Lane::Flood | Lane::Garbage | Lane::Liar => return Ok(false),
+        Lane::Idle | Lane::Stall => return Ok(false),
+        Lane::Flood | Lane::Garbage | Lane::Liar | Lane::Badge => return Ok(false),
     };
     peer.send(bytes).map_err(drop)?;
     *times += 1;

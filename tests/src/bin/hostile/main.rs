@@ -14,28 +14,33 @@
 //! | `flood` | a second | shakes hands and leaves, half of the time in the middle |
 //! | `garbage` | a second | sends what is not TLS 1.3 |
 //! | `liar` | a second | sends what framing must refuse, and checks the status it gets |
+//! | `badge` | a second | shows the certificates of `badges=FOLDER` that let nobody in, and checks it |
 //!
-//! `rate=N` sets the last three. It prints `in place` when the kept connections stand, a table at
-//! the end, and exits with 1 if a lie was answered with anything but the right status. A lane that
+//! `rate=N` sets the last four. It prints `in place` when the kept connections stand, a table at
+//! the end, and exits with 1 if a lie or a certificate was answered with anything but the right status. A lane that
 //! the server turns away goes on trying. Loopback only: this is a weapon.
 
 mod aim;
+mod badges;
 mod kept;
 mod paced;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use aim::{Aim, Lane};
+use badges::Badge;
 
 /// What is asked for on the command line.
 struct Plan {
     server: SocketAddr,
     seconds: u64,
     sizes: Vec<(Lane, usize)>,
+    badges: Vec<Badge>,
 }
 
 impl Plan {
@@ -52,11 +57,16 @@ impl Plan {
             server,
             seconds: 20,
             sizes: sizes.collect(),
+            badges: Vec::new(),
         };
         for word in words {
             let (name, number) = word
                 .split_once('=')
                 .ok_or(format!("{word} is no NAME=NUMBER"))?;
+            if name == "badges" {
+                plan.badges = badges::load(Path::new(number))?;
+                continue;
+            }
             let number: usize = number.parse().map_err(|error| format!("{word}: {error}"))?;
             plan.set(name, number)?;
         }
@@ -87,7 +97,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let aim = Aim::at(plan.server);
+    let mut aim = Aim::at(plan.server);
+    aim.badges = plan.badges;
     let (placed, in_place) = channel::<()>();
     std::thread::scope(|scope| {
         for &(lane, size) in plan.sizes.iter().filter(|(_, size)| *size > 0) {
@@ -118,6 +129,6 @@ fn main() -> ExitCode {
         );
     }
     let wrong = aim.wrong.load(Ordering::Relaxed);
-    println!("lies with a wrong answer: {wrong}");
+    println!("lies and certificates with a wrong answer: {wrong}");
     ExitCode::from(u8::from(wrong > 0))
 }

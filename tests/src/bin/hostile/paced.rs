@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::aim::{Aim, Lane};
+use super::badges;
 
 /// What framing must refuse, and with which status.
 const LIES: [(&str, &str); 14] = [
@@ -53,6 +54,7 @@ pub(crate) fn run(aim: &Aim, lane: Lane, rate: usize) {
             Lane::Flood => flood(aim, number),
             Lane::Garbage => garbage(aim, number),
             Lane::Liar => lie(aim, number),
+            Lane::Badge => badges::show(aim, number),
             Lane::Idle | Lane::Trickle | Lane::Stall | Lane::Deaf => return,
         }
         number += 1;

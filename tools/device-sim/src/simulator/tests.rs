@@ -29,6 +29,7 @@ fn show(heartbeats: Box<Heartbeats>, messages: u64) -> (String, bool) {
     let orders = Orders {
         identity: folder.path().join("device.identity"),
         code: Some(mirror.code("Front door")),
+        camera: None,
         enrol_code: None,
         enrol_face: Vec::new(),
         embeddings: vec![[1; 2_048], [2; 2_048]],

@@ -1,0 +1,193 @@
+//! `cardea setup`'s step for backups: for whom and where to, and the timer that takes them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::files;
+use super::owner::{as_owner, decrypted, other_owner};
+use super::setup::{Steps, keep_credential, succeed};
+use crate::backup::keys::{Passphrase, PublicKey};
+use crate::cli::install::SetupArgs;
+use crate::config::{Backup, Config, FILE};
+
+/// Takes backups; enabled once it is known for whom.
+pub(super) const TIMER: &str = "cardea-backup.timer";
+/// Where they go unless something else is said: the package makes it.
+const DIRECTORY: &str = "/var/backups/cardea";
+const CREDENTIAL: &str = "cardea-backup-passphrase";
+const CREDENTIAL_FILE: &str = "/etc/credstore.encrypted/cardea-backup-passphrase";
+/// Units that write there.
+const DROP_INS: [&str; 2] = [
+    "/etc/systemd/system/cardea.service.d/backup.conf",
+    "/etc/systemd/system/cardea-backup.service.d/backup.conf",
+];
+
+/// Writes down what the arguments say of backups. Returns whether they can be taken by the timer.
+///
+/// # Errors
+/// A key that is none; those of files and of the programs that are called.
+pub(super) fn set_up(data: &Path, args: &SetupArgs, steps: &mut Steps) -> io::Result<bool> {
+    for key in &args.backup_to {
+        PublicKey::parse(key).map_err(io::Error::other)?;
+    }
+    let before = Config::read(data).map_err(io::Error::other)?.backup;
+    let asked = !args.backup_to.is_empty() || args.backup_passphrase_file.is_some();
+    if let Some(file) = &args.backup_passphrase_file {
+        // One that is too short is refused before anything is written.
+        Passphrase::read(file).map_err(io::Error::other)?;
+        let credential = Path::new(CREDENTIAL_FILE);
+        let kept = credential.exists() && *decrypted(credential, CREDENTIAL)? == fs::read(file)?;
+        if !kept {
+            keep_credential(file, CREDENTIAL, credential)?;
+        }
+        steps.note(CREDENTIAL_FILE, !kept);
+    }
+    let mut backup = before.clone();
+    if let Some(directory) = &args.backup_directory {
+        backup.directory = Some(directory.clone());
+    } else if asked && backup.directory.is_none() {
+        backup.directory = Some(PathBuf::from(DIRECTORY));
+    }
+    for key in &args.backup_to {
+        if !backup.to.contains(key) {
+            backup.to.push(key.clone());
+        }
+    }
+    if backup != before {
+        write(data, &backup)?;
+    }
+    steps.note(&data.join(FILE).display().to_string(), backup != before);
+    let Some(directory) = &backup.directory else {
+        return Ok(false);
+    };
+    let mut sandbox = false;
+    for path in DROP_INS {
+        match drop_in(directory) {
+            Some(text) => steps.file(path, &text)?,
+            None => steps.note(path, files::remove(Path::new(path))?),
+        }
+        sandbox |= steps.last;
+    }
+    if sd_notify::booted()? {
+        take_over(sandbox, backup != before)?;
+    }
+    Ok(!backup.to.is_empty() || Path::new(CREDENTIAL_FILE).exists())
+}
+
+/// Has a server that runs take what was changed.
+fn take_over(sandbox: bool, configuration: bool) -> io::Result<()> {
+    let systemctl = |words: &[&str]| succeed(Command::new("systemctl").args(words));
+    if sandbox {
+        systemctl(&["daemon-reload"])?;
+        return systemctl(&["try-restart", "cardea.service"]);
+    }
+    if configuration {
+        return systemctl(&["try-reload-or-restart", "cardea.service"]);
+    }
+    Ok(())
+}
+
+/// The units may write to the folder, if it is not the package's own.
+fn drop_in(directory: &Path) -> Option<String> {
+    (directory != Path::new(DIRECTORY)).then(|| {
+        let directory = directory.display();
+        format!(
+            "# Written by `cardea setup` from cardea.toml.\n[Service]\n\
+             ReadWritePaths=-{directory}\n"
+        )
+    })
+}
+
+/// Has the owner of the data change its configuration.
+fn write(data: &Path, backup: &Backup) -> io::Result<()> {
+    let mut arguments = vec![
+        "--data".to_owned(),
+        data.display().to_string(),
+        "backup-set".to_owned(),
+    ];
+    if let Some(directory) = &backup.directory {
+        arguments.push(format!("--directory={}", directory.display()));
+    }
+    arguments.extend(backup.to.iter().map(|key| format!("--to={key}")));
+    let mut command = match other_owner(data) {
+        Some(owner) => as_owner(&arguments, owner)?,
+        None => {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(&arguments);
+            command
+        }
+    };
+    succeed(&mut command)
+}
+
+/// `cardea backup-set`: writes into `cardea.toml` where backups go, and for whom; all else in it
+/// stays as it was written.
+///
+/// # Errors
+/// A configuration that cannot be read or written; a key that is none.
+pub fn configure(data: &Path, directory: Option<PathBuf>, to: Vec<String>) -> io::Result<()> {
+    for key in &to {
+        PublicKey::parse(key).map_err(io::Error::other)?;
+    }
+    let path = data.join(FILE);
+    let text = fs::read_to_string(&path)?;
+    let days = Config::parse(&text).map_err(io::Error::other)?.backup.days;
+    let changed = with_backup(
+        &text,
+        &Backup {
+            directory,
+            to,
+            days,
+        },
+    );
+    Config::parse(&changed).map_err(io::Error::other)?;
+    files::write(&path, &changed, 0o640).map(drop)
+}
+
+/// The text with another table `[backup]`.
+fn with_backup(text: &str, backup: &Backup) -> String {
+    let mut kept = String::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with('[') {
+            inside = line.trim() == "[backup]";
+        }
+        if !inside {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    let table = toml::to_string(backup).expect("paths, keys and a number have a form in TOML");
+    format!("{}\n\n[backup]\n{table}", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails if another table or a comment is lost, or the old table stays.
+    #[test]
+    fn only_the_table_of_backups_changes() {
+        let text = "# mine\nsite = \"a\"\n\n[backup]\n# old\ndays = 30\n\n[extractor]\nx = 1\n";
+        let backup = Backup {
+            directory: Some(PathBuf::from("/b")),
+            to: vec!["age1x".to_owned()],
+            days: 7,
+        };
+        assert_eq!(
+            with_backup(text, &backup),
+            "# mine\nsite = \"a\"\n\n[extractor]\nx = 1\n\n\
+             [backup]\ndirectory = \"/b\"\nto = [\"age1x\"]\ndays = 7\n"
+        );
+    }
+
+    /// Fails if a folder of one's own cannot be written to in the sandbox.
+    #[test]
+    fn only_another_folder_takes_a_drop_in() {
+        assert_eq!(drop_in(Path::new(DIRECTORY)), None);
+        let other = drop_in(Path::new("/mnt/backups")).expect("a drop-in");
+        assert!(other.ends_with("ReadWritePaths=-/mnt/backups\n"), "{other}");
+    }
+}
