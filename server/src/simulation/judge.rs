@@ -207,8 +207,8 @@ impl Judge {
     /// **Nothing is asked of Space without a durable intent, a right at this moment, a device that
     /// waits, and time; and never twice.** Fails if `act` does not wait
     /// for the audit; if the closure `may_send` of `api/access::open` is `true`; if `Gate::pass`
-    /// says yes whatever it finds, or does not heed `NOT_AGAIN`; if `peer_gone` does not shut the
-    /// gate; if `recorded` concludes on `Failed`.
+    /// says yes whatever it finds (`NOT_AGAIN` alone has a test beside it); if `peer_gone` does not
+    /// shut the gate; if `recorded` concludes on `Failed`.
     pub(super) fn first_byte(
         &mut self,
         ticket: u64,
