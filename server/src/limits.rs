@@ -95,12 +95,11 @@ pub const DEADLINE_HORIZON: Duration = Duration::from_secs(10);
 
 const _: () = assert!(BODY_BYTES_MAX >= cardea_wire::limits::REQUEST_BYTES_MAX);
 const _: () = assert!(RESPONSE_BYTES_MAX >= cardea_wire::limits::REPLY_BYTES_MAX);
-const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 // A TLS 1.3 record: header, largest plaintext and largest expansion.
 const _: () = assert!(TLS_PENDING_BYTES_MAX >= 5 + 16_384 + 256);
 const _: () = assert!(TLS_HANDSHAKE_BYTES_MAX <= TLS_PENDING_BYTES_MAX);
 const _: () = assert!(READ_BUFFER_BYTES > TLS_PENDING_BYTES_MAX);
-const _: () = assert!(HANDSHAKES_MAX <= CONNECTIONS_MAX);
+const _: () = assert!(HANDSHAKES_MAX <= CONNECTIONS_MAX && TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(BYTES_IN_FLIGHT_MAX > HEAD_BYTES_MAX + BODY_BYTES_MAX + RESPONSE_BYTES_MAX);
 
 // -- store and audit: batches, pages, retention (store, audit) --
@@ -322,7 +321,6 @@ pub const REMEMBERED_MAX: u64 = 1_000_000;
 pub const WITHDRAWALS_FILE_BYTES_MAX: u64 = 128 * REMEMBERED_MAX;
 /// People looked at in one page after a restore.
 pub const WITHDRAW_AGAIN_ROWS: usize = 1_000;
-
 const _: () = assert!(BACKUP_ARGON_KIB <= BACKUP_ARGON_KIB_MAX);
 const _: () = assert!(BACKUP_ARGON_PASSES <= BACKUP_ARGON_PASSES_MAX);
 
@@ -378,7 +376,6 @@ pub const PHOTOS_QUEUED_MAX: usize = 4;
 pub const EXTRACTOR_TIMEOUT_S_MAX: u64 = 120;
 /// The most memory that an extractor may be given, MiB.
 pub const EXTRACTOR_MEMORY_MIB_MAX: u64 = 65_536;
-
 const _: () = assert!(PHOTO_FACES_MAX <= PERSON_REFERENCES_MAX);
 const _: () = assert!(cardea_wire::limits::CAPTURE_EMBEDDINGS_MAX <= PERSON_REFERENCES_MAX);
 // -- console: threads, sessions, sign-in, forms (console, store/team) --
@@ -471,19 +468,17 @@ pub const LATENCY_LINES_MAX: usize = 80_000;
 
 const _: () = assert!(TABLE_ROWS <= PAGE_ROWS_MAX && API_ROWS <= PAGE_ROWS_MAX);
 const _: () = assert!(CONSOLE_ANSWER.as_secs() < ANSWER_TIMEOUT.as_secs());
-const _: () = assert!(CONSOLE_BYTES_MAX >= LARGE_BODY_BYTES_MAX);
-const _: () = assert!(LARGE_BYTES_IN_FLIGHT_MAX >= LARGE_BODY_BYTES_MAX);
+const _: () = assert!(LARGE_BODY_BYTES_MAX <= CONSOLE_BYTES_MAX);
+const _: () = assert!(LARGE_BODY_BYTES_MAX <= LARGE_BYTES_IN_FLIGHT_MAX);
 const _: () = assert!(LARGE_BODY_BYTES_MAX > BODY_BYTES_MAX);
 const _: () = assert!(SESSION_IDLE_S < SESSION_LIFE_S && SESSION_SEEN_S < SESSION_IDLE_S);
-
 const _: () = assert!(EMBEDDING_BYTES == cardea_wire::limits::EMBEDDING_F32_BYTES);
 const _: () = assert!(
     3 * (EMBEDDING_BYTES + 16) < STORE_PAGE_BYTES as usize,
     "an embedding lies within one page, so that overwriting it is in place"
 );
-const _: () = assert!(LOG_BYTES_MAX < LOG_BULK_BYTES_MAX);
 const _: () = assert!(IMPORT_BATCH_MAX <= PAGE_ROWS_MAX && CHANGES_TRIM_MAX < CHANGES_KEPT_MAX);
-const _: () = assert!(AUDIT_BATCH_MAX <= AUDIT_QUEUE_MAX);
+const _: () = assert!(AUDIT_BATCH_MAX <= AUDIT_QUEUE_MAX && LOG_BYTES_MAX < LOG_BULK_BYTES_MAX);
 const _: () = assert!(FIRMWARE_PART_BYTES_MAX < RESPONSE_BYTES_MAX as u64);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= PROBES_QUEUED_MAX);
 const _: () = assert!(PROBES_IN_BATCH_MAX <= cardea_engine::limits::PROBES_MAX);

@@ -15,8 +15,9 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("a text")
 }
 
-/// Every answer right and within 2 s, beside each side. Fails if an opener holds the loop while Space
-/// hangs, if the audit waits for the writer's import, or if a backup holds a lock of the store.
+/// Every answer right and within 2 s, beside each side. Fails if an opener holds the loop while
+/// Space hangs, if the audit waits for the writer's import, or if a backup holds a lock of the
+/// store.
 #[test]
 fn access_goes_on_beside_everything_else() {
     let folder = tempfile::tempdir().expect("a temporary folder");

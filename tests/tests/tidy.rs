@@ -121,6 +121,7 @@ fn each_foreign_world_has_its_home() {
             "rustls::",
             &[
                 "server/src/tls",
+                "server/tests/",
                 "server/space/",
                 "server/connect/",
                 "loadtest/src/",

@@ -128,8 +128,8 @@ fn each_edge_case_ends_as_it_should_and_devices_are_served() {
     scene.server.stop();
 }
 
-/// Fails if the server offers an old version, renegotiates, compresses or takes early data, or shows
-/// a certificate of another kind or a longer life than Mozilla's strictest profile has.
+/// Fails if the server offers an old version, renegotiates, compresses or takes early data, or
+/// shows a certificate of another kind or a longer life than Mozilla's strictest profile has.
 #[test]
 fn the_scanner_finds_nothing_to_complain_of() {
     let mut scene = Scene::new();

@@ -51,6 +51,13 @@ pub use counters::{Counter, Counters};
 pub use event_loop::{EventLoop, Waker};
 use spare::Spare;
 
+/// A connection of one loop: a place, and which of its occupants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    index: u32,
+    generation: u32,
+}
+
 /// What a loop does with whole requests. There is one value per loop, and only its thread calls.
 ///
 /// No method may block. What takes time is given to other threads; when they are done they leave
@@ -80,13 +87,6 @@ pub trait Service {
 
     /// The connection ended before the answer was sent; an answer would go nowhere.
     fn gone(&mut self, id: ExchangeId);
-}
-
-/// A connection of one loop: a place, and which of its occupants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key {
-    index: u32,
-    generation: u32,
 }
 
 /// One request with its answer. Never names another request of the same loop, not even after

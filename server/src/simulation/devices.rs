@@ -235,6 +235,15 @@ impl World {
         }
     }
 
+    /// The device of an attempt goes before anything else happens to it.
+    pub(super) fn goes_meanwhile(&mut self, ticket: u64) {
+        let mut open = self.exchanges.iter();
+        let found = open.find(|(_, found)| found.waits() && found.asked.ticket == Some(ticket));
+        if let Some((&exchange, _)) = found {
+            self.soon(1, 10, Event::Gone(exchange));
+        }
+    }
+
     /// A device was removed: its connections to this loop go.
     pub(super) fn close_device(&mut self, at: usize, fingerprint: [u8; 32]) {
         let devices = self.judge.devices.iter();

@@ -279,7 +279,7 @@ impl Judge {
         let nameless = decision == Decision::Refused
             || matches!(
                 reply.reason,
-                Reason::NoMatch | Reason::PadFailed | Reason::Withdrawn | Reason::Interrupted
+                Reason::NoMatch | Reason::PadFailed | Reason::Withdrawn
             );
         holds(!nameless || (reply.person, reply.score) == (0, 0.0), || {
             format!("somebody is named beside {:?}", reply.reason)

@@ -204,6 +204,9 @@ impl World {
         if call.stale {
             call.stale = false;
             self.judge.tally.note("fault: stale connection to Space");
+            if self.chance.percent(30) {
+                self.goes_meanwhile(call.opening.request().ticket);
+            }
             self.space.calls.insert(number, call);
             self.soon_at_space(Event::Send(number));
             return Ok(());

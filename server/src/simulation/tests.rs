@@ -1,7 +1,5 @@
 //! Two thousand seeds in an ordinary run, and the canaries.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,14 +18,7 @@ fn number(name: &str) -> Option<u64> {
 
 /// A line of the results page, where one is asked for.
 fn record(what: &str, tried: u64) {
-    let Ok(path) = std::env::var("CARDEA_RESULTS") else {
-        return;
-    };
-    let line =
-        format!("{{\"area\":\"simulation\",\"what\":\"{what}\",\"tried\":{tried},\"wrong\":0}}\n");
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
-    written.expect("the results page can be written");
+    cardea_results::record("simulation", what, tried, 0);
 }
 
 /// A seed's end; a panic of the product is a broken promise too.

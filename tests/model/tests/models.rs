@@ -1,8 +1,5 @@
 //! A few hundred schedules of each model; `CARDEA_SCHEDULES=N` runs N times as many.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-
 use cardea_model::models::{completions, gate, handover, publish, work};
 
 /// Runs a model, and adds a line to the results page where one is asked for.
@@ -12,15 +9,12 @@ fn run(what: &str, model: impl Fn(usize) -> usize, count: usize) {
     let tried = model(count * times);
     println!("{what}: {tried} schedules");
     assert!(tried >= count);
-    let Ok(path) = std::env::var("CARDEA_RESULTS") else {
-        return;
-    };
-    let line = format!(
-        "{{\"area\":\"concurrency\",\"what\":\"schedules: {what}\",\"tried\":{tried},\"wrong\":0}}\n"
+    cardea_results::record(
+        "concurrency",
+        &format!("schedules: {what}"),
+        tried as u64,
+        0,
     );
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    file.and_then(|mut file| file.write_all(line.as_bytes()))
-        .expect("the page can be written");
 }
 
 #[test]

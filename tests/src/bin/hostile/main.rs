@@ -14,11 +14,11 @@
 //! | `flood` | a second | shakes hands and leaves, half of the time in the middle |
 //! | `garbage` | a second | sends what is not TLS 1.3 |
 //! | `liar` | a second | sends what framing must refuse, and checks the status it gets |
-//! | `badge` | a second | shows the certificates of `badges=FOLDER` that let nobody in, and checks it |
+//! | `badge` | a second | shows certificates of `badges=FOLDER` that let nobody in |
 //!
 //! `rate=N` sets the last four. It prints `in place` when the kept connections stand, a table at
-//! the end, and exits with 1 if a lie or a certificate was answered with anything but the right status. A lane that
-//! the server turns away goes on trying. Loopback only: this is a weapon.
+//! the end, and exits with 1 if a lie or a certificate was answered with anything but the right
+//! status. A lane that the server turns away goes on trying. Loopback only: this is a weapon.
 
 mod aim;
 mod badges;

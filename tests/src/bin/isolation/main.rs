@@ -3,13 +3,13 @@
 //!
 //! `isolation pairs=5 seconds=10 people=20000 rate=80 ratio=1.5 sides=space,disk --json FILE`
 //!
-//! Devices ask at a steady pace, half of them for people whom Space lets in, half for strangers; there
-//! are so many that none asks again before its last answer was due.
-//! The sides are `space` (it hangs), `broker` (it comes and goes), `console`, `backup`, `snapshot`
-//! (bulk imports), `disk` (20 MB/s by control groups: needs root) and `disk-import` (an import on
-//! that disk). It exits with 1 if an answer was wrong, took longer than 2 s, was refused without need,
-//! or if the median ratio of p99 is above `ratio` where it is compared (`ratio=0`: nowhere). A side
-//! that cannot be had on this machine is named, with why, and left out.
+//! Devices ask at a steady pace, half of them for people whom Space lets in, half for strangers;
+//! there are so many that none asks again before its last answer was due. The sides are `space` (it
+//! hangs), `broker` (it comes and goes), `console`, `backup`, `snapshot` (bulk imports), `disk` (20
+//! MB/s by control groups: needs root) and `disk-import` (an import on that disk). It exits with 1
+//! if an answer was wrong, took longer than 2 s, was refused without need, or if the median ratio
+//! of p99 is above `ratio` where it is compared (`ratio=0`: nowhere). A side that cannot be had on
+//! this machine is named, with why, and left out.
 
 mod measure;
 mod sides;

@@ -73,8 +73,9 @@ impl Side {
         }
     }
 
-    /// Whether the lane can be as quick as at rest: who asks a Space that hangs, or writes to a disk
-    /// that is at its limit, waits for it, and is answered within the absolute limit all the same.
+    /// Whether the lane can be as quick as at rest: who asks a Space that hangs, or writes to a
+    /// disk that is at its limit, waits for it, and is answered within the absolute limit all the
+    /// same.
     pub(crate) fn is_compared(self, lane: Lane) -> bool {
         match (self, lane) {
             (Side::SpaceHung, Lane::People) | (Side::SlowDiskImport, _) => false,

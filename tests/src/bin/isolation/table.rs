@@ -86,10 +86,11 @@ impl Row {
 
 /// The table as Markdown: medians over all pairs, and the longest of all.
 pub(crate) fn markdown(rows: &[Row], ratio_max: f64) -> String {
-    let mut table = "| beside | device sees | rest p50 ms | p99 | p100 | beside p50 ms | p99 | p100 \
-                     | p99 ratio | requests | turned away | meanwhile | verdict |\n\
-                     | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        .to_owned();
+    let heads = "beside|device sees|rest p50 ms|p99|p100|beside p50 ms|p99|p100|p99 ratio|requests|\
+                 turned away|meanwhile|verdict";
+    let columns = heads.split('|').count();
+    let rule = "---|".repeat(columns);
+    let mut table = format!("|{heads}|\n|{rule}\n");
     for row in rows {
         let ms = |us: u64| format!("{:.1}", us as f64 / 1e3);
         let phase = |which: fn(&(Times, Times)) -> &Times| {

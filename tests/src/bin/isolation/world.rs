@@ -37,8 +37,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A site with so many synthetic people beside those whom Space knows, and doors for devices that
-    /// ask so often a second.
+    /// A site with so many synthetic people beside those whom Space knows, and doors for devices
+    /// that ask so often a second.
     pub(crate) fn new(people: u32, rate: f64) -> World {
         let devices = (rate * BETWEEN_REQUESTS_S).ceil() as u32;
         let doors = devices.to_string();

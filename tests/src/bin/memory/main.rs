@@ -1,16 +1,16 @@
-//! The server's memory: `memory soak`, an hour's requests in minutes, and `memory idle`, thousands of
-//! devices that are connected and quiet.
+//! The server's memory: `memory soak`, an hour's requests in minutes, and `memory idle`, thousands
+//! of devices that are connected and quiet.
 //!
 //! `memory soak requests=1000000 seconds=300 devices=500 people=1000 growth=4096`
 //! `memory idle devices=10000 people=1000 resident=409600`
 //!
 //! A soak sends so many requests in so many seconds to a server whose calendar goes so fast
 //! (`faketime`) that two hours pass: what it remembers for an hour, the request ids, has come to
-//! its full size in the middle. It exits with 1 if the resident size of the last quarter grows above
-//! that of the third by more than `growth` KiB, or if a request was not answered rightly. Idle devices
-//! are commissioned, connect and ask once each; it exits with 1 if the most that was ever resident
-//! is above `resident` KiB, or if they were not all connected at once. `people` are enrolled.
-//! `--json FILE` writes the figures.
+//! its full size in the middle. It exits with 1 if the resident size of the last quarter grows
+//! above that of the third by more than `growth` KiB, or if a request was not answered rightly.
+//! Idle devices are commissioned, connect and ask once each; it exits with 1 if the most that was
+//! ever resident is above `resident` KiB, or if they were not all connected at once. `people` are
+//! enrolled. `--json FILE` writes the figures.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
