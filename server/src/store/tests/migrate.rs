@@ -46,6 +46,7 @@ fn older(newest: &Path, version: usize, file: &Path) {
         .query_map([], |row| row.get(0))
         .expect("tables")
         .collect();
+    db.execute_batch("BEGIN").expect("one sync for all");
     for table in tables.expect("names") {
         let columns = format!("SELECT group_concat(name, ', ') FROM pragma_table_info('{table}')");
         let columns: String = db
@@ -58,7 +59,7 @@ fn older(newest: &Path, version: usize, file: &Path) {
         .expect("copied");
     }
     drop(select);
-    db.execute_batch("DETACH newest; PRAGMA wal_checkpoint(TRUNCATE)")
+    db.execute_batch("COMMIT; DETACH newest; PRAGMA wal_checkpoint(TRUNCATE)")
         .expect("in one file");
 }
 
