@@ -28,7 +28,8 @@ const NUMBER: &str = "const wanted = 'a[href], button, input:not([type=hidden]),
     document.activeElement.blur(); window.scrollTo(0, 0); return count;";
 /// The number of what has the focus, and whether that is seen.
 const FOCUS: &str = "const one = document.activeElement; const style = getComputedStyle(one);\
-    return [one.dataset.number ?? null, style.outlineStyle !== 'none' || style.boxShadow !== 'none',\
+    return [one.dataset.number ?? null,\
+    style.outlineStyle !== 'none' || style.boxShadow !== 'none',\
     one.outerHTML.slice(0, 120)];";
 const IN_DIALOG: &str = "const one = document.activeElement;\
     return one === document.body || document.querySelector('dialog').contains(one);";
