@@ -1,5 +1,5 @@
-//! In chromium, without a mouse: Tab reaches every control in the order of the page, each shows that it
-//! has the focus, and a dialog keeps it until it is closed and gives it back.
+//! In chromium, without a mouse: Tab reaches every control in the order of the page, each shows
+//! that it has the focus, and a dialog keeps it until it is closed and gives it back.
 
 use cardea_tests::browser::PASSWORD;
 use cardea_tests::webdriver::{Chromium, ENTER, ESCAPE, TAB};
@@ -17,8 +17,8 @@ const PAGES: [&str; 9] = [
     "/console/invitations",
     "/console/team",
 ];
-/// Numbers the controls that a keyboard must reach, in the order of the page; says how many. Of a group
-/// of radio buttons, Tab reaches the chosen one.
+/// Numbers the controls that a keyboard must reach, in the order of the page; says how many. Of a
+/// group of radio buttons, Tab reaches the chosen one.
 const NUMBER: &str = "const wanted = 'a[href], button, input:not([type=hidden]), select, textarea,\
     summary, [tabindex=\"0\"]'; let count = 0;\
     for (const one of document.querySelectorAll(wanted)) {\
@@ -28,7 +28,8 @@ const NUMBER: &str = "const wanted = 'a[href], button, input:not([type=hidden]),
     document.activeElement.blur(); window.scrollTo(0, 0); return count;";
 /// The number of what has the focus, and whether that is seen.
 const FOCUS: &str = "const one = document.activeElement; const style = getComputedStyle(one);\
-    return [one.dataset.number ?? null, style.outlineStyle !== 'none' || style.boxShadow !== 'none',\
+    return [one.dataset.number ?? null,\
+    style.outlineStyle !== 'none' || style.boxShadow !== 'none',\
     one.outerHTML.slice(0, 120)];";
 const IN_DIALOG: &str = "const one = document.activeElement;\
     return one === document.body || document.querySelector('dialog').contains(one);";

@@ -1,5 +1,6 @@
-//! In chromium: the latency page after a real load run. What it shows are the requests of that run, as
-//! the load test itself counted them, and a marker where an integration changed its state.
+//! In chromium: the latency page after a real load run. What it shows are the requests of that
+//! run, as the load test itself counted them, and a marker where an integration changed its
+//! state.
 
 use std::fs;
 use std::process::Command;

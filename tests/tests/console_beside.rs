@@ -8,7 +8,8 @@ use cardea_tests::{Browser, Device, Site, face};
 
 /// DESIGN's promise for every request.
 const LIMIT: Duration = Duration::from_secs(2);
-/// DESIGN aims at 1.5 for the median of p99; asserted is what no noise of a shared machine explains.
+/// DESIGN aims at 1.5 for the median of p99; asserted is what no noise of a shared machine
+/// explains.
 const FACTOR_MAX: f64 = 10.0;
 /// Below this, a factor is of the timer, not of the console.
 const FLOOR: Duration = Duration::from_millis(20);

@@ -1,5 +1,5 @@
-//! The certificate of the site's choice for browsers: by its name, beside the one for devices, and read
-//! anew at SIGHUP without dropping a connection.
+//! The certificate of the site's choice for browsers: by its name, beside the one for devices,
+//! and read anew at SIGHUP without dropping a connection.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

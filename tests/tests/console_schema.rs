@@ -74,8 +74,8 @@ fn token(site: &Site, server: &Server) -> String {
     browser.post("/console/tokens", &fields).field("secret")
 }
 
-/// What the tool's first tries, which are called `0`, find: a door, a device, a person, somebody who is
-/// invited, a member.
+/// What the tool's first tries, which are called `0`, find: a door, a device, a person, somebody
+/// who is invited, a member.
 fn fill(site: &Site) {
     let file = site.file("people.jsonl");
     write_lines(&file, &[json_line("0", "*", &face(1))]);

@@ -1,6 +1,6 @@
 //! A site of 100,000 people: every page small and quick on the server's side, and found at once.
-//! What is asserted does not depend on the machine: sizes, and what is found. Times are printed; how
-//! many rows a search reads is the store's own test (`store/tests/plans.rs`).
+//! What is asserted does not depend on the machine: sizes, and what is found. Times are printed;
+//! how many rows a search reads is the store's own test (`store/tests/plans.rs`).
 
 use cardea_tests::browser::{PASSWORD, Page};
 use cardea_tests::{Browser, Site};

@@ -49,7 +49,8 @@ fn a_photo_past_the_queues_bound_is_refused_at_once() {
         // Doors go on.
         assert_eq!(site.other.access(&face(1)).reason, Reason::NoMatch);
     }
-    // The thread takes the first out of the queue at a time of its own: of six one or two are past it.
+    // The thread takes the first out of the queue at a time of its own: of six one or two are
+    // past it.
     assert!(!refused.is_empty() && refused.len() <= 2, "{refused:?}");
     assert!(
         refused.iter().all(|place| *place >= TAKEN - 1),

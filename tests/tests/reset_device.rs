@@ -1,5 +1,5 @@
-//! The reset of a device that cannot reach its server, on both sides: the device shows colours, the site
-//! signs the last code for them, and the device believes nobody else.
+//! The reset of a device that cannot reach its server, on both sides: the device shows colours,
+//! the site signs the last code for them, and the device believes nobody else.
 
 use std::fs;
 use std::process::Command;
@@ -22,8 +22,8 @@ fn last_code(server: &Server, colours: &str) -> String {
     answer["rows"][0][1].as_str().expect("a code").to_owned()
 }
 
-/// Signing without the certificate's fingerprint, a device that checks no signature, or one that takes
-/// a code for colours of before fails this.
+/// Signing without the certificate's fingerprint, a device that checks no signature, or one that
+/// takes a code for colours of before fails this.
 #[test]
 fn only_the_code_for_the_colours_it_shows_resets_a_device() {
     let site = Site::new();

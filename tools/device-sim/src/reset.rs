@@ -1,5 +1,5 @@
-//! What a device's camera reads beside commissioning codes: the health check, and the reset of a device
-//! that cannot reach its server (PROTOCOL.md, section 6).
+//! What a device's camera reads beside commissioning codes: the health check, and the reset of a
+//! device that cannot reach its server (PROTOCOL.md, section 6).
 //!
 //! ```text
 //! --begin--> colours are drawn and shown --last code, good--> the device forgets its key
@@ -16,7 +16,8 @@ use cardea_wire::reset::{Colours, HEALTH_CODE, RESET_BEGIN, RESET_COLOURS, parse
 
 use crate::limits::COLOURS_LIFE;
 
-/// Before the 65 bytes of a P-256 key in a certificate: the algorithm's names and a bit string's head.
+/// Before the 65 bytes of a P-256 key in a certificate: the algorithm's names and a bit string's
+/// head.
 const P256_KEY_HEAD: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,

@@ -30,7 +30,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ),
         (
             "enrolmentServiceSet",
-            "Sets company and privacy policy, which must say how biometric data is used. Null leaves the rest as it is.",
+            "Sets company and privacy policy, which must say how biometric data is used. \
+             Null leaves the rest as it is.",
         ),
         (200, check_schema),
         enrolment_set,

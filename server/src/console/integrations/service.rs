@@ -1,5 +1,5 @@
-//! The rest of the Enrolment Service's settings: the policy's version, which way in there is without
-//! biometrics, where people enrol; and the mail relay, which is tried when it is saved.
+//! The rest of the Enrolment Service's settings: the policy's version, which way in there is
+//! without biometrics, where people enrol; and the mail relay, which is tried when it is saved.
 
 use super::policy;
 use crate::admin::enrol::EnrolAsk;
@@ -30,8 +30,8 @@ pub(crate) fn settings(desk: &Desk) -> Result<EnrolmentSetup, Failure> {
     })
 }
 
-/// Stores company and policy, the page looked at, and the rest. A policy without a version keeps the
-/// one before, or has today's date.
+/// Stores company and policy, the page looked at, and the rest. A policy without a version keeps
+/// the one before, or has today's date.
 ///
 /// # Errors
 /// [`Failure::Refused`] with what is wrong; those of the writer.

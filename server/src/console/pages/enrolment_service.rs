@@ -1,5 +1,5 @@
-//! The options of the Enrolment Service: the company in charge, its privacy policy, what else people
-//! are told, and the mail relay that brings invitations.
+//! The options of the Enrolment Service: the company in charge, its privacy policy, what else
+//! people are told, and the mail relay that brings invitations.
 
 use askama::Template;
 
