@@ -290,7 +290,6 @@ impl PlaneProbe {
     pub(crate) fn new(plan: &Plan, p: &[f32; DIM], threshold: Threshold, slack: f64) -> Self {
         let geometry = plan.geometry();
         let (first_block, most) = geometry.first_block();
-        let shift_max = geometry.shift_max();
         let mut probe = Self {
             codes: [0; DIM],
             weights: [0; 4],
@@ -310,7 +309,8 @@ impl PlaneProbe {
             |(first, end): (usize, usize)| w[first..end].iter().fold(0.0f64, |m, w| m.max(w.abs()));
 
         // The unit: as fine as the weights of the numbers and the exponents allow.
-        let finest = geometry.groups().map(largest).fold(0.0, f64::max) / f64::from(1 << shift_max);
+        let finest = geometry.groups().map(largest).fold(0.0, f64::max);
+        let finest = finest / f64::from(1 << geometry.shift_max());
         let steps = plan.number_steps.map(f64::from);
         let heaviest = [p4 * steps[0], p2 * steps[1], p0 * steps[2]]
             .into_iter()
@@ -318,23 +318,7 @@ impl PlaneProbe {
         let unit = (finest.max(heaviest).max(1e-9) / 126.0) * (1.0 + 1e-9);
 
         let (mut errors4, mut errors2, mut offsets) = (0.0f64, 0.0f64, 0.0f64);
-        let mut later = 0;
-        for (group, range) in geometry
-            .groups()
-            .enumerate()
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-        {
-            let shift = (largest(range) / (127.0 * unit)).log2().ceil();
-            let shift = shift.clamp(0.0, f64::from(shift_max)) as u8;
-            probe.shifts[group] = if geometry.is_batch() {
-                shift.max(later)
-            } else {
-                shift
-            };
-            later = probe.shifts[group];
-        }
+        probe.shifts = shifts(geometry, unit, largest);
         for (group, (first, end)) in geometry.groups().enumerate() {
             let shift = probe.shifts[group];
             let scale = unit * f64::from(1u32 << shift);
@@ -364,6 +348,26 @@ impl PlaneProbe {
         probe.floor = ((reach / unit).floor() - 1.0) as i32;
         probe
     }
+}
+
+/// The least exponent of each group whose largest weight is given; of a batch plane none above the
+/// one before.
+fn shifts(
+    geometry: Geometry,
+    unit: f64,
+    largest: impl Fn((usize, usize)) -> f64,
+) -> [u8; GROUPS_MAX] {
+    let mut shifts = [0; GROUPS_MAX];
+    for (shift, range) in shifts.iter_mut().zip(geometry.groups()) {
+        let least = (largest(range) / (127.0 * unit)).log2().ceil();
+        *shift = least.clamp(0.0, f64::from(geometry.shift_max())) as u8;
+    }
+    if geometry.is_batch() {
+        for group in (1..GROUPS_MAX).rev() {
+            shifts[group - 1] = shifts[group - 1].max(shifts[group]);
+        }
+    }
+    shifts
 }
 
 /// Rounds a group's weights to codes of a scale; the squares of the errors, and what the codes

@@ -17,10 +17,11 @@ fn an_installer_joins_connect_with_a_code() {
         return;
     };
     let folder = pictures("browser_connect");
-    chromium.go("/console/integrations?dialog=add");
+    chromium.go("/console/");
     chromium.fill("#name", "admin");
     chromium.fill("#password", PASSWORD);
     chromium.click("main button.primary");
+    chromium.wait_for("h1", "Dashboard");
     chromium.go("/console/integrations?dialog=add");
     chromium.click("dialog label.switch:has([name=connect])");
     chromium.click("dialog button.primary");

@@ -58,10 +58,11 @@ fn the_latency_page_shows_a_load_run() {
         return;
     };
     let folder = pictures("browser_latency");
-    chromium.go("/console/latency");
+    chromium.go("/console/");
     chromium.fill("#name", "admin");
     chromium.fill("#password", PASSWORD);
     chromium.click("main button.primary");
+    chromium.wait_for("h1", "Dashboard");
     // An interval is handed over a second after it began.
     let all_there = format!("{REQUESTS}");
     while !{

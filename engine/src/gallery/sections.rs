@@ -117,8 +117,8 @@ pub(crate) fn of_plane(
     (sections, end)
 }
 
-/// The layout of a section that this build writes, and the only one that it reads. Plans of layout 1
-/// had no 6-bit dimensions, and another norm beside them.
+/// The layout of a section that this build writes, and the only one that it reads. Plans of
+/// layout 1 had no 6-bit dimensions, and another norm beside them.
 pub(crate) fn layout(name: SectionName) -> u32 {
     if name == LONE.plan || name == BATCH.plan {
         2

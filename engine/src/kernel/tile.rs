@@ -216,8 +216,8 @@ impl Part<'_> {
         }
     }
 
-    /// Calls `unpack` for each block of a lone plane, and `masks` for each tile with its 4-bit steps, 2-bit steps
-    /// and numbers; keeps the rows of the masks.
+    /// Calls `unpack` for each block of a lone plane, and `masks` for each tile with its 4-bit
+    /// steps, 2-bit steps and numbers; keeps the rows of the masks.
     #[inline(always)]
     pub(super) fn walk_unpacked<T: Copy, const P: usize>(
         self,

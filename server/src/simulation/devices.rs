@@ -244,8 +244,12 @@ impl World {
         }
     }
 
-    /// A device was removed: its connections to this loop go.
-    pub(super) fn close_device(&mut self, at: usize, fingerprint: [u8; 32]) {
+    /// A device was removed: its connections to this loop go; their exchanges.
+    pub(super) fn close_device(
+        &mut self,
+        at: usize,
+        fingerprint: [u8; 32],
+    ) -> impl Iterator<Item = Option<u32>> + use<> {
         let devices = self.judge.devices.iter();
         let place = devices
             .clone()
@@ -255,9 +259,10 @@ impl World {
             is_theirs && found.at_loop == at
         });
         let open: Vec<u32> = open.map(|(exchange, _)| *exchange).collect();
-        for exchange in open {
+        for &exchange in &open {
             self.gone(exchange);
         }
+        open.into_iter().map(Some)
     }
 
     /// The server has died.

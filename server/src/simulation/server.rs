@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -32,7 +33,7 @@ use crate::metrics::Handover;
 use crate::net::Replies;
 use crate::site::Site;
 use crate::space::pass_on;
-use crate::store::DataDirectory;
+use crate::store::{DataDirectory, StoreError};
 use crate::work::WorkQueue;
 use crate::work::simulated::SearchSteps;
 use crate::writer::{self, Command, Session, Writer};
@@ -70,7 +71,16 @@ pub(super) struct Server {
 impl Server {
     /// Starts over the folder of a site.
     pub(super) fn start(folder: &Path, unix_us: i64, canary: Option<Canary>) -> Self {
-        let directory = DataDirectory::lock(folder).expect("the life before is over");
+        // A program that another test of this process starts has every lock until it runs.
+        let directory = (0_u32..1_000_000).find_map(|turn| {
+            if turn > 0 {
+                thread::yield_now();
+            }
+            let locked = DataDirectory::lock(folder);
+            (!matches!(locked, Err(StoreError::InUse { .. }))).then_some(locked)
+        });
+        let directory = directory.expect("the life before is over");
+        let directory = directory.expect("a site that may be read");
         let opened = Audit::simulated(&directory, unix_us);
         let (audit, steps) = opened.expect("an audit");
         let reader = audit.open_reader().expect("a reader");

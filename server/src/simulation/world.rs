@@ -314,10 +314,13 @@ impl World {
 
     /// Does what a loop's service wants.
     pub(super) fn apply(&mut self, at: usize) -> Verdict {
+        let mut closed = Vec::new();
         for told in self.server().loops[at].replies.take() {
             match told {
+                // Told in one breath with the end of its connection, it goes nowhere.
+                Told::Answer(id, _) if closed.contains(&self.by_id.get(&id).copied()) => {}
                 Told::Answer(id, response) => self.answered(id, &response)?,
-                Told::CloseDevice(fingerprint) => self.close_device(at, fingerprint),
+                Told::CloseDevice(fingerprint) => closed.extend(self.close_device(at, fingerprint)),
                 Told::Close => return Err(Broken("closed without an answer".to_owned())),
             }
         }

@@ -9,9 +9,9 @@ use shuttle::thread;
 use crate::gate::Gate;
 
 /// A connection looks once, or again because its first one turned out to be closed, while a
-/// device's time runs out and a person is withdrawn. Fails if `Gate::pass` stores `PASSED` instead of
-/// exchanging it for `WAITING`, if it says `true` whatever was there, or if `Gate::shut_for` says
-/// `true` after a pass.
+/// device's time runs out and a person is withdrawn. Fails if `Gate::pass` stores `PASSED` instead
+/// of exchanging it for `WAITING`, if it says `true` whatever was there, or if `Gate::shut_for`
+/// says `true` after a pass.
 pub fn run(count: usize) -> usize {
     looks(1, count / 2) + looks(2, count / 2)
 }
