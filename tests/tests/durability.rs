@@ -424,7 +424,7 @@ fn check_people(device: &mut Device, ledger: &Ledger, first: usize) {
 }
 
 /// Every grant that a device was told is in the audit, once, with that person, and asking again
-/// opens nothing.
+/// opens nothing, nor says yes to who has lost the right.
 fn check_grants(site: &Site, device: &mut Device, ledger: &Ledger) {
     let audit = site.audit();
     let records = |id: RequestId| -> (i64, Option<String>) {
@@ -443,12 +443,26 @@ fn check_grants(site: &Site, device: &mut Device, ledger: &Ledger) {
         );
         let (status, again): (u16, Reply) = device.send(path::ACCESS, &access(id, &face(1)));
         assert_eq!(status, 200);
-        let recorded = (again.decision, again.reason);
-        let right = [
-            (Decision::Granted, Reason::None),
-            (Decision::Denied, Reason::Interrupted),
-        ];
-        assert!(right.contains(&recorded), "{recorded:?}");
+        // Who has lost the right since is not granted again.
+        let known = ledger.people()[person];
+        let is_right = match (again.decision, again.reason) {
+            (Decision::Granted, Reason::None) => {
+                !matches!(known, Known::Revoked | Known::Withdrawn)
+            }
+            (Decision::Denied, Reason::Interrupted) => true,
+            (Decision::Denied, Reason::Withdrawn) => {
+                matches!(known, Known::Withdrawing | Known::Withdrawn)
+            }
+            (Decision::Denied, Reason::NoRight) => {
+                matches!(known, Known::Revoking | Known::Revoked)
+            }
+            _ => false,
+        };
+        assert!(
+            is_right,
+            "{known:?}: {:?} {:?}",
+            again.decision, again.reason
+        );
         assert_eq!(records(id).0, 1, "a repeat is no attempt");
     }
 }
