@@ -72,7 +72,7 @@ impl<T> Clone for WorkQueue<T> {
     }
 }
 
-/// How long a probe takes of late, for refusing early.
+/// How long a probe of a full batch takes of late, for refusing early.
 #[derive(Default)]
 struct Pace {
     us_per_probe: AtomicU32,
@@ -206,7 +206,7 @@ fn search_batch<T: From<SearchDone>>(
     }
     let result = searcher.search(&searched.view, &probes, searched.threshold);
     let search_us = micros(clock(), start);
-    pace.note(search_us, probes.len());
+    pace.note(search_us);
     match result {
         Ok(lists) => {
             for (asker, list) in askers.into_iter().zip(lists) {
@@ -247,9 +247,11 @@ impl Pace {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes a batch; the new value weighs a quarter.
-    fn note(&self, search_us: u32, probes: usize) {
-        let new = search_us / u32::try_from(probes).unwrap_or(u32::MAX).max(1);
+    /// Notes how long a batch took; the new value weighs a quarter. Whoever waits behind others is
+    /// searched in a full batch, whatever the size of this one: by what a lone probe takes, a
+    /// burst after a quiet hour was refused of which most could be served.
+    fn note(&self, search_us: u32) {
+        let new = search_us / PROBES_IN_BATCH_MAX as u32;
         let old = self.us_per_probe.load(Ordering::Relaxed);
         self.us_per_probe
             .store(old - old / 4 + new / 4, Ordering::Relaxed);

@@ -155,7 +155,7 @@ fn a_probe_that_would_be_late_is_refused_at_the_door() {
     let (queue, _receiver) = queue();
     let now = Instant::now();
     // 10 ms a probe of late, as the running mean says after long enough.
-    (0..60).for_each(|_| queue.pace.note(640_000, 64));
+    (0..60).for_each(|_| queue.pace.note(640_000));
     let us = queue.pace.us_per_probe.load(Ordering::Relaxed);
     assert!((9_900..=10_000).contains(&us), "{us}");
     let second = Duration::from_secs(1);
