@@ -16,7 +16,7 @@ use cardea_tests::raw::{self, Raw};
 use cardea_tests::site::contains;
 use cardea_tests::space::{SpaceSite, until};
 use cardea_tests::{Site, face};
-use cardea_wire::{CommissioningCode, Decision};
+use cardea_wire::{CommissioningCode, Decision, Reason};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 
@@ -122,7 +122,8 @@ fn a_flapping_broker_does_not_slow_access() {
     while !flapper.is_finished() {
         let begun = Instant::now();
         let reply = device.access(&known);
-        assert_eq!(reply.decision, Decision::Granted);
+        let answer = (reply.decision, reply.reason);
+        assert_eq!(answer, (Decision::Granted, Reason::None), "after {asked}");
         worst = worst.max(begun.elapsed());
         asked += 1;
         if asked.is_multiple_of(50) {
