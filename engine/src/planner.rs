@@ -53,8 +53,7 @@ const GEOMETRIES: [Geometry; 4] = [
 /// Good on every gallery that was tried.
 const SAFE: Geometry = Geometry::lone(256, 256);
 /// Dimensions of batch planes worth having.
-const BATCH_DIMS: [usize; 3] = [192, 256, BATCH_DIMS_MAX];
-pub(crate) const BATCH_DIMS_MAX: usize = 320;
+const BATCH_DIMS: [usize; 3] = [192, 256, Geometry::LARGEST_BATCH.dims6];
 
 /// What the planes are expected to do.
 #[derive(Clone, Copy, Debug, PartialEq)]

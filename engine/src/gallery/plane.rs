@@ -3,6 +3,7 @@
 //! A search reads all of one, so they are worth 450 bytes a row of their own: with 4 KiB pages of a
 //! file map the same pass took about a fifth longer.
 
+use super::format::Section;
 use super::map::Sections;
 use super::sections::{BATCH, LONE, PlaneNames, ROTATION, of_plane, of_rotation};
 use super::{GalleryError, SectionName};
@@ -131,22 +132,17 @@ impl Plane {
             let found = sections
                 .optional(name)?
                 .ok_or(GalleryError::MissingSection { name })?;
-            let is_expected = |e: &super::format::Section| e.length == found.length;
+            let is_expected = |e: &Section| e.length == found.length;
             if expected.iter().filter(|e| e.name == name).all(is_expected) {
                 Ok(found)
             } else {
                 refuse(name, "length")
             }
         };
-        let lines = copy(sections, &section(names.codes)?)?;
-        // A batch plane's kernels count on its codes to have 6 bits.
-        if plan.geometry().is_batch() && lines.iter().any(|&code| code > 63) {
-            return refuse(names.codes, "above 63");
-        }
-        let numbers = copy(sections, &section(names.numbers)?)?;
-        if numbers.iter().any(|&number| number > 127) {
-            return refuse(names.numbers, "above 127");
-        }
+        // The kernels' sums count on a batch plane's codes to have 6 bits, and on numbers to have 7.
+        let most = if plan.geometry().is_batch() { 63 } else { 255 };
+        let lines = copy(sections, &section(names.codes)?, most)?;
+        let numbers = copy(sections, &section(names.numbers)?, 127)?;
         let rows = sections.rows() as usize;
         Ok(Some(Self {
             plan: Box::new(plan),
@@ -181,8 +177,8 @@ fn refuse<T>(name: SectionName, problem: &'static str) -> Result<T, GalleryError
     Err(GalleryError::Section { name, problem })
 }
 
-/// Copies a section block by block, each checked.
-fn copy(sections: &Sections<'_>, section: &super::format::Section) -> Result<Mmap, GalleryError> {
+/// Copies a section block by block, each checked; no byte may be above `most`.
+fn copy(sections: &Sections<'_>, section: &Section, most: u8) -> Result<Mmap, GalleryError> {
     let io = |source| GalleryError::Io {
         action: "make room for the plane of",
         source,
@@ -194,6 +190,9 @@ fn copy(sections: &Sections<'_>, section: &super::format::Section) -> Result<Mma
     for block in 0..section.blocks() {
         let at = (block * u64::from(section.block_len)) as usize;
         let bytes = sections.block(section, block)?;
+        if bytes.iter().fold(0, |largest, &byte| byte.max(largest)) > most {
+            return refuse(section.name, "a number too large");
+        }
         to[at..at + bytes.len()].copy_from_slice(bytes);
     }
     to.make_read_only().map_err(io)

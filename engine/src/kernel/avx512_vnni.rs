@@ -9,6 +9,11 @@
 //! As AVX-VNNI, with 16 rows a register and the probe's four codes as a broadcast operand. Every
 //! sum is exact, so it equals AVX2's.
 //!
+//! Of a batch plane the exponents `k` never rise from group to group, so one sum serves: after each
+//! group it is shifted by how much the next `k` is less, after the last by that group's `k`. What
+//! it holds after group `g` is `sum over i <= g of 2^(k_i - k_g) S_i`, in size at most
+//! `sum of 2^k_i |S_i| < 2^30` (`crate::plane`), and shifting by no more than `k_g` keeps it there.
+//!
 //! # int8
 //! `vpdpbusd` wants one side unsigned: `c + 128` is `c` with its highest bit flipped, and
 //! `sum (c + 128) q = sum c q + 128 sum q`, whose last term the probe knows. Sums stay below
@@ -98,12 +103,9 @@ fn plane(scan: PlaneScan<'_>) {
             &tiles.many,
             survivors,
             |lines4, lines2, steps| unpack(lines4, lines2, steps),
-            |tile, steps4, steps2, n| {
-                if is_batch {
-                    batch_masks(tile, steps4, n)
-                } else {
-                    unpacked_masks(tile, steps4, steps2, n)
-                }
+            |tile, steps4, steps2, n| match is_batch {
+                true => batch_masks(tile, steps4, n),
+                false => unpacked_masks(tile, steps4, steps2, n),
             },
         );
         if let Some(tile) = &tiles.four {

@@ -6,7 +6,8 @@
 //!
 //! # Plane
 //! As on AVX2, but four products go straight into i32: no 16-bit range to watch, no widening.
-//! A group's sum is shifted left by its `k` once. Every sum is exact, so it equals AVX2's.
+//! A group's sum is shifted left by its `k` once, also a batch plane's. Every sum is exact, so it
+//! equals AVX2's.
 //!
 //! int8 and f32 are AVX2's: survivors are few, and a scan of int8 alone waits for memory.
 

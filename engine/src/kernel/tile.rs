@@ -11,7 +11,7 @@ use super::{PlaneScan, Survivor, prefetch};
 use crate::DIM;
 use crate::int8::Int8Probe;
 use crate::limits::PROBES_MAX;
-use crate::plane::{BLOCK_ROWS, GROUP4, GROUPS_MAX, Geometry, Line, PlaneProbe, PlaneRows};
+use crate::plane::{BLOCK_ROWS, GROUP4, Geometry, Line, PlaneProbe, PlaneRows};
 use bytemuck::{Pod, Zeroable, must_cast_ref, must_cast_slice};
 use std::borrow::Cow;
 
@@ -65,8 +65,8 @@ impl<T: Copy, const MANY: usize> Tiles<T, MANY> {
         const { assert!(MANY == 4 || MANY == 8) };
         let geometry = scan.plane.geometry;
         let mut probes = Cow::Borrowed(scan.probes);
-        if geometry.is_batch() {
-            let filled = probes.len().next_multiple_of(MANY);
+        let filled = probes.len().next_multiple_of(MANY);
+        if geometry.is_batch() && filled > probes.len() {
             probes.to_mut().resize_with(filled, PlaneProbe::nobody);
         }
         let (many, rest) = probes.as_chunks::<MANY>();
@@ -107,16 +107,12 @@ impl<T: Copy, const P: usize> Tile<T, P> {
         let end4 = (geometry.dims6 + geometry.dims4) / 4;
         let groups4 = end4 / (GROUP4 / 4);
         let falls = if geometry.is_batch() { groups4 } else { 0 };
+        let exponent = |probe: usize, group: usize| match group < groups4 {
+            true => i32::from(probes[probe].shifts[group]),
+            false => 0,
+        };
         let fall = |group: usize| {
-            let next = if group + 1 < groups4 {
-                group + 1
-            } else {
-                GROUPS_MAX
-            };
-            probes.each_ref().map(|probe| {
-                let below = probe.shifts.get(next).copied().unwrap_or_default();
-                i32::from(probe.shifts[group]) - i32::from(below)
-            })
+            of_probes.map(|probe| exponent(probe, group) - exponent(probe, group + 1))
         };
         Self {
             first,

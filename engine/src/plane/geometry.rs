@@ -1,7 +1,6 @@
 //! How many dimensions of a plane have how many bits, and the groups that share a scale.
 
 use crate::DIM;
-use crate::planner::BATCH_DIMS_MAX;
 
 /// Dimensions that share one scale of the probe.
 pub(crate) const GROUP4: usize = 32;
@@ -25,7 +24,7 @@ pub(crate) struct Geometry {
 impl Geometry {
     /// The most bytes a row that a lone plane may take, and a batch plane.
     pub(crate) const LARGEST: Self = Self::lone(DIM, 0);
-    pub(crate) const LARGEST_BATCH: Self = Self::batch(BATCH_DIMS_MAX);
+    pub(crate) const LARGEST_BATCH: Self = Self::batch(320);
 
     /// A plane for one probe.
     pub(crate) const fn lone(dims4: usize, dims2: usize) -> Self {

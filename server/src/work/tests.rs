@@ -176,6 +176,35 @@ fn a_probe_that_would_be_late_is_refused_at_the_door() {
     );
 }
 
+/// Fails if `note` divides by the probes of the batch: 10 ms for one would refuse the hundredth.
+#[test]
+fn a_burst_after_lone_probes_is_let_in() {
+    let done = Completions::new(|| {});
+    let (queue, receiver) = queue();
+    let now = Instant::now();
+    let second = Duration::from_secs(1);
+    let mut batch = Vec::new();
+    for ticket in 0..60 {
+        queue.submit(probe(ticket, now, LONG, &done)).expect("room");
+        assert!(take_batch(&receiver, &mut batch));
+        // Each of them took 10 ms, by a clock of its own.
+        let asked = std::cell::Cell::new(0_u32);
+        let clock = || now + Duration::from_millis(10) * asked.replace(1);
+        let damaged = || panic!("damage");
+        search_batch(
+            &searcher(),
+            &searched(),
+            &mut batch,
+            &queue.pace,
+            &damaged,
+            clock,
+        );
+    }
+    for ticket in 0..1_000 {
+        assert_eq!(queue.submit(probe(ticket, now, second, &done)), Ok(()));
+    }
+}
+
 #[test]
 fn the_thread_answers_a_lone_probe_and_ends_with_its_queue() {
     let (rings, rung) = mpsc::channel();

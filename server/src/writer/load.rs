@@ -1,13 +1,17 @@
 //! From the store to what is to be in force: gallery, directory, threshold.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cardea_engine::{ModelId, Threshold};
 
+use super::connect::ConnectSide;
 use super::fault;
 use super::gallery::Snapshots;
 use super::publish::Published;
-use super::{Writer, WriterError, WriterHandle};
+use super::service::Service;
+use super::{Journal, Online, Writer, WriterError, WriterHandle};
+use crate::site::Site;
 use crate::store::SettingKey;
 
 impl Writer {
@@ -39,5 +43,25 @@ impl Writer {
         let published = Published::load(self.store.read(), gallery, threshold, deadline)?;
         published.site().set_threshold_people(set_for);
         Ok((published, snapshots))
+    }
+
+    /// Loads what is to be in force and keeps it: from here on the writer serves a site.
+    pub(super) fn come_online(&mut self, handle: &WriterHandle) -> Result<Arc<Site>, WriterError> {
+        let (published, snapshots) = self.load(handle)?;
+        let site = published.site();
+        self.online = Some(Online {
+            published,
+            snapshots,
+            handle: handle.clone(),
+            space: None,
+            journal: Journal::new(self.records.clone()),
+            events: None,
+            service: Service::default(),
+            connect: ConnectSide::default(),
+            since: Instant::now(),
+            space_stored: false,
+            waiting: Vec::new(),
+        });
+        Ok(site)
     }
 }

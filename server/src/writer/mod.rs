@@ -222,22 +222,8 @@ impl Writer {
     /// If store or gallery cannot be read or written.
     pub fn go_online(&mut self, handle: &WriterHandle) -> Result<Arc<Site>, WriterError> {
         self.store.reserve_log()?;
-        let (published, snapshots) = self.load(handle)?;
-        let site = published.site();
+        let site = self.come_online(handle)?;
         site.set_backup_unix_s(self.backup_last()?);
-        self.online = Some(Online {
-            published,
-            snapshots,
-            handle: handle.clone(),
-            space: None,
-            journal: Journal::new(self.records.clone()),
-            events: None,
-            service: Service::default(),
-            connect: ConnectSide::default(),
-            since: Instant::now(),
-            space_stored: false,
-            waiting: Vec::new(),
-        });
         self.service_start()?;
         self.follow()?;
         Ok(site)

@@ -1,11 +1,8 @@
 //! The writer without its thread, mailer and reserves: a simulation does the thread's work.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::connect::ConnectSide;
-use super::service::Service;
-use super::{Command, Journal, Online, Writer, WriterError, WriterHandle};
+use super::{Command, Writer, WriterError, WriterHandle};
 use crate::api::Completion;
 use crate::completions::CompletionSender;
 use crate::site::Site;
@@ -14,21 +11,7 @@ use crate::store::Reader;
 impl Writer {
     /// Loads everything into memory, and tells `loops` from here on.
     pub(crate) fn simulated(&mut self, handle: &WriterHandle) -> Result<Arc<Site>, WriterError> {
-        let (published, snapshots) = self.load(handle)?;
-        let site = published.site();
-        self.online = Some(Online {
-            published,
-            snapshots,
-            handle: handle.clone(),
-            space: None,
-            journal: Journal::new(self.records.clone()),
-            events: None,
-            service: Service::default(),
-            connect: ConnectSide::default(),
-            since: Instant::now(),
-            space_stored: false,
-            waiting: Vec::new(),
-        });
+        let site = self.come_online(handle)?;
         self.follow()?;
         Ok(site)
     }
