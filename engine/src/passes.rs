@@ -120,10 +120,43 @@ mod tests {
     use crate::search::UNIT_ROWS;
     use crate::synthetic::{Shape, Synthetic};
     use crate::{ModelId, Row};
+    use std::path::Path;
 
     const ROWS: usize = 16 * 1024;
     /// Bytes that int8 reads for a row.
     const INT8: usize = DIM + size_of::<Int8Norm>();
+
+    fn gallery(folder: &Path, row: impl Fn(u64) -> Row) -> Gallery {
+        let path = folder.join("gallery");
+        let mut writer = Writer::create(&path, ModelId([0; 16]), 1, ROWS as u64).expect("room");
+        for number in 0..ROWS as u64 {
+            writer.push(&row(number)).expect("room");
+        }
+        writer.finish().expect("written");
+        Gallery::open(&path).expect("just written")
+    }
+
+    /// The passes of these probes, after all units, and what they said of each.
+    fn units(
+        gallery: &Gallery,
+        probes: &[Embedding],
+        threshold: f32,
+    ) -> (Option<Passes>, Vec<Option<usize>>) {
+        let planes = gallery.planes().expect("as many rows have them");
+        let kernel = Kernel::best().expect("avx2");
+        let threshold = Threshold::new(threshold).expect("in range");
+        let int8 = |probe: &Embedding| Int8Probe::new(probe.as_array(), threshold, 0.0);
+        let int8: Vec<Int8Probe> = probes.iter().map(int8).collect();
+        let passes = Passes::plan(planes, kernel, probes, threshold);
+        let unit = |first: usize| {
+            let rows = first..ROWS.min(first + UNIT_ROWS);
+            let codes = (gallery.int8(rows.clone()), &int8[..]);
+            let passes = passes.as_ref();
+            passes.and_then(|passes| passes.run(planes, kernel, rows, codes, &mut Vec::new()))
+        };
+        let read = (0..ROWS).step_by(UNIT_ROWS).map(unit).collect();
+        (passes, read)
+    }
 
     /// Bytes that a search of one probe reads, and those that int8 alone would.
     fn bytes<const N: usize>(
@@ -132,31 +165,40 @@ mod tests {
         probe: &Embedding,
     ) -> [[usize; 2]; N] {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("gallery");
-        let mut writer = Writer::create(&path, ModelId([0; 16]), 1, ROWS as u64).expect("room");
-        for number in 0..ROWS as u64 {
-            writer.push(&row(number)).expect("room");
-        }
-        writer.finish().expect("written");
-        let gallery = Gallery::open(&path).expect("just written");
-        let planes = gallery.planes().expect("as many rows have them");
-        let kernel = Kernel::best().expect("avx2");
+        let gallery = gallery(folder.path(), row);
         thresholds.map(|threshold| {
-            let threshold = Threshold::new(threshold).expect("in range");
-            let int8 = [Int8Probe::new(probe.as_array(), threshold, 0.0)];
-            let passes = Passes::plan(planes, kernel, std::slice::from_ref(probe), threshold);
-            let unit = |first: usize| {
-                let rows = first..ROWS.min(first + UNIT_ROWS);
-                let codes = (gallery.int8(rows.clone()), &int8[..]);
-                let run = |passes: &Passes| {
-                    passes.run(planes, kernel, rows.clone(), codes, &mut Vec::new())
-                };
-                let bytes = passes.as_ref().and_then(run);
-                bytes.unwrap_or(rows.len() * INT8)
-            };
-            let read = (0..ROWS).step_by(UNIT_ROWS).map(unit).sum();
+            let (_, units) = units(&gallery, std::slice::from_ref(probe), threshold);
+            let read = units
+                .iter()
+                .map(|bytes| bytes.unwrap_or(UNIT_ROWS * INT8))
+                .sum();
             [read, ROWS * INT8]
         })
+    }
+
+    /// Fails if the batch plane's survivors are not counted, or if its end is the lone one's too.
+    #[test]
+    fn a_batch_leaves_its_plane_where_too_many_are_alike() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let people = Synthetic::new(3, Shape::Realistic);
+        // A tenth of all rows, two fifths of the first unit: what the spectrum does not tell.
+        let gallery = gallery(folder.path(), |n| match n < ROWS as u64 / 10 {
+            true => Row {
+                embedding: people.probe_at(0, n, 0.9),
+                ..people.row(n)
+            },
+            false => people.row(n),
+        });
+        let strangers: Vec<Embedding> = (0..64).map(|n| people.stranger(n)).collect();
+        let (passes, read) = units(&gallery, &strangers, 0.41);
+        let left = |passes: &Option<Passes>| passes.as_ref()?.batch.as_ref().map(Pass::is_idle);
+        assert_eq!(left(&passes), Some(false), "strangers are like nobody");
+        assert!(read.iter().all(Option::is_some));
+        let (passes, read) = units(&gallery, &vec![people.reference(0, 0); 64], 0.41);
+        assert_eq!(left(&passes), Some(true));
+        let lone = passes.as_ref().and_then(|passes| passes.lone.get());
+        assert!(lone.is_some_and(|pass| !pass.is_idle()));
+        assert!(read.iter().all(Option::is_some));
     }
 
     /// Fails if `is_idle` is never set (duplicates), or if `plan` reads the plane whatever the
