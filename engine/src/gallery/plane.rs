@@ -139,7 +139,7 @@ impl Plane {
                 refuse(name, "length")
             }
         };
-        // The kernels' sums count on a batch plane's codes to have 6 bits, and on numbers to have 7.
+        // The kernels' sums count on a batch plane's codes to have 6 bits, on numbers to have 7.
         let most = if plan.geometry().is_batch() { 63 } else { 255 };
         let lines = copy(sections, &section(names.codes)?, most)?;
         let numbers = copy(sections, &section(names.numbers)?, 127)?;

@@ -109,9 +109,13 @@ pub(crate) fn join(desk: &Desk, call: &Call, code: &str) -> Result<Joining, Fail
     let started = thread::Builder::new()
         .name("connect-join".to_owned())
         .spawn(move || {
-            // Also after a panic, the next code can be tried.
-            let _over = Over(flag);
-            let _ = done.send(ask());
+            let answer = {
+                // Also after a panic, the next code can be tried.
+                let _over = Over(flag);
+                ask()
+            };
+            // Only now: who reads the answer may try the next code at once.
+            let _ = done.send(answer);
         });
     if let Err(error) = started {
         joining.store(false, Ordering::SeqCst);
