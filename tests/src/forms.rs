@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::face::{Face, numbers};
+use crate::gallery::sections;
 
 /// Bytes of one piece that is looked for.
 const PIECE: usize = 16;
@@ -52,22 +53,17 @@ impl Forms {
     /// If it is not there.
     #[must_use]
     pub fn of(face: &Face, gallery: &[u8]) -> Self {
-        let section = |name: &[u8; 4]| {
-            let mut entries = (64..4_000).step_by(64);
-            let entry = entries.find(|at| &gallery[*at..at + 4] == name);
-            let entry = entry.expect("the gallery has all sections");
-            let number = |at: usize| {
-                let bytes = gallery[at..at + 8].try_into().map(u64::from_le_bytes);
-                usize::try_from(bytes.expect("8 bytes")).expect("a small file")
-            };
-            let (offset, length) = (number(entry + 8), number(entry + 16));
-            &gallery[offset..offset + length]
+        let sections = sections(gallery);
+        let section = |name: &str| {
+            let found = sections.iter().find(|section| section.name == name);
+            let found = found.expect("the gallery has all sections");
+            &gallery[found.offset..][..found.length]
         };
-        let rows = section(b"f32r").chunks_exact(face.len());
+        let rows = section("f32r").chunks_exact(face.len());
         let row = rows.clone().position(|row| row == face);
         let row = row.expect("the face is in the gallery");
-        let codes = &section(b"i8cd")[row * 512..][..512];
-        let plane = section(b"plne");
+        let codes = &section("i8cd")[row * 512..][..512];
+        let plane = section("plne");
         let block = plane.len() / rows.len().div_ceil(16);
         let plane: Vec<[u8; LINE_ROW]> = plane[row / 16 * block..][..block]
             .chunks_exact(LINE)
@@ -81,7 +77,7 @@ impl Forms {
         let hex: String = face.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut forms = Self {
             pieces: Vec::new(),
-            turned: turned(section(b"rota"), face),
+            turned: turned(section("rota"), face),
             begins: vec![false; 1 << 16],
             plane,
         };

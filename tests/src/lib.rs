@@ -15,7 +15,8 @@
 //! - `python`: public libraries that read our files
 //! - `files`: files to import; `mail`: a mail relay
 //! - `metrics`: what `/metrics` shows
-//! - `forms`: the forms in which an embedding may lie in a file
+//! - `gallery`: the sections of its file; `forms`: the forms in which an embedding may lie in a
+//!   file
 //! - `netns`: network namespaces; `machine`: a Debian that runs in one, with systemd; `package`:
 //!   our package on it
 //! - `space`: the simulator of Space, and a site whose doors it opens
@@ -37,6 +38,7 @@ pub mod face;
 pub mod faulty;
 pub mod files;
 pub mod forms;
+pub mod gallery;
 pub mod load;
 pub mod machine;
 pub mod mail;

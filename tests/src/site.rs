@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::admin::Admin;
@@ -93,6 +95,20 @@ impl Site {
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A file beside the data directory that has the site's CA as PEM.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    #[must_use]
+    pub fn ca_pem(&self) -> PathBuf {
+        let der = fs::read(self.data().join("pki/site-ca.der")).expect("init made it");
+        let text = STANDARD.encode(der);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        let file = self.file("ca.pem");
+        fs::write(&file, pem).expect("written");
+        file
     }
 
     /// A `cardea` command on this site.

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use cardea_tests::space::{Space, until};
 use cardea_tests::{Browser, Site};
 use serde_json::json;
@@ -218,12 +216,8 @@ fn keys_are_shown_to_be_copied_and_made_anew_after_a_confirmation() {
 #[test]
 fn company_and_policy_are_required_and_the_policy_is_looked_at() {
     let site = Site::new();
-    let ca = fs::read(site.data().join("pki/site-ca.der")).expect("init made it");
-    let pem = site.file("ca.pem");
-    let text = STANDARD.encode(ca);
-    let text = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
-    fs::write(&pem, text).expect("written");
-    let server = site.serve_command(site.command(&["serve"]).env("SSL_CERT_FILE", &pem));
+    let ca = site.ca_pem();
+    let server = site.serve_command(site.command(&["serve"]).env("SSL_CERT_FILE", ca));
     let mut browser = Browser::administrator(&site, &server);
     let here = "/console/integrations/enrolment";
     browser.get(here);

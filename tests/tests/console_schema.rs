@@ -2,13 +2,9 @@
 //! requests of each operation, right ones and wrong ones, and checks every answer against the
 //! document. It draws nothing by chance: the same requests each time.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use cardea_tests::files::{json_line, write_lines};
 use cardea_tests::python::python_with;
 use cardea_tests::space::SpaceSite;
@@ -17,16 +13,6 @@ use cardea_tests::{Browser, Server, Site, face};
 const TOOL: &str = "schemathesis==4.32.5";
 /// A run takes half a minute on two idle cores; one that takes this long hangs.
 const LIMIT: Duration = Duration::from_secs(300);
-
-/// The site's CA as PEM, so that the tool trusts the server.
-fn ca_of(site: &Site) -> PathBuf {
-    let der = fs::read(site.data().join("pki/site-ca.der")).expect("init made it");
-    let text = STANDARD.encode(der);
-    let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
-    let file = site.file("ca.pem");
-    fs::write(&file, pem).expect("written");
-    file
-}
 
 /// Runs the tool on a document; gives whether nothing was found, and what it said.
 fn run(site: &Site, server: &Server, document: &str, token: &str, more: &[&str]) -> (bool, String) {
@@ -47,7 +33,7 @@ fn run(site: &Site, server: &Server, document: &str, token: &str, more: &[&str])
         .args(["--generation-deterministic"])
         .args(["--checks", "all", "--continue-on-failure"])
         .arg("--tls-verify")
-        .arg(ca_of(site))
+        .arg(site.ca_pem())
         .args(more)
         .current_dir(site.data().parent().expect("beside the data"))
         .output()

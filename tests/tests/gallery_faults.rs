@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use cardea_engine::gallery::GALLERY_FAULT_EXIT_CODE;
 use cardea_tests::device::{access, new_id, tag};
+use cardea_tests::gallery::{Section, sections};
 use cardea_tests::results::record;
+use cardea_tests::space::until;
 use cardea_tests::{Device, Server, Site, face};
 use cardea_wire::{Decision, Reason, path};
 
@@ -66,22 +68,6 @@ fn serve(site: &Site, device: &mut Device) -> Server {
     let server = site.serve();
     device.follow(server.address);
     server
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> usize {
-    let number = bytes[at..at + 8].try_into().map(u64::from_le_bytes);
-    usize::try_from(number.expect("8 bytes")).expect("a small file")
-}
-
-/// Name, offset, length and offset of the checksums of each section.
-fn sections(bytes: &[u8]) -> Vec<(String, usize, usize, usize)> {
-    let entries = (64..4_000).step_by(64).take_while(|at| bytes[*at] != 0);
-    let section = |at: usize| {
-        let name = String::from_utf8_lossy(&bytes[at..at + 4]).into_owned();
-        let (offset, length) = (u64_at(bytes, at + 8), u64_at(bytes, at + 16));
-        (name, offset, length, u64_at(bytes, at + 24))
-    };
-    entries.map(section).collect()
 }
 
 /// Changes a bit of a file in place, as a foreign hand or a disk would.
@@ -172,7 +158,7 @@ fn what_could_not_be_read_is_not_opened_again() {
 fn a_file_overwritten_while_it_serves_is_noticed_and_rebuilt() {
     let (site, mut device) = site();
     let mut tried = 0;
-    for (section, at_end) in [
+    for (name, at_end) in [
         ("f32r", false),
         ("f32r", true),
         ("i8cd", false),
@@ -184,9 +170,9 @@ fn a_file_overwritten_while_it_serves_is_noticed_and_rebuilt() {
         let server = serve(&site, &mut device);
         let path = file_of(&site);
         let bytes = fs::read(&path).expect("read");
-        let (_, offset, length, _) = sections(&bytes)
+        let Section { offset, length, .. } = sections(&bytes)
             .into_iter()
-            .find(|(name, ..)| name == section)
+            .find(|section| section.name == name)
             .expect("each has one");
         let at = if at_end {
             offset + length - 2
@@ -194,17 +180,17 @@ fn a_file_overwritten_while_it_serves_is_noticed_and_rebuilt() {
             offset + 3
         };
         flip(&path, at);
-        if section == "f32r" {
-            // Met by the search that needs it.
-            all_right(&mut device, section);
-        } else {
-            // Met by the look that comes with each second.
-            while !server.process.log().contains("gallery: rebuilding") {
+        // An embedding is met by the search that needs it, all else by the look that comes with
+        // each second.
+        if name != "f32r" {
+            until("gallery: rebuilding", || {
                 assert_eq!(device.heartbeat().0, 200);
-            }
-            all_right(&mut device, section);
+                server.process.log().contains("gallery: rebuilding")
+            });
         }
-        server.stop();
+        all_right(&mut device, name);
+        let log = server.stop();
+        assert!(log.contains("gallery: rebuilding"), "{name}: silence");
         tried += 1;
     }
     record(
@@ -224,8 +210,9 @@ fn a_bit_flipped_in_each_region_is_noticed_at_the_start() {
         let bytes = fs::read(file_of(&site)).expect("read");
         let header = [0, 8, 16, 24, 32, 48, 56, 4_093];
         let of_section = sections(&bytes).into_iter().enumerate();
-        let places = of_section.flat_map(|(entry, (_, offset, length, sums))| {
-            [64 + entry * 64, offset, offset + length - 1, sums]
+        let places = of_section.flat_map(|(entry, section)| {
+            let last = section.offset + section.length - 1;
+            [64 + entry * 64, section.offset, last, section.sums]
         });
         header.into_iter().chain(places).collect()
     };

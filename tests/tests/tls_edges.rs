@@ -5,8 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use cardea_tests::badges::badges;
 use cardea_tests::device::{heartbeat, new_id};
 use cardea_tests::load::done;
@@ -133,11 +131,7 @@ fn each_edge_case_ends_as_it_should_and_devices_are_served() {
 #[test]
 fn the_scanner_finds_nothing_to_complain_of() {
     let mut scene = Scene::new();
-    let (report, ca) = (scene.site.file("sslyze.json"), scene.site.file("ca.pem"));
-    let der = fs::read(scene.site.data().join("pki/site-ca.der")).expect("init made it");
-    let begin_and_end = ["BEGIN", "END"].map(|word| format!("-----{word} CERTIFICATE-----"));
-    let [begin, end] = begin_and_end;
-    fs::write(&ca, format!("{begin}\n{}\n{end}\n", STANDARD.encode(der))).expect("written");
+    let (report, ca) = (scene.site.file("sslyze.json"), scene.site.ca_pem());
     let mut command = Command::new(python_with(SSLYZE));
     command
         .args([

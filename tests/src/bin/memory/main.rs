@@ -29,6 +29,8 @@ const SOAK_CALENDAR_S: f64 = 7_200.0;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// Idle devices send their one request at this pace, a second.
 const IDLE_RATE: u32 = 500;
+/// They are all connected for several looks at the connections, one a second.
+const IDLE_S_MIN: u32 = 5;
 
 /// What is asked for on the command line.
 struct Plan {
@@ -169,7 +171,7 @@ fn idle(plan: &Plan) -> (bool, Value) {
     let server = site.serve();
     let before = server.process.resident_kib();
     let (identities, _) = load::devices(&site, "i", plan.devices);
-    let seconds = plan.devices.div_ceil(IDLE_RATE).max(2);
+    let seconds = plan.devices.div_ceil(IDLE_RATE).max(IDLE_S_MIN);
     let mut load = loadtest(&identities, &probes, plan.devices, seconds);
     let seen = watch(&server, &mut load);
     let most = server.process.resident_kib_max();
