@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use cardea_results::record;
 use rusqlite::Connection;
@@ -19,8 +20,6 @@ use crate::store::{DataDirectory, ReferenceId, Store, StoreError};
 
 const ROUNDS: u64 = 50;
 const PEOPLE: u64 = 200;
-/// About as long as the migration takes.
-const SPINS: u64 = 600_000;
 const FOLDER: &str = "CARDEA_MIGRATE_FOLDER";
 const CHILD: &str = "store::tests::migrate::child_that_is_killed";
 
@@ -74,14 +73,17 @@ fn child_that_is_killed() {
     writeln!(say, "\nmigrating").expect("a parent");
     say.flush().expect("a parent");
     let _store = Store::open(&directory).expect("newest");
+    writeln!(say, "migrated").expect("a parent");
+    say.flush().expect("a parent");
     // The parent kills us, if it has not.
     loop {
         std::thread::park();
     }
 }
 
-/// Has a child migrate the store of a folder, and kills it after some spins.
-fn killed_child(folder: &Path, spins: u64) {
+/// Has a child migrate the store of a folder, and kills it after so long, or when it is through.
+/// Gives how long it was at it.
+fn killed_child(folder: &Path, after: Option<Duration>) -> Duration {
     let child = [
         "--exact",
         CHILD,
@@ -98,14 +100,26 @@ fn killed_child(folder: &Path, spins: u64) {
         .spawn()
         .expect("a child");
     let output = BufReader::new(child.stdout.take().expect("piped"));
+    let mut begun = Instant::now();
+    let mut took = None;
     for line in output.lines() {
-        if line.expect("a line") == "migrating" {
-            (0..spins).for_each(|_| std::hint::spin_loop());
-            child.kill().expect("killed");
+        match (line.expect("a line").as_str(), after) {
+            ("migrating", after) => {
+                begun = Instant::now();
+                let Some(after) = after else { continue };
+                while begun.elapsed() < after {
+                    std::hint::spin_loop();
+                }
+            }
+            ("migrated", None) => {}
+            _ => continue,
         }
+        took = Some(begun.elapsed());
+        child.kill().expect("killed");
     }
     let status = child.wait().expect("waited for");
     assert!(!status.success(), "the child ended by itself: {status}");
+    took.expect("the child was killed")
 }
 
 #[test]
@@ -120,18 +134,31 @@ fn a_kill_while_migrating_loses_nothing() {
     newest.store.person_withdraw("e1").expect("withdrawn");
     newest.store.erase_log().expect("in one file");
     let right = schema_of(&newest.store.read().db);
+    let older_in_folder = |version| {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let file = folder.path().join("store.db");
+        older(&newest.directory.file("store.db"), version, &file);
+        folder
+    };
+    let versions = 1..MIGRATIONS.len();
+    let took: Vec<Duration> = versions
+        .map(|version| killed_child(older_in_folder(version).path(), None))
+        .collect();
     let mut stopped_at = vec![0_u64; MIGRATIONS.len() + 1];
+    let mut on_the_way = 0;
     let mut state = 11_u64;
     for round in 0..rounds {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let version = 1 + (round as usize) % (MIGRATIONS.len() - 1);
-        let path = folder.path().join("store.db");
-        older(&newest.directory.file("store.db"), version, &path);
-        killed_child(folder.path(), (state >> 20) % SPINS);
-        stopped_at[version_of(folder.path())] += 1;
+        let version = 1 + (round as usize) % took.len();
+        let folder = older_in_folder(version);
+        let share = ((state >> 20) % 1_000) as f64 / 1_000.0;
+        killed_child(folder.path(), Some(took[version - 1].mul_f64(share)));
+        let stopped = version_of(folder.path());
+        stopped_at[stopped] += 1;
+        // Before the first step was over, nobody can tell a kill in it from one before it.
+        on_the_way += u64::from(version < stopped && stopped < MIGRATIONS.len());
         let directory = DataDirectory::lock(folder.path()).expect("lock");
         let store = Store::open(&directory).expect("goes on where it stopped");
         assert_eq!(schema_of(&store.read().db), right, "from {version}");
@@ -148,25 +175,24 @@ fn a_kill_while_migrating_loses_nothing() {
             .expect("references");
         assert!(reader.len() as u64 == PEOPLE - 1 && reader.iter().all(|whole| *whole));
     }
-    println!("killed at the versions {stopped_at:?}");
-    let on_the_way: u64 = stopped_at[..MIGRATIONS.len()].iter().sum();
+    println!("{took:?} unkilled; killed at the versions {stopped_at:?}, {on_the_way} on the way");
     assert!(
         on_the_way > rounds / 10,
-        "the kills come too late: {stopped_at:?}"
+        "the kills come too early or too late: {stopped_at:?}"
     );
-    let what = "kill -9 of a process that brings an older store to the newest schema";
-    record("Crash", what, rounds, 0);
+    let what = "kill -9 of a process between two steps from an older schema to the newest";
+    record("Crash", what, on_the_way, 0);
 }
 
 /// How far the killed child came.
 fn version_of(folder: &Path) -> usize {
     // On a copy: who looks at a log recovers it.
     let look = tempfile::tempdir().expect("temporary folder");
-    for file in ["store.db", "store.db-wal"] {
-        // There may be no log.
-        let _ = fs::copy(folder.join(file), look.path().join(file));
-    }
+    let copied = |file| fs::copy(folder.join(file), look.path().join(file));
+    copied("store.db").expect("the store is there");
+    // There may be no log.
+    let _ = copied("store.db-wal");
     let db = Connection::open(look.path().join("store.db")).expect("opened");
     let version = db.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
-    version.map_or(0, |version| version as usize)
+    version.expect("a store that can be read") as usize
 }
