@@ -7,7 +7,7 @@ use std::process::Command;
 
 use cardea_tests::browser::PASSWORD;
 use cardea_tests::programs::program;
-use cardea_tests::space::Space;
+use cardea_tests::space::{Space, until};
 use cardea_tests::webdriver::{Chromium, pictures};
 use cardea_tests::{Browser, Site, load};
 use serde_json::{Value, json};
@@ -65,13 +65,13 @@ fn the_latency_page_shows_a_load_run() {
     chromium.wait_for("h1", "Dashboard");
     // An interval is handed over a second after it began.
     let all_there = format!("{REQUESTS}");
-    while !{
+    until("all requests on the page", || {
         chromium.go("/console/latency");
         let shown = rows(&chromium.run(PERCENTILES, &json!([])));
         shown
             .iter()
             .any(|row| row[0] == "Total" && row[1] == all_there)
-    } {}
+    });
     chromium.screenshot(&folder.join("latency.png"));
     let shown = rows(&chromium.run(PERCENTILES, &json!([])));
     let total = shown.iter().find(|row| row[0] == "Total").expect("a row");
@@ -103,10 +103,10 @@ fn the_latency_page_shows_a_load_run() {
     let trust = ["--fingerprint", &space.fingerprint(), "--ship-key-file"];
     site.done(&[&set[..], &trust, &[&key]].concat());
     let marked = |text: &str| {
-        while !{
+        until(text, || {
             chromium.go("/console/latency");
             chromium.text("main").contains(text)
-        } {}
+        });
     };
     marked("Connected");
     drop(space);

@@ -3,7 +3,6 @@
 use std::fs;
 use std::process::Command;
 
-use cardea_tests::load::done;
 use cardea_tests::programs::program;
 use cardea_tests::results::record;
 use serde_json::Value;
@@ -24,7 +23,11 @@ fn access_goes_on_beside_everything_else() {
     let report = folder.path().join("report.json");
     let short = ["pairs=1", "seconds=3", "people=2000", "rate=40", "ratio=0"];
     let mut command = Command::new(program("isolation"));
-    println!("{}", done(command.args(short).arg("--json").arg(&report)));
+    let command = command.args(short).arg("--json").arg(&report);
+    // Its status is asked for below, once what went wrong is written down.
+    let output = command.output().expect("it runs");
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
     let report = fs::read(&report).expect("it was written");
     let report: Value = serde_json::from_slice(&report).expect("JSON");
     let rows = report["rows"].as_array().expect("rows");
@@ -40,6 +43,7 @@ fn access_goes_on_beside_everything_else() {
             number("wrong") + number("failed"),
         );
     }
+    assert!(output.status.success(), "{}", output.status);
     assert_eq!(report["holds"], true, "{report}");
     assert!(rows.len() >= 2 * SIDES, "{report}");
     for row in rows {

@@ -1,22 +1,31 @@
 //! The server's memory under load and at rest; the long forms are `memory soak` and `memory idle`.
 
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use cardea_tests::load::done;
 use cardea_tests::programs::program;
 use cardea_tests::results::record;
 
+/// Each has the machine for itself.
+static ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::new(());
+
+fn run(arguments: &[&str]) {
+    let alone = ONE_AFTER_THE_OTHER.lock();
+    let _alone = alone.unwrap_or_else(PoisonError::into_inner);
+    println!("{}", done(Command::new(program("memory")).args(arguments)));
+}
+
 /// Fails if a request leaves something behind: 100 bytes a request are 3 MB in the last quarter.
 #[test]
 fn requests_leave_nothing_behind() {
-    let soak = [
+    run(&[
         "soak",
         "requests=120000",
-        "seconds=30",
+        "seconds=60",
         "devices=100",
         "growth=2560",
-    ];
-    println!("{}", done(Command::new(program("memory")).args(soak)));
+    ]);
     record(
         "Memory",
         "requests of a soak that leave nothing behind",
@@ -29,7 +38,6 @@ fn requests_leave_nothing_behind() {
 /// 600 devices would take 20 MB more.
 #[test]
 fn quiet_devices_take_little() {
-    let idle = ["idle", "devices=600", "resident=65536"];
-    println!("{}", done(Command::new(program("memory")).args(idle)));
+    run(&["idle", "devices=600", "resident=65536"]);
     record("Memory", "devices connected and quiet at once", 600, 0);
 }

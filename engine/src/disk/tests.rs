@@ -255,6 +255,10 @@ fn every_step_that_fails_is_named_and_harms_nothing() {
                 };
                 assert_eq!(source.raw_os_error(), Some(errno.raw_os_error()));
                 tried += 1;
+                if !for_good {
+                    let mut left = std::fs::read_dir(folder).expect("a folder").flatten();
+                    assert!(!left.any(|file| file.path().extension() == Some("tmp".as_ref())));
+                }
                 assert_eq!(used(&path(folder, 1), &searcher, &all), Some(1));
                 // Named already, though its name may not be on the disk yet: whole then.
                 if path(folder, 2).exists() {
@@ -270,6 +274,7 @@ fn every_step_that_fails_is_named_and_harms_nothing() {
     }
     let what = "each step of writing a gallery fails, disk full or broken, once or for good";
     record("Disk", what, tried, 0);
+    assert!(tried > 80, "{tried}");
 }
 
 /// Fails if `erase::file` goes on after a step that failed.

@@ -5,7 +5,7 @@
 pub(super) enum Canary {
     /// The connection to Space sends although the last look said no.
     SentAllTheSame,
-    /// The disk loses a record after it said that it is durable.
+    /// The disk refuses a record, and the audit says that it is durable.
     DiskLies,
     /// The search returns whoever is nearest, also below the threshold.
     NearestWins,
