@@ -72,9 +72,16 @@ impl<T> Clone for WorkQueue<T> {
     }
 }
 
+/// Passes whose median is the pace.
+const PASSES: usize = 7;
+
 /// How long a probe of a full batch takes of late, for refusing early.
 #[derive(Default)]
 struct Pace {
+    /// How long the last passes took, each divided by the probes of a full batch.
+    passes_us: [AtomicU32; PASSES],
+    noted: AtomicU32,
+    /// Their median.
     us_per_probe: AtomicU32,
     waiting: AtomicU32,
     begun: AtomicU32,
@@ -247,14 +254,20 @@ impl Pace {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes how long a batch took; the new value weighs a quarter. Whoever waits behind others is
-    /// searched in a full batch, whatever the size of this one: by what a lone probe takes, a
-    /// burst after a quiet hour was refused of which most could be served.
+    /// Notes how long a batch took. Whoever waits behind others is searched in a full batch,
+    /// whatever the size of this one: by what a lone probe takes, a burst after a quiet hour was
+    /// refused of which most could be served. The median, because a running mean let two passes
+    /// that stuttered refuse 46 of 7,000 that had 0.8 s to spare.
     fn note(&self, search_us: u32) {
-        let new = search_us / PROBES_IN_BATCH_MAX as u32;
-        let old = self.us_per_probe.load(Ordering::Relaxed);
+        let slot = self.noted.fetch_add(1, Ordering::Relaxed) as usize % PASSES;
+        self.passes_us[slot].store(search_us / PROBES_IN_BATCH_MAX as u32, Ordering::Relaxed);
+        let mut passes = [0; PASSES];
+        for (us, pass) in passes.iter_mut().zip(&self.passes_us) {
+            *us = pass.load(Ordering::Relaxed);
+        }
+        passes.sort_unstable();
         self.us_per_probe
-            .store(old - old / 4 + new / 4, Ordering::Relaxed);
+            .store(passes[PASSES / 2], Ordering::Relaxed);
     }
 }
 
