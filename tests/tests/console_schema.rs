@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use cardea_tests::files::{json_line, write_lines};
 use cardea_tests::python::python_with;
@@ -41,13 +42,22 @@ fn run(site: &Site, server: &Server, document: &str, token: &str, more: &[&str])
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     let took = begun.elapsed();
-    let count = said.lines().filter(|line| line.contains("generated"));
-    println!(
-        "{document}: {took:?} {}",
-        count.collect::<Vec<_>>().join(" ")
-    );
+    println!("{document}: {took:?}, requests {}", made(&said));
     assert!(took < LIMIT, "{took:?}\n{said}");
+    // A dead token would lock it out of all; it says so of one, whose colours it cannot guess.
+    let locked_out = number_after(&said, "Authentication failed: ").unwrap_or(0);
+    assert!(locked_out <= 1, "the token is of no use\n{said}");
     (output.status.success(), said)
+}
+
+fn number_after(said: &str, words: &str) -> Option<u32> {
+    let rest = said.split_once(words)?.1;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+/// How many requests the tool made.
+fn made(said: &str) -> u32 {
+    number_after(said, "Test cases:").expect("the tool counts")
 }
 
 /// A token that may do everything.
@@ -86,7 +96,7 @@ fn the_console_api_does_what_its_document_says() {
     let token = token(&site, &server);
     fill(&site);
     let (fine, said) = run(&site, &server, "/api/v1/openapi.json", &token, &[]);
-    assert!(fine, "{said}");
+    assert!(fine && made(&said) > 1_000, "{said}");
     let log = server.stop();
     assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
 }
@@ -100,5 +110,5 @@ fn what_space_may_ask_is_as_its_document_says() {
     let key = said.split_whitespace().next_back().expect("a key");
     let document = "/api/space/v1/openapi.json";
     let (fine, said) = run(&space.site, &space.server, document, key, &[]);
-    assert!(fine, "{said}");
+    assert!(fine && made(&said) > 100, "{said}");
 }

@@ -18,7 +18,7 @@ fn number(name: &str) -> Option<u64> {
 
 /// A line of the results page, where one is asked for.
 fn record(what: &str, tried: u64) {
-    cardea_results::record("simulation", what, tried, 0);
+    cardea_results::record("Simulation", what, tried, 0);
 }
 
 /// A seed's end; a panic of the product is a broken promise too.

@@ -10,7 +10,7 @@ fn run(what: &str, model: impl Fn(usize) -> usize, count: usize) {
     println!("{what}: {tried} schedules");
     assert!(tried >= count);
     cardea_results::record(
-        "concurrency",
+        "Concurrency",
         &format!("schedules: {what}"),
         tried as u64,
         0,
