@@ -2,6 +2,7 @@
 
 use crate::limits::{CANDIDATES_MAX, SHORTLIST_MAX};
 use crate::{PersonId, ReferenceId};
+use smallvec::SmallVec;
 use std::cmp::Ordering;
 
 /// A person at or above the threshold, with the best of their references.
@@ -18,7 +19,8 @@ pub struct Candidate {
 /// Persons at or above the threshold, each once, best first, ties by lower reference id.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CandidateList {
-    candidates: Vec<Candidate>,
+    /// Hardly ever more than two, which take no memory of their own.
+    candidates: SmallVec<[Candidate; 2]>,
     truncated: bool,
 }
 
@@ -70,20 +72,26 @@ impl Shortlist {
     }
 
     /// Takes what another part of the gallery gave.
-    pub(crate) fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.truncated |= other.truncated;
-        for hit in other.hits {
-            self.push(hit);
+        for hit in &other.hits {
+            self.push(*hit);
         }
     }
 
-    /// The list.
-    pub(crate) fn finish(mut self) -> CandidateList {
+    /// The list; the memory is kept for the next one, which begins with [`Self::clear`].
+    pub(crate) fn finish(&mut self) -> CandidateList {
         self.fold();
         CandidateList {
-            candidates: self.hits,
+            candidates: SmallVec::from_slice(&self.hits),
             truncated: self.truncated,
         }
+    }
+
+    /// Nobody yet.
+    pub(crate) fn clear(&mut self) {
+        self.hits.clear();
+        self.truncated = false;
     }
 
     fn fold(&mut self) {
@@ -141,7 +149,7 @@ mod tests {
             for part in hits.rchunks(hits.len() / parts + 1) {
                 let mut shortlist = Shortlist::default();
                 part.iter().for_each(|&hit| shortlist.push(hit));
-                whole.merge(shortlist);
+                whole.merge(&shortlist);
             }
             let (expected, truncated) = by_the_letter(&hits);
             let found = whole.finish();

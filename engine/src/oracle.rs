@@ -98,12 +98,12 @@ impl<'a> Exhaustive<'a> {
         self.lists
             .iter_mut()
             .zip(other.lists)
-            .for_each(|(list, other)| list.merge(other));
+            .for_each(|(list, other)| list.merge(&other));
     }
 
     /// The candidates of each probe.
-    pub fn finish(self) -> Vec<CandidateList> {
-        self.lists.into_iter().map(Shortlist::finish).collect()
+    pub fn finish(mut self) -> Vec<CandidateList> {
+        self.lists.iter_mut().map(Shortlist::finish).collect()
     }
 }
 

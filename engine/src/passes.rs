@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What the threads of one search share about the plane.
+/// What the threads of one search share about the plane; its memory serves the next search.
 pub(crate) struct Passes {
     threshold: Threshold,
     turned: Vec<[f32; DIM]>,
@@ -23,6 +23,7 @@ pub(crate) struct Passes {
     lone: OnceLock<Pass>,
 }
 
+#[derive(Default)]
 struct Pass {
     probes: Vec<PlaneProbe>,
     /// Part of the rows whose survival says that this pass is not worth its time.
@@ -31,31 +32,44 @@ struct Pass {
 }
 
 impl Passes {
-    /// None if int8 alone is expected to be faster.
+    pub(crate) fn new(threshold: Threshold) -> Self {
+        Self {
+            threshold,
+            turned: Vec::new(),
+            batch: None,
+            lone: OnceLock::new(),
+        }
+    }
+
+    /// False if int8 alone is expected to be faster.
     pub(crate) fn plan(
+        &mut self,
         planes: &Planes,
         kernel: Kernel,
         probes: &[Embedding],
         threshold: Threshold,
-    ) -> Option<Self> {
+    ) -> bool {
         let prediction = planes.prediction(threshold);
         let batch = planes
             .batch()
             .filter(|_| prediction.uses_batch_plane(probes.len()));
         if batch.is_none() && !prediction.uses_plane() {
-            return None;
+            return false;
         }
-        let mut passes = Self {
-            threshold,
-            turned: planes.turn(kernel, probes),
-            batch: None,
-            lone: OnceLock::new(),
-        };
+        planes.turn(kernel, probes, &mut self.turned);
+        self.threshold = threshold;
+        let lone = self.lone.take();
+        let pass = self.batch.take().or(lone).unwrap_or_default();
         match batch {
-            Some(batch) => passes.batch = Some(passes.prepare(planes, batch, BATCH_SURVIVORS_MAX)),
-            None => _ = passes.lone(planes),
+            Some(batch) => {
+                self.batch = Some(self.prepare(pass, planes, batch, BATCH_SURVIVORS_MAX));
+            }
+            None => {
+                let lone = self.prepare(pass, planes, planes.lone(), SURVIVORS_MAX);
+                self.lone = OnceLock::from(lone);
+            }
         }
-        Some(passes)
+        true
     }
 
     /// Lists the rows that neither the plane nor int8 could discard, and says how many bytes
@@ -95,15 +109,14 @@ impl Passes {
 
     fn lone(&self, planes: &Planes) -> &Pass {
         self.lone
-            .get_or_init(|| self.prepare(planes, planes.lone(), SURVIVORS_MAX))
+            .get_or_init(|| self.prepare(Pass::default(), planes, planes.lone(), SURVIVORS_MAX))
     }
 
-    fn prepare(&self, planes: &Planes, plane: &Plane, survivors_max: f64) -> Pass {
-        Pass {
-            probes: planes.probes(plane, &self.turned, self.threshold),
-            survivors_max,
-            is_idle: AtomicBool::new(false),
-        }
+    fn prepare(&self, mut pass: Pass, planes: &Planes, plane: &Plane, survivors_max: f64) -> Pass {
+        planes.probes(plane, &self.turned, self.threshold, &mut pass.probes);
+        pass.survivors_max = survivors_max;
+        pass.is_idle = AtomicBool::new(false);
+        pass
     }
 }
 
@@ -147,7 +160,9 @@ mod tests {
         let threshold = Threshold::new(threshold).expect("in range");
         let int8 = |probe: &Embedding| Int8Probe::new(probe.as_array(), threshold, 0.0);
         let int8: Vec<Int8Probe> = probes.iter().map(int8).collect();
-        let passes = Passes::plan(planes, kernel, probes, threshold);
+        let mut passes = Passes::new(threshold);
+        let is_planned = passes.plan(planes, kernel, probes, threshold);
+        let passes = is_planned.then_some(passes);
         let unit = |first: usize| {
             let rows = first..ROWS.min(first + UNIT_ROWS);
             let codes = (gallery.int8(rows.clone()), &int8[..]);

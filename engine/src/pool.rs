@@ -8,25 +8,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// Something that several threads do together, each calling this once.
-pub(crate) type Pass = dyn Fn() + Send + Sync;
-
-/// The threads.
-pub(crate) struct Pool {
-    shared: Arc<Shared>,
+/// The threads, which do a pass together: each calls `work` with it once.
+pub(crate) struct Pool<P> {
+    shared: Arc<Shared<P>>,
     threads: Vec<JoinHandle<()>>,
     /// Held by the thread whose pass is running.
     turn: Mutex<()>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct Shared<P> {
+    run: fn(&P),
+    state: Mutex<State<P>>,
     work: Condvar,
     done: Condvar,
 }
 
-struct State {
-    pass: Option<Arc<Pass>>,
+struct State<P> {
+    pass: Option<Arc<P>>,
     /// Number of the pass, so that no thread takes part twice.
     number: u64,
     /// Pool threads that have not finished the pass.
@@ -35,9 +33,9 @@ struct State {
     closing: bool,
 }
 
-impl Pool {
+impl<P: Send + Sync + 'static> Pool<P> {
     /// Starts `threads - 1` threads: the caller is the first.
-    pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
+    pub(crate) fn new(threads: usize, run: fn(&P)) -> std::io::Result<Self> {
         let state = State {
             pass: None,
             number: 0,
@@ -46,6 +44,7 @@ impl Pool {
             closing: false,
         };
         let shared = Arc::new(Shared {
+            run,
             state: Mutex::new(state),
             work: Condvar::new(),
             done: Condvar::new(),
@@ -63,26 +62,22 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Threads that take part, the caller included.
-    pub(crate) fn threads(&self) -> usize {
-        self.threads.len() + 1
-    }
-
-    /// Runs a pass on all threads; returns when all have returned. Passes of several callers take
-    /// turns.
-    pub(crate) fn run(&self, pass: Arc<Pass>) {
+    /// Runs a pass on all threads; returns when all have returned and given it back. Passes of
+    /// several callers take turns.
+    pub(crate) fn run(&self, pass: &Arc<P>) {
+        let run = self.shared.run;
         if self.threads.is_empty() {
-            return pass();
+            return run(pass);
         }
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut state = self.shared.lock();
-            state.pass = Some(Arc::clone(&pass));
+            state.pass = Some(Arc::clone(pass));
             state.number += 1;
             state.busy = self.threads.len();
         }
         self.shared.work.notify_all();
-        let own = catch_unwind(AssertUnwindSafe(|| pass()));
+        let own = catch_unwind(AssertUnwindSafe(|| run(pass)));
         let mut state = self.shared.lock();
         while state.busy > 0 {
             state = self
@@ -102,7 +97,14 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl<P> Pool<P> {
+    /// Threads that take part, the caller included.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.len() + 1
+    }
+}
+
+impl<P> Drop for Pool<P> {
     fn drop(&mut self) {
         self.shared.lock().closing = true;
         self.shared.work.notify_all();
@@ -113,13 +115,13 @@ impl Drop for Pool {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<P> Shared<P> {
+    fn lock(&self) -> MutexGuard<'_, State<P>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn serve(shared: &Shared) {
+fn serve<P>(shared: &Shared<P>) {
     let mut seen = 0;
     let mut state = shared.lock();
     loop {
@@ -135,7 +137,9 @@ fn serve(shared: &Shared) {
         seen = state.number;
         let pass = state.pass.clone();
         drop(state);
-        let result = catch_unwind(AssertUnwindSafe(|| pass.iter().for_each(|pass| pass())));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            pass.iter().for_each(|pass| (shared.run)(pass));
+        }));
         drop(pass);
         state = shared.lock();
         state.panicked |= result.is_err();
@@ -146,7 +150,7 @@ fn serve(shared: &Shared) {
     }
 }
 
-impl fmt::Debug for Pool {
+impl<P> fmt::Debug for Pool<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pool({})", self.threads())
     }
@@ -157,33 +161,33 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    fn count(calls: &AtomicUsize) {
+        calls.fetch_add(1, Ordering::Relaxed);
+    }
+
     #[test]
     fn every_thread_takes_part_once_each_time() {
         for threads in [1, 2, 5] {
-            let pool = Pool::new(threads).expect("threads start");
+            let pool = Pool::new(threads, count).expect("threads start");
             for _ in 0..200 {
-                let calls = Arc::new(AtomicUsize::new(0));
-                let counted = Arc::clone(&calls);
-                pool.run(Arc::new(move || {
-                    counted.fetch_add(1, Ordering::Relaxed);
-                }));
-                assert_eq!(calls.load(Ordering::Relaxed), threads);
+                let mut calls = Arc::new(AtomicUsize::new(0));
+                pool.run(&calls);
+                // Nobody holds it any more.
+                let calls = Arc::get_mut(&mut calls).expect("given back");
+                assert_eq!(*calls.get_mut(), threads);
             }
         }
     }
 
     #[test]
     fn callers_from_several_threads_take_turns() {
-        let pool = Pool::new(3).expect("threads start");
+        let pool = Pool::new(3, count).expect("threads start");
         let calls = Arc::new(AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let counted = Arc::clone(&calls);
-                        pool.run(Arc::new(move || {
-                            counted.fetch_add(1, Ordering::Relaxed);
-                        }));
+                        pool.run(&calls);
                     }
                 });
             }

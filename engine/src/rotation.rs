@@ -14,6 +14,7 @@ use crate::DIM;
 use crate::bound::UNIT_NORM_MAX;
 use crate::kernel::{Kernel, Scores, Work};
 use nalgebra::{DMatrix, SymmetricEigen};
+use smallvec::SmallVec;
 
 /// Rows of a gallery that the rotation is made from, at most.
 pub(crate) const SAMPLE_ROWS: usize = 8192;
@@ -70,10 +71,16 @@ fn dot(a: &[f64; DIM], b: &[f64; DIM]) -> f64 {
     lanes.iter().sum()
 }
 
-/// Turns some vectors.
-pub(crate) fn turn(kernel: Kernel, matrix: &[[f32; DIM]], x: &[&[f32; DIM]]) -> Vec<[f32; DIM]> {
-    let axes: Vec<&[f32; DIM]> = matrix.iter().collect();
-    let mut turned = vec![[0.0; DIM]; x.len()];
+/// Turns some vectors; `turned` holds them afterwards.
+pub(crate) fn turn(
+    kernel: Kernel,
+    matrix: &[[f32; DIM]],
+    x: &[&[f32; DIM]],
+    turned: &mut Vec<[f32; DIM]>,
+) {
+    let axes: SmallVec<[&[f32; DIM]; DIM]> = matrix.iter().collect();
+    turned.clear();
+    turned.resize(x.len(), [0.0; DIM]);
     if let [only] = x {
         // Axes as rows: four sums in flight.
         let scores = &mut turned[0][..];
@@ -90,7 +97,6 @@ pub(crate) fn turn(kernel: Kernel, matrix: &[[f32; DIM]], x: &[&[f32; DIM]]) -> 
             scores,
         }));
     }
-    turned
 }
 
 #[cfg(test)]
@@ -111,8 +117,10 @@ mod tests {
         assert!(slack > 1e-5 && slack < 3e-4, "{slack}");
         let best = Kernel::best().expect("avx2");
         let (q, x) = (&rows[0], &rows[1]);
-        let turned = turn(best, &matrix[..], &[q, x]);
-        assert_eq!(turn(best, &matrix[..], &[q])[0], turned[0]);
+        let (mut turned, mut alone) = (Vec::new(), Vec::new());
+        turn(best, &matrix[..], &[q, x], &mut turned);
+        turn(best, &matrix[..], &[q], &mut alone);
+        assert_eq!(alone[0], turned[0]);
         let exact = |a: &[f32; DIM], b: &[f32; DIM]| {
             a.iter()
                 .zip(b)

@@ -17,7 +17,7 @@ use crate::score::dot;
 use crate::{Embedding, Gallery, GalleryError, Kernel, Threshold, View};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Rows of the snapshot that a thread takes at a time.
 pub(crate) const UNIT_ROWS: usize = 4096;
@@ -26,12 +26,14 @@ const _: () = assert!(UNIT_ROWS.is_multiple_of(BLOCK_ROWS));
 
 /// Searches views with one kernel on its own long-lived threads and the calling one.
 ///
-/// Memory: a stack per thread while it lives; per call about 5 KB a probe, and per thread and call
-/// 24 bytes for each row of a unit that survives, 32 for each hit up to 1,024 a probe.
-#[derive(Debug)]
+/// Memory: a stack per thread; about 5 KB a probe of the largest batch so far, and per thread 8
+/// bytes for each row of a unit that has survived (at most 2 MB), 24 for each hit up to 1,024 a
+/// probe. All of it is kept for the next search.
 pub struct Searcher {
     kernel: Kernel,
-    pool: Pool,
+    pool: Pool<SearchPass>,
+    /// Held by the thread that searches; none before the first search.
+    pass: Mutex<Option<Arc<SearchPass>>>,
 }
 
 /// Why a search has no answer.
@@ -49,17 +51,34 @@ pub enum SearchError {
     Gallery(GalleryError),
 }
 
-/// What all threads of one search share.
+/// What all threads of one search share. Its memory serves search after search.
 struct SearchPass {
-    view: View,
+    /// None between searches, so that an old gallery can go.
+    view: Option<View>,
     kernel: Kernel,
     threshold: Threshold,
     probes: Vec<Embedding>,
     int8: Vec<Int8Probe>,
-    /// None where int8 is faster alone.
-    passes: Option<Passes>,
+    passes: Passes,
+    /// False where int8 is faster alone.
+    has_plan: bool,
     next: AtomicUsize,
-    outcome: Mutex<Result<Vec<Shortlist>, GalleryError>>,
+    parts: Mutex<Parts>,
+}
+
+/// What the threads found.
+#[derive(Default)]
+struct Parts {
+    spare: Vec<Part>,
+    done: Vec<Part>,
+    damage: Option<GalleryError>,
+}
+
+/// What one thread found.
+#[derive(Default)]
+struct Part {
+    lists: Vec<Shortlist>,
+    survivors: Vec<Survivor>,
 }
 
 impl Searcher {
@@ -71,7 +90,8 @@ impl Searcher {
         }
         Ok(Self {
             kernel,
-            pool: Pool::new(threads).map_err(SearchError::Threads)?,
+            pool: Pool::new(threads, SearchPass::run).map_err(SearchError::Threads)?,
+            pass: Mutex::new(None),
         })
     }
 
@@ -93,6 +113,21 @@ impl Searcher {
         probes: &[Embedding],
         threshold: Threshold,
     ) -> Result<Vec<CandidateList>, SearchError> {
+        let mut lists = Vec::with_capacity(probes.len());
+        self.search_into(view, probes, threshold, &mut lists)?;
+        Ok(lists)
+    }
+
+    /// [`Self::search`] for who searches again and again: the lists replace what is in `lists`, and
+    /// once everything has grown to its size, nothing is allocated but lists of more than two.
+    pub fn search_into(
+        &self,
+        view: &View,
+        probes: &[Embedding],
+        threshold: Threshold,
+        lists: &mut Vec<CandidateList>,
+    ) -> Result<(), SearchError> {
+        lists.clear();
         let found = probes.len();
         if !(1..=PROBES_MAX).contains(&found) {
             return Err(SearchError::Probes { found });
@@ -100,81 +135,130 @@ impl Searcher {
         if let Some(snapshot) = view.snapshot() {
             snapshot.sound().map_err(SearchError::Gallery)?;
         }
-        let prepare = |probe: &Embedding| Int8Probe::new(probe.as_array(), threshold, 0.0);
-        let planes = view.snapshot().and_then(|snapshot| snapshot.planes());
-        let pass = Arc::new(SearchPass {
-            view: view.clone(),
-            kernel: self.kernel,
-            threshold,
-            probes: probes.to_vec(),
-            int8: probes.iter().map(prepare).collect(),
-            passes: planes.and_then(|planes| Passes::plan(planes, self.kernel, probes, threshold)),
-            next: AtomicUsize::new(0),
-            outcome: Mutex::new(Ok(vec![Shortlist::default(); found])),
-        });
+        let mut held = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken: what a panic leaves is not used again.
+        let pass = held.take();
+        let mut pass = pass.unwrap_or_else(|| Arc::new(SearchPass::new(self.kernel, threshold)));
+        alone(&mut pass).begin(view, probes, threshold);
         if view.rows().saturating_mul(found) <= INLINE_WORK_MAX {
             pass.run();
         } else {
-            let shared = Arc::clone(&pass);
-            self.pool.run(Arc::new(move || shared.run()));
+            self.pool.run(&pass);
         }
-        let outcome = std::mem::replace(&mut *pass.outcome(), Ok(Vec::new()));
-        let lists = outcome.map_err(SearchError::Gallery)?;
-        Ok(lists.into_iter().map(Shortlist::finish).collect())
+        let result = alone(&mut pass).end(lists);
+        *held = Some(pass);
+        result.map_err(SearchError::Gallery)
     }
 }
 
+/// The pass, with which no other thread is busy before a search begins and after it has ended.
+fn alone(pass: &mut Arc<SearchPass>) -> &mut SearchPass {
+    Arc::get_mut(pass).expect("the pool's threads have given it back")
+}
+
 impl SearchPass {
+    fn new(kernel: Kernel, threshold: Threshold) -> Self {
+        Self {
+            view: None,
+            kernel,
+            threshold,
+            probes: Vec::new(),
+            int8: Vec::new(),
+            passes: Passes::new(threshold),
+            has_plan: false,
+            next: AtomicUsize::new(0),
+            parts: Mutex::default(),
+        }
+    }
+
+    fn begin(&mut self, view: &View, probes: &[Embedding], threshold: Threshold) {
+        self.threshold = threshold;
+        self.probes.clear();
+        self.probes.extend_from_slice(probes);
+        let prepare = |probe: &Embedding| Int8Probe::new(probe.as_array(), threshold, 0.0);
+        self.int8.clear();
+        self.int8.extend(probes.iter().map(prepare));
+        let planes = view.snapshot().and_then(|snapshot| snapshot.planes());
+        self.has_plan =
+            planes.is_some_and(|planes| self.passes.plan(planes, self.kernel, probes, threshold));
+        self.next = AtomicUsize::new(0);
+        self.view = Some(view.clone());
+    }
+
+    /// Merges what the threads found into a list for each probe.
+    fn end(&mut self, lists: &mut Vec<CandidateList>) -> Result<(), GalleryError> {
+        self.view = None;
+        let parts = self.parts.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((whole, others)) = parts.done.split_first_mut() {
+            for other in others {
+                for (list, other) in whole.lists.iter_mut().zip(&other.lists) {
+                    list.merge(other);
+                }
+            }
+            lists.extend(whole.lists.iter_mut().map(Shortlist::finish));
+        }
+        parts.spare.append(&mut parts.done);
+        match parts.damage.take() {
+            Some(damage) => {
+                lists.clear();
+                Err(damage)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// One thread's part: takes units until none is left.
     fn run(&self) {
-        let snapshot_rows = self.view.snapshot().map_or(0, |snapshot| snapshot.rows());
+        let Some(view) = &self.view else { return };
+        let mut part = self.parts().spare.pop().unwrap_or_default();
+        part.lists
+            .resize_with(self.probes.len(), Shortlist::default);
+        part.lists.iter_mut().for_each(Shortlist::clear);
+        let damage = self.search_units(view, &mut part).err();
+        let mut parts = self.parts();
+        parts.done.push(part);
+        parts.damage = parts.damage.take().or(damage);
+    }
+
+    fn search_units(&self, view: &View, part: &mut Part) -> Result<(), GalleryError> {
+        let snapshot_rows = view.snapshot().map_or(0, |snapshot| snapshot.rows());
         let snapshot_units = snapshot_rows.div_ceil(UNIT_ROWS);
-        let units = snapshot_units + self.view.overlay().blocks();
-        let mut lists = vec![Shortlist::default(); self.probes.len()];
-        let mut survivors = Vec::new();
+        let units = snapshot_units + view.overlay().blocks();
         loop {
             let unit = self.next.fetch_add(1, Ordering::Relaxed);
             if unit >= units {
-                break;
+                return Ok(());
             }
-            survivors.clear();
-            let result = match self.view.snapshot() {
+            part.survivors.clear();
+            match view.snapshot() {
                 Some(snapshot) if unit < snapshot_units => {
                     let first = unit * UNIT_ROWS;
                     let last = snapshot_rows.min(first + UNIT_ROWS);
-                    self.search_snapshot(snapshot, first..last, &mut survivors, &mut lists)
+                    let result = self.search_snapshot(view, snapshot, first..last, part);
+                    // Nobody needs to look further.
+                    result.inspect_err(|_| self.next.store(units, Ordering::Relaxed))?;
                 }
                 _ => {
-                    let (block, withdrawn) = self.view.overlay().block(unit - snapshot_units);
-                    self.search_overlay(block, withdrawn, &mut survivors, &mut lists);
-                    Ok(())
+                    let (block, withdrawn) = view.overlay().block(unit - snapshot_units);
+                    self.search_overlay(block, withdrawn, part);
                 }
-            };
-            if let Err(damage) = result {
-                *self.outcome() = Err(damage);
-                // Nobody needs to look further.
-                self.next.store(units, Ordering::Relaxed);
-                return;
             }
-        }
-        if let Ok(all) = &mut *self.outcome() {
-            all.iter_mut()
-                .zip(lists)
-                .for_each(|(all, list)| all.merge(list));
         }
     }
 
     fn search_snapshot(
         &self,
+        view: &View,
         snapshot: &Gallery,
         rows: std::ops::Range<usize>,
-        survivors: &mut Vec<Survivor>,
-        lists: &mut [Shortlist],
+        Part { lists, survivors }: &mut Part,
     ) -> Result<(), GalleryError> {
         let first = rows.start;
         let int8 = (snapshot.int8(rows.clone()), &self.int8[..]);
-        let done = match (snapshot.planes(), &self.passes) {
-            (Some(planes), Some(passes)) => passes.run(planes, self.kernel, rows, int8, survivors),
+        let done = match snapshot.planes() {
+            Some(planes) if self.has_plan => {
+                self.passes.run(planes, self.kernel, rows, int8, survivors)
+            }
             _ => None,
         };
         if done.is_none() {
@@ -187,7 +271,7 @@ impl SearchPass {
         }
         for survivor in survivors.iter() {
             let row = first + survivor.row as usize;
-            if self.view.is_withdrawn(row) {
+            if view.is_withdrawn(row) {
                 continue;
             }
             let probe = survivor.probe as usize;
@@ -204,13 +288,7 @@ impl SearchPass {
         Ok(())
     }
 
-    fn search_overlay(
-        &self,
-        block: &Block,
-        withdrawn: u128,
-        survivors: &mut Vec<Survivor>,
-        lists: &mut [Shortlist],
-    ) {
+    fn search_overlay(&self, block: &Block, withdrawn: u128, Part { lists, survivors }: &mut Part) {
         let rows = block.int8();
         self.kernel.run(Work::Int8(Int8Scan {
             rows,
@@ -234,8 +312,14 @@ impl SearchPass {
         }
     }
 
-    fn outcome(&self) -> std::sync::MutexGuard<'_, Result<Vec<Shortlist>, GalleryError>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Searcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Searcher({:?}, {})", self.kernel, self.threads())
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cardea_engine::{Embedding, Searcher, Threshold, View};
+use cardea_engine::{CandidateList, Embedding, Searcher, Threshold, View};
 
 use crate::access::{SearchEnd, micros};
 use crate::completions::CompletionSender;
@@ -118,7 +118,7 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
         let thread = thread::Builder::new()
             .name("search".to_owned())
             .spawn(move || {
-                let mut batch = Vec::with_capacity(PROBES_IN_BATCH_MAX);
+                let mut batch = Batch::default();
                 while take_batch(&receiver, &mut batch) {
                     pace.begin(receiver.len());
                     let searched = searched.load_full();
@@ -180,27 +180,53 @@ impl<T: From<SearchDone> + Send + 'static> WorkQueue<T> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Overloaded;
 
+/// What is searched together; its memory serves batch after batch.
+struct Batch<T> {
+    taken: Vec<Probe<T>>,
+    probes: Vec<Embedding>,
+    askers: Vec<Waiting<T>>,
+    lists: Vec<CandidateList>,
+}
+
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
+        Self {
+            taken: Vec::with_capacity(PROBES_IN_BATCH_MAX),
+            probes: Vec::with_capacity(PROBES_IN_BATCH_MAX),
+            askers: Vec::with_capacity(PROBES_IN_BATCH_MAX),
+            lists: Vec::with_capacity(PROBES_IN_BATCH_MAX),
+        }
+    }
+}
+
 /// Waits for a probe and takes all that wait with it; `false` when no sender is left.
-fn take_batch<T>(receiver: &Receiver<Probe<T>>, batch: &mut Vec<Probe<T>>) -> bool {
+fn take_batch<T>(receiver: &Receiver<Probe<T>>, batch: &mut Batch<T>) -> bool {
     let Ok(first) = receiver.recv() else {
         return false;
     };
-    batch.push(first);
-    batch.extend(receiver.try_iter().take(PROBES_IN_BATCH_MAX - 1));
+    batch.taken.push(first);
+    let others = receiver.try_iter().take(PROBES_IN_BATCH_MAX - 1);
+    batch.taken.extend(others);
     true
 }
 
 fn search_batch<T: From<SearchDone>>(
     searcher: &Searcher,
     searched: &Searched,
-    batch: &mut Vec<Probe<T>>,
+    batch: &mut Batch<T>,
     pace: &Pace,
     damaged: &impl Fn(),
     clock: impl Fn() -> Instant,
 ) {
     let start = clock();
-    let (mut probes, mut askers) = (Vec::new(), Vec::new());
-    for Probe { embedding, waiting } in batch.drain(..) {
+    let Batch {
+        taken,
+        probes,
+        askers,
+        lists,
+    } = batch;
+    probes.clear();
+    for Probe { embedding, waiting } in taken.drain(..) {
         if waiting.deadline > start {
             probes.push(embedding);
             askers.push(waiting);
@@ -211,19 +237,19 @@ fn search_batch<T: From<SearchDone>>(
     if probes.is_empty() {
         return;
     }
-    let result = searcher.search(&searched.view, &probes, searched.threshold);
+    let result = searcher.search_into(&searched.view, probes, searched.threshold, lists);
     let search_us = micros(clock(), start);
     pace.note(search_us);
     match result {
-        Ok(lists) => {
-            for (asker, list) in askers.into_iter().zip(lists) {
+        Ok(()) => {
+            for (asker, list) in askers.drain(..).zip(lists.drain(..)) {
                 asker.finish(SearchEnd::Candidates(list), start, search_us);
             }
         }
         Err(error) => {
             tracing::error!(%error, "search failed");
             damaged();
-            for asker in askers {
+            for asker in askers.drain(..) {
                 asker.finish(SearchEnd::Failed, start, search_us);
             }
         }

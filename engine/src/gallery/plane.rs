@@ -7,11 +7,13 @@ use super::format::Section;
 use super::map::Sections;
 use super::sections::{BATCH, LONE, PlaneNames, ROTATION, of_plane, of_rotation};
 use super::{GalleryError, SectionName};
+use crate::limits::PROBES_MAX;
 use crate::plane::{BLOCK_ROWS, Geometry, Line, Plan, PlaneProbe, PlaneRows};
 use crate::planner::Prediction;
 use crate::rotation;
 use crate::{DIM, Embedding, Kernel, Threshold};
 use memmap2::{Advice, Mmap, MmapMut};
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// A rotation that costs more than this is none (one from our writer costs 2e-4).
@@ -98,9 +100,10 @@ impl Planes {
     }
 
     /// Probes in the rotation's axes.
-    pub(crate) fn turn(&self, kernel: Kernel, probes: &[Embedding]) -> Vec<[f32; DIM]> {
-        let probes: Vec<&[f32; DIM]> = probes.iter().map(Embedding::as_array).collect();
-        rotation::turn(kernel, &self.matrix, &probes)
+    pub(crate) fn turn(&self, kernel: Kernel, probes: &[Embedding], turned: &mut Vec<[f32; DIM]>) {
+        let probes: SmallVec<[&[f32; DIM]; PROBES_MAX]> =
+            probes.iter().map(Embedding::as_array).collect();
+        rotation::turn(kernel, &self.matrix, &probes, turned);
     }
 
     /// Prepares turned probes for a pass over one of the planes.
@@ -109,9 +112,11 @@ impl Planes {
         plane: &Plane,
         turned: &[[f32; DIM]],
         threshold: Threshold,
-    ) -> Vec<PlaneProbe> {
+        probes: &mut Vec<PlaneProbe>,
+    ) {
         let prepare = |p| PlaneProbe::new(&plane.plan, p, threshold, self.slack);
-        turned.iter().map(prepare).collect()
+        probes.clear();
+        probes.extend(turned.iter().map(prepare));
     }
 }
 

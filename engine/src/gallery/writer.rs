@@ -208,11 +208,13 @@ impl Writer {
         self.sections.push(rotation);
 
         let mut rows = vec![[0.0f32; DIM]; TURN_ROWS];
+        let mut turned = Vec::new();
         let kernel = Kernel::fastest();
         for first in (0..self.rows).step_by(TURN_ROWS) {
             rows.truncate((self.rows - first).min(TURN_ROWS as u64) as usize);
             self.read_rows(first, &mut rows)?;
-            let turned = rotation::turn(kernel, &matrix, &rows.iter().collect::<Vec<_>>());
+            let by_ref: Vec<_> = rows.iter().collect();
+            rotation::turn(kernel, &matrix, &by_ref, &mut turned);
             for plane in &mut planes {
                 plane.push(file, generation, &turned)?;
             }

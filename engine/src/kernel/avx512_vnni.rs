@@ -149,7 +149,7 @@ fn masks<const P: usize>(
     let group = GROUP_LINES;
     let groups4 = lines4
         .chunks_exact(group)
-        .zip(tile.codes4.chunks_exact(group * 2));
+        .zip(tile.codes4().chunks_exact(group * 2));
     for ((lines, codes), scales) in groups4.zip(&tile.scales4) {
         let mut group_i32x16 = [zero; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<2>().0) {
@@ -167,7 +167,7 @@ fn masks<const P: usize>(
     let low2 = _mm512_set1_epi8(0x03);
     let groups2 = lines2
         .chunks_exact(group)
-        .zip(tile.codes2.chunks_exact(group * 4));
+        .zip(tile.codes2().chunks_exact(group * 4));
     for ((lines, codes), scales) in groups2.zip(&tile.scales2) {
         let mut group_i32x16 = [zero; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<4>().0) {
@@ -202,12 +202,12 @@ fn unpacked_masks<const P: usize>(
 ) -> [u32; P] {
     let mut sums_i32x16 = number_sums(tile, numbers);
     let steps4 = steps4.as_chunks::<{ GROUP_LINES * 2 }>().0;
-    let codes4 = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    let codes4 = tile.codes4().as_chunks::<{ GROUP_LINES * 2 }>().0;
     for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(&tile.scales4) {
         add_group(&mut sums_i32x16, group_sums(steps, codes), scales);
     }
     let steps2 = steps2.as_chunks::<{ GROUP_LINES * 4 }>().0;
-    let codes2 = tile.codes2.as_chunks::<{ GROUP_LINES * 4 }>().0;
+    let codes2 = tile.codes2().as_chunks::<{ GROUP_LINES * 4 }>().0;
     for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(&tile.scales2) {
         add_group(&mut sums_i32x16, group_sums(steps, codes), scales);
     }
@@ -221,7 +221,7 @@ fn unpacked_masks<const P: usize>(
 fn batch_masks<const P: usize>(tile: &Tile<i32, P>, steps: &[Step], numbers: &Line) -> [u32; P] {
     let mut sums_i32x16 = [_mm512_setzero_si512(); P];
     let groups = steps.as_chunks::<{ GROUP_LINES * 2 }>().0;
-    let codes = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    let codes = tile.codes4().as_chunks::<{ GROUP_LINES * 2 }>().0;
     for ((steps, codes), falls) in groups.iter().zip(codes).zip(&tile.falls) {
         add_steps(&mut sums_i32x16, steps, codes);
         for p in 0..P {

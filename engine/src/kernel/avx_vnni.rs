@@ -120,12 +120,12 @@ fn unpacked_masks<const P: usize>(
         }
     }
     let steps4 = steps4.as_chunks::<{ GROUP_LINES * 2 }>().0;
-    let codes4 = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    let codes4 = tile.codes4().as_chunks::<{ GROUP_LINES * 2 }>().0;
     for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(&tile.scales4) {
         add_steps(&mut sums_i32x8, steps, codes, scales);
     }
     let steps2 = steps2.as_chunks::<{ GROUP_LINES * 4 }>().0;
-    let codes2 = tile.codes2.as_chunks::<{ GROUP_LINES * 4 }>().0;
+    let codes2 = tile.codes2().as_chunks::<{ GROUP_LINES * 4 }>().0;
     for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(&tile.scales2) {
         add_steps(&mut sums_i32x8, steps, codes, scales);
     }
@@ -181,7 +181,7 @@ fn plane_sums<const P: usize>(
     let group = GROUP_LINES;
     let groups4 = lines4
         .chunks_exact(group)
-        .zip(tile.codes4.chunks_exact(group * 2));
+        .zip(tile.codes4().chunks_exact(group * 2));
     for ((lines, codes), scales) in groups4.zip(&tile.scales4) {
         let mut group_i32x8 = [zero; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<2>().0) {
@@ -199,7 +199,7 @@ fn plane_sums<const P: usize>(
     let low2 = _mm256_set1_epi8(0x03);
     let groups2 = lines2
         .chunks_exact(group)
-        .zip(tile.codes2.chunks_exact(group * 4));
+        .zip(tile.codes2().chunks_exact(group * 4));
     for ((lines, codes), scales) in groups2.zip(&tile.scales2) {
         let mut group_i32x8 = [zero; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<4>().0) {

@@ -11,9 +11,9 @@ use super::{PlaneScan, Survivor, prefetch};
 use crate::DIM;
 use crate::int8::Int8Probe;
 use crate::limits::PROBES_MAX;
-use crate::plane::{BLOCK_ROWS, GROUP4, Geometry, Line, PlaneProbe, PlaneRows};
+use crate::plane::{BLOCK_ROWS, GROUP4, GROUPS_MAX, Geometry, Line, PlaneProbe, PlaneRows};
 use bytemuck::{Pod, Zeroable, must_cast_ref, must_cast_slice};
-use std::borrow::Cow;
+use smallvec::SmallVec;
 
 /// Blocks that stay in the second-level cache (200 KB) while all probes walk over them.
 const CACHED_BLOCKS: usize = 64;
@@ -36,21 +36,26 @@ pub(super) struct Tile<T, const P: usize> {
     /// Number of the first probe.
     pub(super) first: usize,
     /// Codes of 4 dimensions each, in the order of the parts of 4-bit lines, then of 2-bit lines.
-    pub(super) codes4: Vec<[T; P]>,
-    pub(super) codes2: Vec<[T; P]>,
+    codes: SmallVec<[[T; P]; DIM / 4]>,
+    /// How many are of 4-bit lines.
+    end4: usize,
     /// What scales each group's sums, for each probe: its exponent, as the tier wants it.
-    pub(super) scales4: Vec<[i32; P]>,
-    pub(super) scales2: Vec<[i32; P]>,
+    pub(super) scales4: Groups<P>,
+    pub(super) scales2: Groups<P>,
     /// Of a batch plane, how much less than a group's exponent the next one's is; the last one's
     /// whole. A tier that shifts its sum by them after each group needs no sum of the group.
-    pub(super) falls: Vec<[i32; P]>,
+    pub(super) falls: Groups<P>,
     pub(super) weights: [T; P],
     pub(super) floors: [i32; P],
 }
 
-/// A batch as tiles: as many of `MANY` (4 or 8) as there are, then four, two and one.
+/// A number for each group and probe.
+type Groups<const P: usize> = SmallVec<[[i32; P]; GROUPS_MAX]>;
+
+/// A batch as tiles: as many of `MANY` (4 or 8) as there are, then four, two and one. All of it is
+/// on the stack: it is made anew for each unit of rows.
 pub(super) struct Tiles<T, const MANY: usize> {
-    pub(super) many: Vec<Tile<T, MANY>>,
+    pub(super) many: SmallVec<[Tile<T, MANY>; PROBES_MAX / 4]>,
     pub(super) four: Option<Tile<T, 4>>,
     pub(super) two: Option<Tile<T, 2>>,
     pub(super) one: Option<Tile<T, 1>>,
@@ -64,44 +69,53 @@ impl<T: Copy, const MANY: usize> Tiles<T, MANY> {
     ) -> Self {
         const { assert!(MANY == 4 || MANY == 8) };
         let geometry = scan.plane.geometry;
-        let mut probes = Cow::Borrowed(scan.probes);
-        let filled = probes.len().next_multiple_of(MANY);
-        if geometry.is_batch() && filled > probes.len() {
-            probes.to_mut().resize_with(filled, PlaneProbe::nobody);
-        }
-        let (many, rest) = probes.as_chunks::<MANY>();
-        let at_four = many.len() * MANY;
-        let (four, rest) = rest.split_at(rest.len() & 4);
-        let at_two = at_four + four.len();
-        let (two, one) = rest.split_at(rest.len() & 2);
-        let at_one = at_two + two.len();
-        let tile = |(i, probes)| Tile::new(i * MANY, probes, geometry, &spread, scale);
+        let (probes, nobody) = (scan.probes, PlaneProbe::nobody());
+        let tiles = match geometry.is_batch() {
+            true => probes.len().div_ceil(MANY),
+            false => probes.len() / MANY,
+        };
+        let rest = probes.len().saturating_sub(tiles * MANY);
+        let at_four = tiles * MANY;
+        let at_two = at_four + (rest & 4);
+        let at_one = at_two + (rest & 2);
+        let form = Form {
+            geometry,
+            spread,
+            scale,
+        };
+        let tile = |i| Tile::new(i * MANY, probes, &nobody, &form);
         Self {
-            many: many.iter().enumerate().map(tile).collect(),
-            four: four
-                .first_chunk()
-                .map(|p| Tile::new(at_four, p, geometry, &spread, scale)),
-            two: two
-                .first_chunk()
-                .map(|p| Tile::new(at_two, p, geometry, &spread, scale)),
-            one: one
-                .first_chunk()
-                .map(|p| Tile::new(at_one, p, geometry, &spread, scale)),
+            many: (0..tiles).map(tile).collect(),
+            four: (rest & 4 != 0).then(|| Tile::new(at_four, probes, &nobody, &form)),
+            two: (rest & 2 != 0).then(|| Tile::new(at_two, probes, &nobody, &form)),
+            one: (rest & 1 != 0).then(|| Tile::new(at_one, probes, &nobody, &form)),
         }
     }
 }
 
+/// How a tier wants codes and exponents.
+struct Form<F> {
+    geometry: Geometry,
+    spread: F,
+    scale: fn(u8) -> i32,
+}
+
 impl<T: Copy, const P: usize> Tile<T, P> {
-    fn new(
+    /// Probes `first..first + P`; past their end, nobody.
+    fn new<F: Fn([i8; 4]) -> T>(
         first: usize,
-        probes: &[PlaneProbe; P],
-        geometry: Geometry,
-        spread: &impl Fn([i8; 4]) -> T,
-        scale: fn(u8) -> i32,
+        probes: &[PlaneProbe],
+        nobody: &PlaneProbe,
+        form: &Form<F>,
     ) -> Self {
-        let fours: [&[[i8; 4]; DIM / 4]; P] =
-            probes.each_ref().map(|probe| must_cast_ref(&probe.codes));
+        let Form {
+            geometry,
+            spread,
+            scale,
+        } = form;
         let of_probes = std::array::from_fn::<usize, P, _>(|probe| probe);
+        let probes = of_probes.map(|probe| probes.get(first + probe).unwrap_or(nobody));
+        let fours: [&[[i8; 4]; DIM / 4]; P] = probes.map(|probe| must_cast_ref(&probe.codes));
         let codes = |at: usize| of_probes.map(|probe| spread(fours[probe][at]));
         let scales = |group: usize| of_probes.map(|probe| scale(probes[probe].shifts[group]));
         let end4 = (geometry.dims6 + geometry.dims4) / 4;
@@ -116,8 +130,8 @@ impl<T: Copy, const P: usize> Tile<T, P> {
         };
         Self {
             first,
-            codes4: (0..end4).map(codes).collect(),
-            codes2: (end4..end4 + geometry.dims2 / 4).map(codes).collect(),
+            codes: (0..end4 + geometry.dims2 / 4).map(codes).collect(),
+            end4,
             scales4: (0..groups4).map(scales).collect(),
             scales2: (groups4..groups4 + geometry.dims2 / 16 / GROUP_LINES)
                 .map(scales)
@@ -126,6 +140,16 @@ impl<T: Copy, const P: usize> Tile<T, P> {
             weights: of_probes.map(|probe| spread(probes[probe].weights)),
             floors: of_probes.map(|probe| probes[probe].floor),
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn codes4(&self) -> &[[T; P]] {
+        &self.codes[..self.end4]
+    }
+
+    #[inline(always)]
+    pub(super) fn codes2(&self) -> &[[T; P]] {
+        &self.codes[self.end4..]
     }
 }
 

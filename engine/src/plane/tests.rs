@@ -17,6 +17,12 @@ const GEOMETRIES: [Geometry; 8] = [
     Geometry::batch(512),
 ];
 
+fn turn(kernel: Kernel, matrix: &[[f32; DIM]], x: &[&[f32; DIM]]) -> Vec<[f32; DIM]> {
+    let mut turned = Vec::new();
+    rotation::turn(kernel, matrix, x, &mut turned);
+    turned
+}
+
 /// Rows of a plane in memory.
 struct Built {
     plan: Plan,
@@ -118,7 +124,7 @@ fn a_row_at_the_threshold_is_kept_by_every_tier() {
         let (rows, matrix, spectrum) = rows(shape);
         let slack = rotation::slack(&matrix[..]);
         let by_ref: Vec<&[f32; DIM]> = rows.iter().collect();
-        let turned = rotation::turn(best, &matrix[..], &by_ref);
+        let turned = turn(best, &matrix[..], &by_ref);
         let mut probes: Vec<[f32; DIM]> = (0..3)
             .flat_map(|p| [people.mated_probe(p, 0), people.stranger(p)])
             .map(|probe| *probe.as_array())
@@ -127,7 +133,7 @@ fn a_row_at_the_threshold_is_kept_by_every_tier() {
         for geometry in GEOMETRIES {
             let built = Built::new(geometry, &spectrum, &turned);
             for q in &probes {
-                let p = rotation::turn(best, &matrix[..], &[q])[0];
+                let p = turn(best, &matrix[..], &[q])[0];
                 for row in (0..rows.len()).step_by(37).chain(1495..rows.len()) {
                     let Ok(at) = Threshold::new(dot(q, &rows[row])) else {
                         continue;
@@ -152,14 +158,14 @@ fn every_tier_keeps_the_same_rows_of_any_batch() {
         let people = Synthetic::new(6, shape);
         let (rows, matrix, spectrum) = rows(shape);
         let by_ref: Vec<&[f32; DIM]> = rows.iter().collect();
-        let turned = rotation::turn(best, &matrix[..], &by_ref);
+        let turned = turn(best, &matrix[..], &by_ref);
         for geometry in GEOMETRIES {
             for count in [1, 15, 16, 17, 1024 + 16 + 3, rows.len()] {
                 let built = Built::new(geometry, &spectrum, &turned[..count]);
                 let probes: Vec<PlaneProbe> = (0..21)
                     .map(|number| {
                         let q = people.mated_probe(number * 40, 1);
-                        let p = rotation::turn(best, &matrix[..], &[q.as_array()])[0];
+                        let p = turn(best, &matrix[..], &[q.as_array()])[0];
                         let at = Threshold::new(0.1 + 0.02 * number as f32).expect("in range");
                         PlaneProbe::new(&built.plan, &p, at, 2e-4)
                     })
@@ -251,7 +257,7 @@ fn few_rows_survive() {
     let best = Kernel::best().expect("avx2");
     let (rows, matrix, spectrum) = rows(Shape::Realistic);
     let by_ref: Vec<&[f32; DIM]> = rows.iter().collect();
-    let turned = rotation::turn(best, &matrix[..], &by_ref);
+    let turned = turn(best, &matrix[..], &by_ref);
     // Numbers of 1,500 rows by 50 strangers that may be left, and the first block's residual.
     for (geometry, share, residuals) in [
         (Geometry::lone(256, 256), 50, 0.07..0.13),
@@ -284,7 +290,7 @@ fn few_survive(
     let strangers: Vec<PlaneProbe> = (0..50)
         .map(|number| {
             let q = people.stranger(number);
-            let p = rotation::turn(best, matrix, &[q.as_array()])[0];
+            let p = turn(best, matrix, &[q.as_array()])[0];
             PlaneProbe::new(&built.plan, &p, at, slack)
         })
         .collect();

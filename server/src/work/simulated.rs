@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use cardea_engine::Searcher;
 
-use super::{Pace, Probe, SearchDone, Searched, WorkQueue, search_batch, take_batch};
+use super::{Batch, Pace, Probe, SearchDone, Searched, WorkQueue, search_batch, take_batch};
 use crate::limits::PROBES_QUEUED_MAX;
 use crate::sync::ArcSwap;
 use crate::sync::channel::{Receiver, bounded};
@@ -45,10 +45,11 @@ impl<T: From<SearchDone> + Send + 'static> SearchSteps<T> {
         clock: impl Fn() -> Instant,
         mut taken: impl FnMut(u64),
     ) {
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         assert!(self.waits(), "the thread would wait here");
         take_batch(&self.receiver, &mut batch);
-        batch.iter().for_each(|probe| taken(probe.waiting.ticket));
+        let tickets = batch.taken.iter().map(|probe| probe.waiting.ticket);
+        tickets.for_each(&mut taken);
         self.pace.begin(self.receiver.len());
         let searched = self.searched.load_full();
         let damaged = || unreachable!("no file to be damaged");

@@ -70,10 +70,10 @@ fn what_waits_is_searched_together_and_each_gets_its_own_answer() {
     for ticket in 0..probes {
         assert_eq!(queue.submit(probe(ticket, now, LONG, &done)), Ok(()));
     }
-    let (mut batch, mut sizes) = (Vec::new(), Vec::new());
+    let (mut batch, mut sizes) = (Batch::default(), Vec::new());
     while !receiver.is_empty() {
         assert!(take_batch(&receiver, &mut batch));
-        sizes.push(batch.len());
+        sizes.push(batch.taken.len());
         let damaged = || panic!("damage");
         search_batch(
             &searcher(),
@@ -114,7 +114,7 @@ fn whoever_is_late_is_told_and_holds_nobody_up() {
         .submit(probe(2, now, Duration::from_nanos(1), &done))
         .expect("room");
     queue.submit(probe(3, now, LONG, &done)).expect("room");
-    let mut batch = Vec::new();
+    let mut batch = Batch::default();
     assert!(take_batch(&receiver, &mut batch));
     let damaged = || panic!("damage");
     search_batch(
@@ -194,7 +194,7 @@ fn a_burst_after_lone_probes_is_let_in() {
     let (queue, receiver) = queue();
     let now = Instant::now();
     let second = Duration::from_secs(1);
-    let mut batch = Vec::new();
+    let mut batch = Batch::default();
     for ticket in 0..60 {
         queue.submit(probe(ticket, now, LONG, &done)).expect("room");
         assert!(take_batch(&receiver, &mut batch));

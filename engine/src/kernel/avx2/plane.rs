@@ -104,12 +104,12 @@ fn unpacked_sums<const P: usize>(
 ) -> [[__m256i; 2]; P] {
     let mut sums_i32x8 = number_sums(tile, numbers);
     let steps4 = steps4.as_chunks::<{ GROUP_LINES * 2 }>().0;
-    let codes4 = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    let codes4 = tile.codes4().as_chunks::<{ GROUP_LINES * 2 }>().0;
     for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(&tile.scales4) {
         add_group(&mut sums_i32x8, group_sums(steps, codes), scales);
     }
     let steps2 = steps2.as_chunks::<{ GROUP_LINES * 4 }>().0;
-    let codes2 = tile.codes2.as_chunks::<{ GROUP_LINES * 4 }>().0;
+    let codes2 = tile.codes2().as_chunks::<{ GROUP_LINES * 4 }>().0;
     for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(&tile.scales2) {
         add_group(&mut sums_i32x8, group_sums(steps, codes), scales);
     }
@@ -126,7 +126,7 @@ fn batch_sums<const P: usize>(
 ) -> [[__m256i; 2]; P] {
     let mut sums_i32x8 = number_sums(tile, numbers);
     let groups = steps.as_chunks::<{ GROUP_LINES * 2 }>().0;
-    let codes = tile.codes4.as_chunks::<{ GROUP_LINES * 2 }>().0;
+    let codes = tile.codes4().as_chunks::<{ GROUP_LINES * 2 }>().0;
     for ((steps, codes), scales) in groups.iter().zip(codes).zip(&tile.scales4) {
         for (steps, codes) in steps
             .as_chunks::<2>()
@@ -167,7 +167,7 @@ fn packed_sums<const P: usize>(
     let group = hidden_group_lines();
     let groups4 = lines4
         .chunks_exact(group)
-        .zip(tile.codes4.chunks_exact(group * 2));
+        .zip(tile.codes4().chunks_exact(group * 2));
     for ((lines, codes), scales) in groups4.zip(&tile.scales4) {
         let mut group_i16x16 = [[zero; 2]; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<2>().0) {
@@ -184,7 +184,7 @@ fn packed_sums<const P: usize>(
     }
     let groups2 = lines2
         .chunks_exact(group)
-        .zip(tile.codes2.chunks_exact(group * 4));
+        .zip(tile.codes2().chunks_exact(group * 4));
     for ((lines, codes), scales) in groups2.zip(&tile.scales2) {
         let mut group_i16x16 = [[zero; 2]; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<4>().0) {
