@@ -2,7 +2,7 @@
 //! searching: there is no file, no view and no answer here.
 
 use crate::int8::{Int8Norm, Int8Probe, Int8Rows};
-use crate::kernel::{Int8Scan, PEAK_CHAINS, PlaneScan, Survivor, Work};
+use crate::kernel::{Int8Scan, PEAK_CHAINS, PlaneScan, Survivor, TileMemory, Work};
 use crate::plane::{BLOCK_ROWS, Geometry, Line, PlaneProbe, PlaneRows};
 use crate::synthetic::{Shape, Stream, Synthetic};
 use crate::{DIM, Kernel, Threshold};
@@ -17,6 +17,7 @@ pub struct PlanePass {
     numbers: Vec<Line>,
     probes: Vec<PlaneProbe>,
     survivors: Vec<Survivor>,
+    tiles: TileMemory,
 }
 
 /// The int8 pass over random rows.
@@ -63,6 +64,7 @@ impl PlanePass {
             numbers,
             probes,
             survivors: Vec::new(),
+            tiles: TileMemory::default(),
         }
     }
 
@@ -92,7 +94,7 @@ impl PlanePass {
             survivors: &mut self.survivors,
             then: None,
         };
-        self.kernel.run(Work::Plane(scan));
+        self.kernel.run(Work::Plane(scan, &mut self.tiles));
         self.survivors.len()
     }
 }

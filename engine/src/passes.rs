@@ -7,7 +7,7 @@
 
 use crate::gallery::{Plane, Planes};
 use crate::int8::{Int8Norm, Int8Probe, Int8Rows};
-use crate::kernel::{Int8Next, Kernel, PlaneScan, Survivor, Work};
+use crate::kernel::{Int8Next, Kernel, PlaneScan, Survivor, TileMemory, Work};
 use crate::plane::PlaneProbe;
 use crate::planner::{BATCH_SURVIVORS_MAX, SURVIVORS_MAX};
 use crate::{DIM, Embedding, Threshold};
@@ -80,7 +80,7 @@ impl Passes {
         kernel: Kernel,
         rows: Range<usize>,
         int8: (Int8Rows<'_>, &[Int8Probe]),
-        survivors: &mut Vec<Survivor>,
+        (survivors, tiles): (&mut Vec<Survivor>, &mut TileMemory),
     ) -> Option<usize> {
         let batch = planes.batch().zip(self.batch.as_ref());
         let batch = batch.filter(|(_, pass)| !pass.is_idle());
@@ -90,7 +90,7 @@ impl Passes {
         }
         let most = (rows.len() * pass.probes.len()) as f64 * pass.survivors_max;
         let (count, mut listed) = (rows.len(), 0);
-        kernel.run(Work::Plane(PlaneScan {
+        let scan = PlaneScan {
             plane: plane.rows(rows),
             probes: &pass.probes,
             survivors,
@@ -99,7 +99,8 @@ impl Passes {
                 probes: int8.1,
                 listed: &mut listed,
             }),
-        }));
+        };
+        kernel.run(Work::Plane(scan, tiles));
         if listed as f64 > most {
             pass.is_idle.store(true, Ordering::Relaxed);
         }
@@ -167,7 +168,8 @@ mod tests {
             let rows = first..ROWS.min(first + UNIT_ROWS);
             let codes = (gallery.int8(rows.clone()), &int8[..]);
             let passes = passes.as_ref();
-            passes.and_then(|passes| passes.run(planes, kernel, rows, codes, &mut Vec::new()))
+            let memory = (&mut Vec::new(), &mut TileMemory::default());
+            passes.and_then(|passes| passes.run(planes, kernel, rows, codes, memory))
         };
         let read = (0..ROWS).step_by(UNIT_ROWS).map(unit).collect();
         (passes, read)

@@ -8,7 +8,7 @@
 use crate::candidate::{Candidate, CandidateList, Shortlist};
 use crate::gallery::overlay::Block;
 use crate::int8::Int8Probe;
-use crate::kernel::{Int8Scan, Survivor, Work};
+use crate::kernel::{Int8Scan, Survivor, TileMemory, Work};
 use crate::limits::{INLINE_WORK_MAX, PROBES_MAX, THREADS_MAX};
 use crate::passes::Passes;
 use crate::plane::BLOCK_ROWS;
@@ -79,6 +79,7 @@ struct Parts {
 struct Part {
     lists: Vec<Shortlist>,
     survivors: Vec<Survivor>,
+    tiles: TileMemory,
 }
 
 impl Searcher {
@@ -251,13 +252,19 @@ impl SearchPass {
         view: &View,
         snapshot: &Gallery,
         rows: std::ops::Range<usize>,
-        Part { lists, survivors }: &mut Part,
+        part: &mut Part,
     ) -> Result<(), GalleryError> {
+        let Part {
+            lists,
+            survivors,
+            tiles,
+        } = part;
         let first = rows.start;
         let int8 = (snapshot.int8(rows.clone()), &self.int8[..]);
         let done = match snapshot.planes() {
             Some(planes) if self.has_plan => {
-                self.passes.run(planes, self.kernel, rows, int8, survivors)
+                let memory = (&mut *survivors, tiles);
+                self.passes.run(planes, self.kernel, rows, int8, memory)
             }
             _ => None,
         };
@@ -288,7 +295,10 @@ impl SearchPass {
         Ok(())
     }
 
-    fn search_overlay(&self, block: &Block, withdrawn: u128, Part { lists, survivors }: &mut Part) {
+    fn search_overlay(&self, block: &Block, withdrawn: u128, part: &mut Part) {
+        let Part {
+            lists, survivors, ..
+        } = part;
         let rows = block.int8();
         self.kernel.run(Work::Int8(Int8Scan {
             rows,

@@ -41,7 +41,7 @@ pub(super) fn missing() -> Option<&'static str> {
 pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Int8(scan) => int8(scan),
-        Work::Plane(scan) => plane::plane(scan),
+        Work::Plane(scan, memory) => plane::plane(scan, &mut memory.fours),
         Work::Peak(rounds) => plane::peak(rounds),
         Work::Scores(scores) => self::scores(scores),
     }

@@ -50,7 +50,7 @@ pub(super) fn missing() -> Option<&'static str> {
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
 pub(super) fn run(work: Work<'_>) {
     match work {
-        Work::Plane(scan) => plane(scan),
+        Work::Plane(scan, memory) => plane(scan, &mut memory.eights),
         Work::Peak(rounds) => peak(rounds),
         Work::Int8(scan) => int8(scan),
         work @ Work::Scores(_) => avx2::run(work),
@@ -95,9 +95,9 @@ fn int8_dot(row: &[i8; DIM], probe: &Int8Probe) -> i32 {
 }
 
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
-fn plane(scan: PlaneScan<'_>) {
+fn plane(scan: PlaneScan<'_>, tiles: &mut Tiles<i32, 8>) {
     let is_batch = scan.plane.geometry.is_batch();
-    let tiles = Tiles::<i32, 8>::new(&scan, must_cast, i32::from);
+    tiles.fill(&scan, must_cast, i32::from);
     let walk = |part: Part<'_>, survivors: &mut Vec<Survivor>| {
         part.walk_unpacked(
             &tiles.many,
@@ -108,13 +108,13 @@ fn plane(scan: PlaneScan<'_>) {
                 false => unpacked_masks(tile, steps4, steps2, n),
             },
         );
-        if let Some(tile) = &tiles.four {
+        for tile in &tiles.four {
             part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
-        if let Some(tile) = &tiles.two {
+        for tile in &tiles.two {
             part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
-        if let Some(tile) = &tiles.one {
+        for tile in &tiles.one {
             part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
     };
@@ -150,7 +150,7 @@ fn masks<const P: usize>(
     let groups4 = lines4
         .chunks_exact(group)
         .zip(tile.codes4().chunks_exact(group * 2));
-    for ((lines, codes), scales) in groups4.zip(&tile.scales4) {
+    for ((lines, codes), scales) in groups4.zip(tile.scales4()) {
         let mut group_i32x16 = [zero; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<2>().0) {
             let bytes: __m512i = must_cast(*line);
@@ -168,7 +168,7 @@ fn masks<const P: usize>(
     let groups2 = lines2
         .chunks_exact(group)
         .zip(tile.codes2().chunks_exact(group * 4));
-    for ((lines, codes), scales) in groups2.zip(&tile.scales2) {
+    for ((lines, codes), scales) in groups2.zip(tile.scales2()) {
         let mut group_i32x16 = [zero; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<4>().0) {
             let bytes: __m512i = must_cast(*line);
@@ -203,12 +203,12 @@ fn unpacked_masks<const P: usize>(
     let mut sums_i32x16 = number_sums(tile, numbers);
     let steps4 = steps4.as_chunks::<{ GROUP_LINES * 2 }>().0;
     let codes4 = tile.codes4().as_chunks::<{ GROUP_LINES * 2 }>().0;
-    for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(&tile.scales4) {
+    for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(tile.scales4()) {
         add_group(&mut sums_i32x16, group_sums(steps, codes), scales);
     }
     let steps2 = steps2.as_chunks::<{ GROUP_LINES * 4 }>().0;
     let codes2 = tile.codes2().as_chunks::<{ GROUP_LINES * 4 }>().0;
-    for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(&tile.scales2) {
+    for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(tile.scales2()) {
         add_group(&mut sums_i32x16, group_sums(steps, codes), scales);
     }
     reaching(tile, sums_i32x16)
@@ -222,7 +222,7 @@ fn batch_masks<const P: usize>(tile: &Tile<i32, P>, steps: &[Step], numbers: &Li
     let mut sums_i32x16 = [_mm512_setzero_si512(); P];
     let groups = steps.as_chunks::<{ GROUP_LINES * 2 }>().0;
     let codes = tile.codes4().as_chunks::<{ GROUP_LINES * 2 }>().0;
-    for ((steps, codes), falls) in groups.iter().zip(codes).zip(&tile.falls) {
+    for ((steps, codes), falls) in groups.iter().zip(codes).zip(tile.falls()) {
         add_steps(&mut sums_i32x16, steps, codes);
         for p in 0..P {
             sums_i32x16[p] = _mm512_sll_epi32(sums_i32x16[p], _mm_cvtsi32_si128(falls[p]));

@@ -34,15 +34,15 @@ pub(super) fn missing() -> Option<&'static str> {
 #[target_feature(enable = "avx2,avxvnni")]
 pub(super) fn run(work: Work<'_>) {
     match work {
-        Work::Plane(scan) => plane(scan),
+        Work::Plane(scan, memory) => plane(scan, &mut memory.spread),
         Work::Peak(rounds) => peak(rounds),
         work @ (Work::Int8(_) | Work::Scores(_)) => avx2::run(work),
     }
 }
 
 #[target_feature(enable = "avx2,avxvnni")]
-fn plane(scan: PlaneScan<'_>) {
-    let tiles = Tiles::<Spread, 4>::new(&scan, |four| [four; 8], i32::from);
+fn plane(scan: PlaneScan<'_>, tiles: &mut Tiles<Spread, 4>) {
+    tiles.fill(&scan, |four| [four; 8], i32::from);
     let walk = |part: Part<'_>, survivors: &mut Vec<Survivor>| {
         part.walk_unpacked(
             &tiles.many,
@@ -50,10 +50,10 @@ fn plane(scan: PlaneScan<'_>) {
             |lines4, lines2, steps| unpack(lines4, lines2, steps),
             |tile, steps4, steps2, n| unpacked_masks(tile, steps4, steps2, n),
         );
-        if let Some(tile) = &tiles.two {
+        for tile in &tiles.two {
             part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
-        if let Some(tile) = &tiles.one {
+        for tile in &tiles.one {
             part.walk(tile, survivors, |tile, l4, l2, n| masks(tile, l4, l2, n));
         }
     };
@@ -121,12 +121,12 @@ fn unpacked_masks<const P: usize>(
     }
     let steps4 = steps4.as_chunks::<{ GROUP_LINES * 2 }>().0;
     let codes4 = tile.codes4().as_chunks::<{ GROUP_LINES * 2 }>().0;
-    for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(&tile.scales4) {
+    for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(tile.scales4()) {
         add_steps(&mut sums_i32x8, steps, codes, scales);
     }
     let steps2 = steps2.as_chunks::<{ GROUP_LINES * 4 }>().0;
     let codes2 = tile.codes2().as_chunks::<{ GROUP_LINES * 4 }>().0;
-    for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(&tile.scales2) {
+    for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(tile.scales2()) {
         add_steps(&mut sums_i32x8, steps, codes, scales);
     }
     reaching(tile, sums_i32x8)
@@ -182,7 +182,7 @@ fn plane_sums<const P: usize>(
     let groups4 = lines4
         .chunks_exact(group)
         .zip(tile.codes4().chunks_exact(group * 2));
-    for ((lines, codes), scales) in groups4.zip(&tile.scales4) {
+    for ((lines, codes), scales) in groups4.zip(tile.scales4()) {
         let mut group_i32x8 = [zero; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<2>().0) {
             let bytes = load(line, half);
@@ -200,7 +200,7 @@ fn plane_sums<const P: usize>(
     let groups2 = lines2
         .chunks_exact(group)
         .zip(tile.codes2().chunks_exact(group * 4));
-    for ((lines, codes), scales) in groups2.zip(&tile.scales2) {
+    for ((lines, codes), scales) in groups2.zip(tile.scales2()) {
         let mut group_i32x8 = [zero; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<4>().0) {
             let bytes = load(line, half);

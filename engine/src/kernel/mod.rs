@@ -13,6 +13,8 @@ mod avx_vnni;
 mod scalar;
 mod tile;
 
+pub(crate) use tile::TileMemory;
+
 use crate::DIM;
 use crate::int8::{Int8Probe, Int8Rows};
 use crate::plane::{BLOCK_ROWS, PlaneProbe, PlaneRows};
@@ -37,7 +39,7 @@ pub(crate) enum Work<'a> {
     Int8(Int8Scan<'a>),
     /// The plane's integers over whole rows, then int8 over what they left; keeps the rows that
     /// may reach the threshold.
-    Plane(PlaneScan<'a>),
+    Plane(PlaneScan<'a>, &'a mut TileMemory),
     /// f32 scores of every row with every probe.
     Scores(Scores<'a>),
     /// The plane's instructions on registers alone, so many rounds: what the pass is compared with.

@@ -10,7 +10,7 @@ use std::hint::black_box;
 pub(super) fn run(work: Work<'_>) {
     match work {
         Work::Int8(scan) => int8(scan),
-        Work::Plane(scan) => plane(scan),
+        Work::Plane(scan, _) => plane(scan),
         Work::Peak(rounds) => peak(rounds),
         Work::Scores(scores) => self::scores(scores),
     }

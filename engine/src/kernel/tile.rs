@@ -13,7 +13,6 @@ use crate::int8::Int8Probe;
 use crate::limits::PROBES_MAX;
 use crate::plane::{BLOCK_ROWS, GROUP4, GROUPS_MAX, Geometry, Line, PlaneProbe, PlaneRows};
 use bytemuck::{Pod, Zeroable, must_cast_ref, must_cast_slice};
-use smallvec::SmallVec;
 
 /// Blocks that stay in the second-level cache (200 KB) while all probes walk over them.
 const CACHED_BLOCKS: usize = 64;
@@ -32,41 +31,50 @@ pub(super) struct Step(pub(super) [[u8; 32]; 2]);
 pub(super) struct Steps(pub(super) [Step; DIM / 4]);
 
 /// `P` probes; `T` holds four codes of one probe in the form that a tier multiplies by.
+#[derive(Debug)]
 pub(super) struct Tile<T, const P: usize> {
     /// Number of the first probe.
     pub(super) first: usize,
     /// Codes of 4 dimensions each, in the order of the parts of 4-bit lines, then of 2-bit lines.
-    codes: SmallVec<[[T; P]; DIM / 4]>,
-    /// How many are of 4-bit lines.
-    end4: usize,
+    codes: [[T; P]; DIM / 4],
+    /// How many are of 4-bit lines, and how many there are.
+    ends: [usize; 2],
     /// What scales each group's sums, for each probe: its exponent, as the tier wants it.
-    pub(super) scales4: Groups<P>,
-    pub(super) scales2: Groups<P>,
+    scales: [[i32; P]; GROUPS_MAX],
+    /// How many are of 4-bit lines, and how many there are.
+    groups: [usize; 2],
     /// Of a batch plane, how much less than a group's exponent the next one's is; the last one's
     /// whole. A tier that shifts its sum by them after each group needs no sum of the group.
-    pub(super) falls: Groups<P>,
+    falls: [[i32; P]; GROUPS_MAX],
     pub(super) weights: [T; P],
     pub(super) floors: [i32; P],
 }
 
-/// A number for each group and probe.
-type Groups<const P: usize> = SmallVec<[[i32; P]; GROUPS_MAX]>;
-
-/// A batch as tiles: as many of `MANY` (4 or 8) as there are, then four, two and one. All of it is
-/// on the stack: it is made anew for each unit of rows.
+/// A batch as tiles: as many of `MANY` (4 or 8) as there are, then at most one of four, two, one.
+/// Made anew for each unit of rows, in the same memory.
+#[derive(Debug, Default)]
 pub(super) struct Tiles<T, const MANY: usize> {
-    pub(super) many: SmallVec<[Tile<T, MANY>; PROBES_MAX / 4]>,
-    pub(super) four: Option<Tile<T, 4>>,
-    pub(super) two: Option<Tile<T, 2>>,
-    pub(super) one: Option<Tile<T, 1>>,
+    pub(super) many: Vec<Tile<T, MANY>>,
+    pub(super) four: Vec<Tile<T, 4>>,
+    pub(super) two: Vec<Tile<T, 2>>,
+    pub(super) one: Vec<Tile<T, 1>>,
+}
+
+/// A thread's memory for tiles, in the form of each tier; filled is that of the tier that runs.
+#[derive(Debug, Default)]
+pub(crate) struct TileMemory {
+    pub(super) eights: Tiles<i32, 8>,
+    pub(super) fours: Tiles<i32, 4>,
+    pub(super) spread: Tiles<[[i8; 4]; 8], 4>,
 }
 
 impl<T: Copy, const MANY: usize> Tiles<T, MANY> {
-    pub(super) fn new(
+    pub(super) fn fill(
+        &mut self,
         scan: &PlaneScan<'_>,
         spread: impl Fn([i8; 4]) -> T,
         scale: fn(u8) -> i32,
-    ) -> Self {
+    ) {
         const { assert!(MANY == 4 || MANY == 8) };
         let geometry = scan.plane.geometry;
         let (probes, nobody) = (scan.probes, PlaneProbe::nobody());
@@ -83,14 +91,25 @@ impl<T: Copy, const MANY: usize> Tiles<T, MANY> {
             spread,
             scale,
         };
-        let tile = |i| Tile::new(i * MANY, probes, &nobody, &form);
-        Self {
-            many: (0..tiles).map(tile).collect(),
-            four: (rest & 4 != 0).then(|| Tile::new(at_four, probes, &nobody, &form)),
-            two: (rest & 2 != 0).then(|| Tile::new(at_two, probes, &nobody, &form)),
-            one: (rest & 1 != 0).then(|| Tile::new(at_one, probes, &nobody, &form)),
-        }
+        refill(&mut self.many, 0, tiles, probes, &nobody, &form);
+        refill(&mut self.four, at_four, rest >> 2, probes, &nobody, &form);
+        refill(&mut self.two, at_two, rest >> 1 & 1, probes, &nobody, &form);
+        refill(&mut self.one, at_one, rest & 1, probes, &nobody, &form);
     }
+}
+
+/// So many tiles of the probes from `first` on.
+fn refill<T: Copy, F: Fn([i8; 4]) -> T, const P: usize>(
+    tiles: &mut Vec<Tile<T, P>>,
+    first: usize,
+    count: usize,
+    probes: &[PlaneProbe],
+    nobody: &PlaneProbe,
+    form: &Form<F>,
+) {
+    tiles.clear();
+    let tile = |number| Tile::new(first + number * P, probes, nobody, form);
+    tiles.extend((0..count).map(tile));
 }
 
 /// How a tier wants codes and exponents.
@@ -116,27 +135,23 @@ impl<T: Copy, const P: usize> Tile<T, P> {
         let of_probes = std::array::from_fn::<usize, P, _>(|probe| probe);
         let probes = of_probes.map(|probe| probes.get(first + probe).unwrap_or(nobody));
         let fours: [&[[i8; 4]; DIM / 4]; P] = probes.map(|probe| must_cast_ref(&probe.codes));
-        let codes = |at: usize| of_probes.map(|probe| spread(fours[probe][at]));
-        let scales = |group: usize| of_probes.map(|probe| scale(probes[probe].shifts[group]));
         let end4 = (geometry.dims6 + geometry.dims4) / 4;
         let groups4 = end4 / (GROUP4 / 4);
-        let falls = if geometry.is_batch() { groups4 } else { 0 };
-        let exponent = |probe: usize, group: usize| match group < groups4 {
-            true => i32::from(probes[probe].shifts[group]),
-            false => 0,
-        };
-        let fall = |group: usize| {
-            of_probes.map(|probe| exponent(probe, group) - exponent(probe, group + 1))
+        let exponent = |probe: usize, group: usize| match probes[probe].shifts.get(group) {
+            Some(shift) if group < groups4 => i32::from(*shift),
+            _ => 0,
         };
         Self {
             first,
-            codes: (0..end4 + geometry.dims2 / 4).map(codes).collect(),
-            end4,
-            scales4: (0..groups4).map(scales).collect(),
-            scales2: (groups4..groups4 + geometry.dims2 / 16 / GROUP_LINES)
-                .map(scales)
-                .collect(),
-            falls: (0..falls).map(fall).collect(),
+            codes: std::array::from_fn(|at| of_probes.map(|probe| spread(fours[probe][at]))),
+            ends: [end4, end4 + geometry.dims2 / 4],
+            scales: std::array::from_fn(|group| {
+                of_probes.map(|probe| scale(probes[probe].shifts[group]))
+            }),
+            groups: [groups4, groups4 + geometry.dims2 / 16 / GROUP_LINES],
+            falls: std::array::from_fn(|group| {
+                of_probes.map(|probe| exponent(probe, group) - exponent(probe, group + 1))
+            }),
             weights: of_probes.map(|probe| spread(probes[probe].weights)),
             floors: of_probes.map(|probe| probes[probe].floor),
         }
@@ -144,12 +159,27 @@ impl<T: Copy, const P: usize> Tile<T, P> {
 
     #[inline(always)]
     pub(super) fn codes4(&self) -> &[[T; P]] {
-        &self.codes[..self.end4]
+        &self.codes[..self.ends[0]]
     }
 
     #[inline(always)]
     pub(super) fn codes2(&self) -> &[[T; P]] {
-        &self.codes[self.end4..]
+        &self.codes[self.ends[0]..self.ends[1]]
+    }
+
+    #[inline(always)]
+    pub(super) fn scales4(&self) -> &[[i32; P]] {
+        &self.scales[..self.groups[0]]
+    }
+
+    #[inline(always)]
+    pub(super) fn scales2(&self) -> &[[i32; P]] {
+        &self.scales[self.groups[0]..self.groups[1]]
+    }
+
+    #[inline(always)]
+    pub(super) fn falls(&self) -> &[[i32; P]] {
+        &self.falls[..self.groups[0]]
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bound under attack: rows whose score is the threshold must be kept.
 
 use super::*;
-use crate::kernel::{Kernel, PlaneScan, Survivor, Work};
+use crate::kernel::{Kernel, PlaneScan, Survivor, TileMemory, Work};
 use crate::rotation;
 use crate::score::dot;
 use crate::synthetic::{Shape, Stream, Synthetic};
@@ -78,12 +78,13 @@ impl Built {
             rows: self.rows,
         };
         let mut survivors = Vec::new();
-        kernel.run(Work::Plane(PlaneScan {
+        let scan = PlaneScan {
             plane,
             probes,
             survivors: &mut survivors,
             then: None,
-        }));
+        };
+        kernel.run(Work::Plane(scan, &mut TileMemory::default()));
         survivors.sort();
         survivors
     }
@@ -223,7 +224,7 @@ fn the_largest_sums_do_not_saturate() {
                     survivors: &mut survivors,
                     then: None,
                 };
-                kernel.run(Work::Plane(scan));
+                kernel.run(Work::Plane(scan, &mut TileMemory::default()));
                 survivors.sort();
                 survivors
             };

@@ -29,9 +29,9 @@ use std::hint::black_box;
 const MANY: usize = 4;
 
 #[target_feature(enable = "avx2")]
-pub(super) fn plane(scan: PlaneScan<'_>) {
+pub(super) fn plane(scan: PlaneScan<'_>, tiles: &mut Tiles<i32, MANY>) {
     let is_batch = scan.plane.geometry.is_batch();
-    let tiles = Tiles::<i32, MANY>::new(&scan, must_cast, |shift| must_cast([1i16 << shift; 2]));
+    tiles.fill(&scan, must_cast, |shift| must_cast([1i16 << shift; 2]));
     let walk = |part: Part<'_>, survivors: &mut Vec<Survivor>| {
         part.walk_unpacked(
             &tiles.many,
@@ -45,12 +45,12 @@ pub(super) fn plane(scan: PlaneScan<'_>) {
                 reaching(tile, sums_i32x8)
             },
         );
-        if let Some(tile) = &tiles.two {
+        for tile in &tiles.two {
             part.walk(tile, survivors, |tile, l4, l2, n| {
                 reaching(tile, packed_sums(tile, l4, l2, n))
             });
         }
-        if let Some(tile) = &tiles.one {
+        for tile in &tiles.one {
             part.walk(tile, survivors, |tile, l4, l2, n| {
                 reaching(tile, packed_sums(tile, l4, l2, n))
             });
@@ -105,12 +105,12 @@ fn unpacked_sums<const P: usize>(
     let mut sums_i32x8 = number_sums(tile, numbers);
     let steps4 = steps4.as_chunks::<{ GROUP_LINES * 2 }>().0;
     let codes4 = tile.codes4().as_chunks::<{ GROUP_LINES * 2 }>().0;
-    for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(&tile.scales4) {
+    for ((steps, codes), scales) in steps4.iter().zip(codes4).zip(tile.scales4()) {
         add_group(&mut sums_i32x8, group_sums(steps, codes), scales);
     }
     let steps2 = steps2.as_chunks::<{ GROUP_LINES * 4 }>().0;
     let codes2 = tile.codes2().as_chunks::<{ GROUP_LINES * 4 }>().0;
-    for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(&tile.scales2) {
+    for ((steps, codes), scales) in steps2.iter().zip(codes2).zip(tile.scales2()) {
         add_group(&mut sums_i32x8, group_sums(steps, codes), scales);
     }
     sums_i32x8
@@ -127,7 +127,7 @@ fn batch_sums<const P: usize>(
     let mut sums_i32x8 = number_sums(tile, numbers);
     let groups = steps.as_chunks::<{ GROUP_LINES * 2 }>().0;
     let codes = tile.codes4().as_chunks::<{ GROUP_LINES * 2 }>().0;
-    for ((steps, codes), scales) in groups.iter().zip(codes).zip(&tile.scales4) {
+    for ((steps, codes), scales) in groups.iter().zip(codes).zip(tile.scales4()) {
         for (steps, codes) in steps
             .as_chunks::<2>()
             .0
@@ -168,7 +168,7 @@ fn packed_sums<const P: usize>(
     let groups4 = lines4
         .chunks_exact(group)
         .zip(tile.codes4().chunks_exact(group * 2));
-    for ((lines, codes), scales) in groups4.zip(&tile.scales4) {
+    for ((lines, codes), scales) in groups4.zip(tile.scales4()) {
         let mut group_i16x16 = [[zero; 2]; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<2>().0) {
             let halves = [parts4(load(line, 0)), parts4(load(line, 1))];
@@ -185,7 +185,7 @@ fn packed_sums<const P: usize>(
     let groups2 = lines2
         .chunks_exact(group)
         .zip(tile.codes2().chunks_exact(group * 4));
-    for ((lines, codes), scales) in groups2.zip(&tile.scales2) {
+    for ((lines, codes), scales) in groups2.zip(tile.scales2()) {
         let mut group_i16x16 = [[zero; 2]; P];
         for (line, codes) in lines.iter().zip(codes.as_chunks::<4>().0) {
             let halves = [parts2(load(line, 0)), parts2(load(line, 1))];
