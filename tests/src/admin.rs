@@ -18,14 +18,13 @@ pub struct Admin {
 impl Admin {
     /// Connects to the server of a data directory.
     ///
-    /// # Panics
+    /// # Errors
     /// If none answers.
-    #[must_use]
-    pub fn connect(data: &Path) -> Self {
-        let stream = UnixStream::connect(data.join("cardea.sock")).expect("a server listens");
-        Self {
+    pub fn connect(data: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(data.join("cardea.sock"))?;
+        Ok(Self {
             stream: BufReader::new(stream),
-        }
+        })
     }
 
     /// Sends a request and waits for its reply.

@@ -261,7 +261,7 @@ impl Server {
     /// A connection to its administration socket.
     #[must_use]
     pub fn admin(&self) -> Admin {
-        Admin::connect(&self.data)
+        Admin::connect(&self.data).expect("a server listens")
     }
 
     /// What its `/metrics` shows.

@@ -190,7 +190,8 @@ fn a_file_overwritten_while_it_serves_is_noticed_and_rebuilt() {
         }
         all_right(&mut device, name);
         let log = server.stop();
-        assert!(log.contains("gallery: rebuilding"), "{name}: silence");
+        let damage = format!("section {name} is damaged");
+        assert!(log.contains(&damage), "silence:\n{log}");
         tried += 1;
     }
     record(

@@ -155,6 +155,7 @@ fn a_server_whose_log_nobody_reads_serves_on_and_stops_when_it_is_told() {
     let (mut process, first) = Process::unheard(&mut site.command(&["serve"]));
     assert!(first.starts_with("ready on "), "{first}");
     Admin::connect(&site.data())
+        .expect("a server listens")
         .enrol("Anna", &face(1))
         .expect("enrolled");
     let mut device = site.device("front");
