@@ -3,9 +3,10 @@
 //! devices wait for.
 
 use std::fmt;
-use std::io::Read;
-use std::net::TcpStream;
+use std::io::{self, Read};
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -248,6 +249,11 @@ pub fn host_and_port(url: &str) -> Result<(String, u16), AuthorityError> {
 /// # Errors
 /// [`AuthorityError::Address`], [`AuthorityError::Unreachable`].
 pub fn root_with(url: &str, sha256: [u8; 32]) -> Result<String, AuthorityError> {
+    root_within(url, sha256, HTTPS_TIMEOUT)
+}
+
+/// The same; connecting may take this long, and the handshake after it.
+fn root_within(url: &str, sha256: [u8; 32], timeout: Duration) -> Result<String, AuthorityError> {
     let (host, port) = host_and_port(url)?;
     let unreachable = |error: &dyn fmt::Display| AuthorityError::Unreachable(error.to_string());
     let provider = tls::provider();
@@ -264,24 +270,59 @@ pub fn root_with(url: &str, sha256: [u8; 32]) -> Result<String, AuthorityError> 
     let name = ServerName::try_from(host.clone()).map_err(|_| AuthorityError::Address)?;
     let mut connection =
         ClientConnection::new(Arc::new(config), name).map_err(|error| unreachable(&error))?;
-    let mut socket =
-        TcpStream::connect((host.as_str(), port)).map_err(|error| unreachable(&error))?;
-    socket
-        .set_read_timeout(Some(HTTPS_TIMEOUT))
-        .and_then(|()| socket.set_write_timeout(Some(HTTPS_TIMEOUT)))
+    let mut socket = connect(&host, port, timeout).map_err(|error| unreachable(&error))?;
+    shake_hands(&mut connection, &mut socket, Instant::now() + timeout)
         .map_err(|error| unreachable(&error))?;
-    while connection.is_handshaking() {
-        let (read, _) = connection
-            .complete_io(&mut socket)
-            .map_err(|error| unreachable(&error))?;
-        if read == 0 && connection.is_handshaking() && connection.wants_read() {
-            return Err(unreachable(&"it closes the connection"));
-        }
-    }
     let shown = connection.peer_certificates().unwrap_or_default();
     let root = shown.iter().find(|shown| sha256_of(shown) == sha256);
     root.map(|root| pem(root))
         .ok_or_else(|| unreachable(&"its CA is not shown"))
+}
+
+/// Connects to one of the host's addresses; each has its part of the time.
+fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    let each = timeout / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+    let mut outcome = Err(io::Error::other("its host has no address"));
+    for address in addresses {
+        outcome = TcpStream::connect_timeout(&address, each);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+/// A peer that sends a byte now and then has no more time than one that is silent.
+fn shake_hands(
+    connection: &mut ClientConnection,
+    socket: &mut TcpStream,
+    deadline: Instant,
+) -> io::Result<()> {
+    while connection.is_handshaking() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+        }
+        if connection.wants_write() {
+            socket.set_write_timeout(Some(left))?;
+            connection.write_tls(socket)?;
+            continue;
+        }
+        socket.set_read_timeout(Some(left))?;
+        match connection.read_tls(socket) {
+            Ok(0) => return Err(io::Error::other("it closes the connection")),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        }
+        if let Err(error) = connection.process_new_packets() {
+            // It is told why, if it still listens.
+            let _ = connection.write_tls(socket);
+            return Err(io::Error::other(error));
+        }
+    }
+    Ok(())
 }
 
 /// A certificate in PEM.
@@ -363,7 +404,56 @@ impl ServerCertVerifier for ByRootHash {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread;
+
+    use socket2::{Domain, Socket, Type};
+
     use super::*;
+
+    const SOON: Duration = Duration::from_millis(300);
+    const LATE: Duration = Duration::from_secs(20);
+
+    /// How long it takes to find that no authority is there.
+    fn tried(port: u16) -> Duration {
+        let begun = Instant::now();
+        let outcome = root_within(&format!("https://127.0.0.1:{port}"), [0; 32], SOON);
+        let error = outcome.expect_err("there is no authority");
+        assert!(matches!(error, AuthorityError::Unreachable(_)), "{error}");
+        begun.elapsed()
+    }
+
+    /// A try to join went on for as long as the system waits for a connection, or for as long as a
+    /// byte came now and then. `TcpStream::connect`, or one timeout for each read, fails this.
+    #[test]
+    fn who_does_not_answer_or_only_dribbles_ends_a_try() {
+        let full = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        full.bind(&any.into()).expect("a port");
+        full.listen(0).expect("it listens");
+        let address = full.local_addr().expect("bound").as_socket();
+        let address = address.expect("of IPv4");
+        // Nobody accepts them: when its queue is full, the system answers no further one.
+        let queue = std::iter::from_fn(|| TcpStream::connect_timeout(&address, SOON).ok());
+        let queue: Vec<_> = queue.take(16).collect();
+        assert!(queue.len() < 16, "the queue is full");
+        assert!(tried(address.port()) < LATE);
+
+        let listener = TcpListener::bind(any).expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let peer = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("it comes");
+            // A record of 16 KiB begins, and goes on so slowly that it takes a quarter of an hour.
+            let mut sent = socket.write_all(&[22, 3, 3, 0x40, 0, 2]);
+            while sent.is_ok() {
+                thread::park_timeout(SOON / 6);
+                sent = socket.write_all(&[0]);
+            }
+        });
+        assert!(tried(port) < LATE);
+        peer.join().expect("it ends");
+    }
 
     #[test]
     fn only_https_with_a_host_is_an_address() {
