@@ -64,9 +64,9 @@ fn told(machine: &Machine, action: &str, version: &str) -> Duration {
 
 /// Fails if the unit does not start, applies what root's keys did not sign, calls a server ready
 /// that is the one before, waits for one that never is, or does not go back; or if the way back is
-/// not the package that was there, or takes data back with it. A conffile changed by hand was lost to
-/// the update after a way back, and one that was removed let no update through: with the conffiles as
-/// they are in `present`, it fails.
+/// not the package that was there, or takes data back with it. A conffile changed by hand was lost
+/// to the update after a way back, and one that was removed let no update through: with the
+/// conffiles as they are in `present`, it fails.
 #[test]
 fn systemd_applies_an_update_and_goes_back_from_one_that_is_never_ready() {
     if let Some(why) = no_machine() {

@@ -146,41 +146,99 @@ pub fn configure(data: &Path, directory: Option<PathBuf>, to: Vec<String>) -> io
     files::write(&path, &changed, 0o640).map(drop)
 }
 
-/// The text with another table `[backup]`.
+/// The text with other values in the table `[backup]`. What is said of them in comments stays.
 fn with_backup(text: &str, backup: &Backup) -> String {
-    let mut kept = String::new();
-    let mut inside = false;
+    let table = toml::to_string(backup).expect("paths, keys and a number have a form in TOML");
+    let mut changed = String::new();
+    let (mut inside, mut found) = (false, false);
     for line in text.lines() {
-        if line.trim_start().starts_with('[') {
-            inside = line.trim() == "[backup]";
+        let (code, comment) = line.split_at(comment_at(line));
+        let header = code.trim().strip_prefix('[');
+        if let Some(header) = header {
+            let name = header.strip_suffix(']').unwrap_or_default();
+            inside = name.trim() == "backup";
         }
-        if !inside {
-            kept.push_str(line);
-            kept.push('\n');
+        match (inside, header.is_some()) {
+            (false, _) => changed.push_str(line),
+            (true, true) => {
+                found = true;
+                changed.push_str(line);
+                changed.push('\n');
+                changed.push_str(table.trim_end());
+            }
+            (true, false) if code.trim().is_empty() || !comment.is_empty() => {
+                changed.push_str(comment);
+            }
+            (true, false) => continue,
+        }
+        changed.push('\n');
+    }
+    match found {
+        true => changed,
+        false => format!("{}\n\n[backup]\n{table}", changed.trim_end()),
+    }
+}
+
+/// Where the comment of a line of TOML begins: at a `#` that is in no string.
+fn comment_at(line: &str) -> usize {
+    let (mut quote, mut escaped) = (None, false);
+    for (at, symbol) in line.char_indices() {
+        match quote {
+            None if symbol == '#' => return at,
+            None if symbol == '"' || symbol == '\'' => quote = Some(symbol),
+            Some('"') if escaped => escaped = false,
+            Some('"') if symbol == '\\' => escaped = true,
+            Some(open) if open == symbol => quote = None,
+            None | Some(_) => {}
         }
     }
-    let table = toml::to_string(backup).expect("paths, keys and a number have a form in TOML");
-    format!("{}\n\n[backup]\n{table}", kept.trim_end())
+    line.len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Fails if another table or a comment is lost, or the old table stays.
-    #[test]
-    fn only_the_table_of_backups_changes() {
-        let text = "# mine\nsite = \"a\"\n\n[backup]\n# old\ndays = 30\n\n[extractor]\nx = 1\n";
-        let backup = Backup {
+    fn backup() -> Backup {
+        Backup {
             directory: Some(PathBuf::from("/b")),
             to: vec!["age1x".to_owned()],
             days: 7,
-        };
+        }
+    }
+
+    /// A header with a comment was not known, and comments were lost, also the one above the next
+    /// table. Fails without `comment_at`, or if another table is lost, or an old value stays.
+    #[test]
+    fn only_the_values_of_backups_change() {
+        let text = "# mine\nsite = \"a\"\n\n[backup] # nightly\n# old\ndays = 30 # a month\n\
+                    to = [\n  \"age1#y\", # hers\n]\n\n# ours\n[extractor]\nx = 1\n";
+        let values = "directory = \"/b\"\nto = [\"age1x\"]\ndays = 7\n";
+        let changed = with_backup(text, &backup());
         assert_eq!(
-            with_backup(text, &backup),
-            "# mine\nsite = \"a\"\n\n[extractor]\nx = 1\n\n\
-             [backup]\ndirectory = \"/b\"\nto = [\"age1x\"]\ndays = 7\n"
+            changed,
+            format!(
+                "# mine\nsite = \"a\"\n\n[backup] # nightly\n{values}# old\n# a month\n\
+                 # hers\n\n# ours\n[extractor]\nx = 1\n"
+            )
         );
+        assert_eq!(with_backup(&changed, &backup()), changed);
+        assert_eq!(
+            with_backup("site = \"a\"\n", &backup()),
+            format!("site = \"a\"\n\n[backup]\n{values}")
+        );
+    }
+
+    #[test]
+    fn a_comment_begins_outside_of_strings() {
+        for (line, at) in [
+            ("days = 7", 8),
+            ("# all", 0),
+            (r##"a = "#\"#" # x"##, 12),
+            ("a = '#\\' # x", 9),
+        ] {
+            assert_eq!(comment_at(line), at, "{line}");
+        }
     }
 
     /// Fails if a folder of one's own cannot be written to in the sandbox.

@@ -371,9 +371,9 @@ fn no_file_holds_a_withdrawn_embedding_after_the_period() {
     assert_eq!(kept, ["W1", "W3", "W4"]);
 }
 
-/// The Enrolment Service's form was two requests, so that half of it was kept; and the first version
-/// of a policy asked everybody whose consent an import had brought. Storing the first three before
-/// `enrol_store`, or `!=` on the bare options in `asking_begins`, fails this.
+/// The Enrolment Service's form was two requests, so that half of it was kept; and the first
+/// version of a policy asked everybody whose consent an import had brought. Storing the first three
+/// before `enrol_store`, or `!=` on the bare options in `asking_begins`, fails this.
 #[test]
 fn the_form_is_kept_whole_or_not_and_the_first_version_asks_nobody() {
     let mut online = Online::over(init());
