@@ -27,12 +27,19 @@ const DROP_INS: [&str; 2] = [
 /// Writes down what the arguments say of backups. Returns whether they can be taken by the timer.
 ///
 /// # Errors
-/// A key that is none; those of files and of the programs that are called.
+/// A key that is none, a passphrase where keys are configured; those of files and of the programs
+/// that are called.
 pub(super) fn set_up(data: &Path, args: &SetupArgs, steps: &mut Steps) -> io::Result<bool> {
     for key in &args.backup_to {
         PublicKey::parse(key).map_err(io::Error::other)?;
     }
     let before = Config::read(data).map_err(io::Error::other)?.backup;
+    if args.backup_passphrase_file.is_some() && !before.to.is_empty() {
+        return Err(io::Error::other(format!(
+            "backups are for the keys in {FILE} (backup.to), and a passphrase would open none of \
+             them: take the keys out first"
+        )));
+    }
     let asked = !args.backup_to.is_empty() || args.backup_passphrase_file.is_some();
     if let Some(file) = &args.backup_passphrase_file {
         // One that is too short is refused before anything is written.
@@ -197,7 +204,13 @@ fn comment_at(line: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use clap::Parser as _;
+
     use super::*;
+    use crate::backup::keys::SecretKey;
+    use crate::cli::{InitArgs, init};
 
     fn backup() -> Backup {
         Backup {
@@ -205,6 +218,35 @@ mod tests {
             to: vec!["age1x".to_owned()],
             days: 7,
         }
+    }
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: SetupArgs,
+    }
+
+    /// It was taken without a word, and opened nothing. Fails without the refusal.
+    #[test]
+    fn a_passphrase_is_refused_where_keys_are_configured() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let init = InitArgs {
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            listen: None,
+            site: "test".to_owned(),
+            model: "0".repeat(31) + "1",
+            threshold: 0.5,
+        };
+        init::run(folder.path(), &init).expect("a new site");
+        let key = SecretKey::generate().and_then(|key| key.public());
+        let key = key.expect("a key").to_string();
+        configure(folder.path(), None, vec![key]).expect("written");
+        // There is no such file: nothing is written, whatever comes of this.
+        let words = ["setup", "--backup-passphrase-file", "/nonexistent/word"];
+        let Cli { args } = Cli::parse_from(words);
+        let refused = set_up(folder.path(), &args, &mut Steps::default());
+        let why = refused.expect_err("it would open nothing").to_string();
+        assert!(why.contains("backup.to"), "{why}");
     }
 
     /// A header with a comment was not known, and comments were lost, also the one above the next
