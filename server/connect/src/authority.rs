@@ -21,7 +21,7 @@ use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-use crate::limits::{HTTPS_ANSWER_BYTES_MAX, HTTPS_TIMEOUT};
+use crate::limits::{HTTPS_ANSWER_BYTES_MAX, HTTPS_TIMEOUT, WORDS_BYTES_MAX};
 use crate::tls;
 
 /// Why the authority did not do what it was asked.
@@ -117,8 +117,7 @@ impl Authority {
             .build()
             .content_type("application/json")
             .send(&body[..]);
-        let text = read(sent.map_err(unreachable)?)?;
-        serde_json::from_slice(&text).map_err(|error| AuthorityError::Answer(error.to_string()))
+        parsed(&read(sent.map_err(unreachable)?)?)
     }
 
     /// Reads a small file.
@@ -193,7 +192,25 @@ fn client_certificate(certificate: &str, key: &str) -> Result<ClientCert, Author
 }
 
 fn unreachable(error: ureq::Error) -> AuthorityError {
-    AuthorityError::Unreachable(error.to_string())
+    AuthorityError::Unreachable(shown(&error.to_string()))
+}
+
+/// An answer's JSON. What is wrong with it is told by where it is: `serde_json`'s own words quote
+/// the answer, whatever its length.
+fn parsed<A: DeserializeOwned>(text: &[u8]) -> Result<A, AuthorityError> {
+    serde_json::from_slice(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        AuthorityError::Answer(format!("not as asked for: line {line}, column {column}"))
+    })
+}
+
+/// What may be shown of words from outside: one line of [`WORDS_BYTES_MAX`], printable.
+fn shown(text: &str) -> String {
+    let end = text.floor_char_boundary(WORDS_BYTES_MAX);
+    let line = text[..end].lines().next().unwrap_or_default();
+    let prints =
+        |symbol: &char| symbol.is_alphanumeric() || symbol.is_ascii_punctuation() || *symbol == ' ';
+    line.chars().filter(prints).collect()
 }
 
 fn read(mut response: Response<ureq::Body>) -> Result<Vec<u8>, AuthorityError> {
@@ -211,13 +228,10 @@ fn read(mut response: Response<ureq::Body>) -> Result<Vec<u8>, AuthorityError> {
 
 /// Why the authority says no: a line of its answer, as far as it is text.
 fn words(response: Response<ureq::Body>) -> String {
-    let mut text = String::new();
+    let mut text = Vec::new();
     let body = response.into_body().into_reader();
-    let _ = body.take(200).read_to_string(&mut text);
-    let line = text.lines().next().unwrap_or_default();
-    line.chars()
-        .filter(|character| !character.is_control())
-        .collect()
+    let _ = body.take(WORDS_BYTES_MAX as u64).read_to_end(&mut text);
+    shown(&String::from_utf8_lossy(&text))
 }
 
 /// Host and port of `https://host[:port]`, without a path.
@@ -255,7 +269,8 @@ pub fn root_with(url: &str, sha256: [u8; 32]) -> Result<String, AuthorityError> 
 /// The same; connecting may take this long, and the handshake after it.
 fn root_within(url: &str, sha256: [u8; 32], timeout: Duration) -> Result<String, AuthorityError> {
     let (host, port) = host_and_port(url)?;
-    let unreachable = |error: &dyn fmt::Display| AuthorityError::Unreachable(error.to_string());
+    let unreachable =
+        |error: &dyn fmt::Display| AuthorityError::Unreachable(shown(&error.to_string()));
     let provider = tls::provider();
     let verifier = Arc::new(ByRootHash {
         sha256,
@@ -411,6 +426,22 @@ mod tests {
     use socket2::{Domain, Socket, Type};
 
     use super::*;
+    use crate::join::Joined;
+
+    /// The answer was quoted whole where it was no JSON of this protocol, and what turns a text
+    /// around was shown. Fails with `error.to_string()` in `parsed`, or without either part of
+    /// `shown`.
+    #[test]
+    fn only_a_printable_line_of_the_authority_is_shown() {
+        assert_eq!(shown("no: \u{7}é\u{202e}1/2 “x”\nsecond"), "no: é1/2 x");
+        let long = "é".repeat(WORDS_BYTES_MAX);
+        assert_eq!(shown(&long).len(), WORDS_BYTES_MAX);
+        let error = parsed::<Joined>(br#""what another service said""#);
+        let error = error.expect_err("it is a text").to_string();
+        let begins = "the authority's answer: not as asked for: line 1, column ";
+        assert!(error.starts_with(begins), "{error}");
+        assert!(error.len() < begins.len() + 4, "{error}");
+    }
 
     const SOON: Duration = Duration::from_millis(300);
     const LATE: Duration = Duration::from_secs(20);

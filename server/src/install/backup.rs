@@ -329,7 +329,7 @@ mod tests {
         for (line, at) in [
             ("days = 7", 8),
             ("# all", 0),
-            (r##"a = "#\"#" # x"##, 12),
+            (r##"a = "#\"#" # x"##, 11),
             ("a = '#\\' # x", 9),
         ] {
             assert_eq!(comment_at(line), at, "{line}");
