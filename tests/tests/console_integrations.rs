@@ -1,7 +1,10 @@
 //! The integrations page as the requirements describe it, with the simulator of Space.
 
 use std::fs;
+use std::net::TcpListener;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cardea_tests::space::{Space, until};
 use cardea_tests::{Browser, Site};
 use serde_json::json;
@@ -297,6 +300,40 @@ fn a_server_whose_address_is_another_one_says_so() {
     let page = browser.get("/console/");
     assert!(
         page.says("was set up with the address 127.0.0.1"),
+        "{page:?}"
+    );
+}
+
+/// Why a code failed was told to nobody when the authority took longer than the page. Taking
+/// `over.failure = ..` out of `connect::join` fails this.
+#[test]
+fn why_a_code_failed_is_told_after_the_page_has_gone_and_until_the_next_try() {
+    let site = Site::new();
+    let server = site.serve();
+    let mut browser = Browser::administrator(&site, &server);
+    let here = "/console/integrations/connect";
+    browser.get("/console/integrations");
+    browser.post("/console/integrations", &[("connect", "on")]);
+    // The system takes its connection, and nobody answers.
+    let authority = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://{}", authority.local_addr().expect("bound"));
+    let code = json!({"u": url, "f": "ab".repeat(32), "t": "token"});
+    let code = format!("CONNECT1-{}", URL_SAFE_NO_PAD.encode(code.to_string()));
+    browser.get(here);
+    assert_eq!(browser.post(here, &[("code", &code)]).status, 303);
+    let page = browser.get(here);
+    assert!(page.says("has not answered yet"), "{page:?}");
+    let why = "Not joined: the authority cannot be reached";
+    assert!(!page.says(why));
+    drop(authority);
+    until("the page and the card say why", || {
+        browser.get(here).says(why) && browser.get("/console/integrations").says(why)
+    });
+    browser.get(here);
+    assert_eq!(browser.post(here, &[("code", "another")]).status, 422);
+    let page = browser.get(here);
+    assert!(
+        page.says("Not joined: this is no code to join with") && !page.says(why),
         "{page:?}"
     );
 }

@@ -238,6 +238,13 @@ fn backups_are_taken_by_the_timer(machine: &Machine) {
     ];
     let said = machine.done(&setup);
     assert!(said.contains("changed: cardea-backup.timer"), "{said}");
+    let elsewhere = ["cardea", "setup", "--backup-directory", "/root"];
+    let refused = machine.output(&elsewhere);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        error.contains("the owner of the data cannot write there"),
+        "{error}"
+    );
     assert_eq!(machine.done(&setup), "nothing was changed\n");
     let timer = |name: &str| machine.property("cardea-backup.timer", name);
     assert_eq!(timer("ActiveState"), "active");

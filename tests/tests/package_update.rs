@@ -13,6 +13,8 @@ use cardea_tests::updates::{file, key_pair, manifest, sign};
 use serde_json::json;
 
 const KEYS: &str = "/etc/cardea/update.pub";
+/// A conffile of the package.
+const APT: &str = "etc/apt/apt.conf.d/52cardea-updates";
 const UPDATES: &str = "/var/lib/cardea/updates";
 /// The minute that a new server has, the stop of both, and dpkg twice on a busy machine.
 const GOES_BACK_WITHIN: Duration = Duration::from_secs(240);
@@ -62,7 +64,9 @@ fn told(machine: &Machine, action: &str, version: &str) -> Duration {
 
 /// Fails if the unit does not start, applies what root's keys did not sign, calls a server ready
 /// that is the one before, waits for one that never is, or does not go back; or if the way back is
-/// not the package that was there, or takes data back with it.
+/// not the package that was there, or takes data back with it. A conffile changed by hand was lost
+/// to the update after a way back, and one that was removed let no update through: with the
+/// conffiles as they are in `present`, it fails.
 #[test]
 fn systemd_applies_an_update_and_goes_back_from_one_that_is_never_ready() {
     if let Some(why) = no_machine() {
@@ -96,12 +100,15 @@ fn systemd_applies_an_update_and_goes_back_from_one_that_is_never_ready() {
     assert_ne!(machine.property("cardea.service", "InvocationID"), server);
     assert!(health(&machine).is_some());
     machine.done(&["cardea", "door", "add", "Between"]);
-    // What an administrator has changed stays as it is, there and back.
-    let apt = machine.file("/etc/apt/apt.conf.d/52cardea-updates");
+    // What an administrator has changed or removed stays so, there and back.
+    let apt = machine.file(&format!("/{APT}"));
     let changed_by_hand = fs::read_to_string(&apt).expect("there") + "// by hand\n";
     fs::write(&apt, &changed_by_hand).expect("written");
+    let clock = machine.file("/etc/chrony/cardea.conf");
+    fs::remove_file(&clock).expect("it was there");
 
     let hangs = changed(build(), "0.3.0-1", |tree| {
+        fs::write(tree.join(APT), "// of 0.3.0\n").expect("written");
         let server = tree.join("usr/bin/cardea");
         fs::write(&server, "#!/bin/sh\nexec sleep infinity\n").expect("written");
         fs::set_permissions(&server, fs::Permissions::from_mode(0o755)).expect("ours");
@@ -118,7 +125,11 @@ fn systemd_applies_an_update_and_goes_back_from_one_that_is_never_ready() {
     let mark = machine.file("/usr/share/doc/cardea/mark");
     assert_eq!(fs::read_to_string(mark).expect("it is back"), "0.2.0");
     assert!(machine.file("/usr/share/man/man1/cardea.1.gz").exists());
-    assert_eq!(fs::read_to_string(&apt).expect("there"), changed_by_hand);
+    let as_left = || {
+        assert_eq!(fs::read_to_string(&apt).expect("there"), changed_by_hand);
+        assert!(!clock.exists(), "it was removed by hand");
+    };
+    as_left();
     assert!(health(&machine).is_some());
     let doors = machine.done(&["cardea", "door", "list"]);
     assert!(doors.contains("Between"), "data was taken back: {doors}");
@@ -127,4 +138,11 @@ fn systemd_applies_an_update_and_goes_back_from_one_that_is_never_ready() {
         "active",
         "it waits for the next"
     );
+
+    let newer = changed(build(), "0.4.0-1", |tree| {
+        fs::write(tree.join(APT), "// of 0.4.0\n").expect("written");
+    });
+    stage(&machine, "0.4.0", &newer, keys, "update");
+    told(&machine, "update.applied", "0.4.0");
+    as_left();
 }

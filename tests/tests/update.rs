@@ -142,6 +142,7 @@ fn apply_and_go_back(updates: &Updates, folder: &Path) {
     tool("dpkg", "");
     tool("dpkg-query", "");
     tool("dpkg-deb", "");
+    tool("mv", "exec /bin/mv \"$@\"");
     // Each server has an invocation of its own.
     let active = "case $1 in show) date +%s%N;; esac";
     tool("systemctl", active);
@@ -149,6 +150,10 @@ fn apply_and_go_back(updates: &Updates, folder: &Path) {
     let installed = |log: &str| log.lines().filter(|line| line.contains(" -i ")).count();
     assert!(log.contains("9.0.0_amd64.deb"), "{log}{said}");
     assert_eq!(installed(&log), 1, "{log}");
+    // Atomic only within a file system, and that of the data may be another than root's.
+    let outcome = data.join("updates/outcome").display().to_string();
+    let renamed = format!("mv -T -- {outcome}.part {outcome}");
+    assert!(log.lines().any(|line| line == renamed), "{log}");
     told("update.applied");
     // The server before is active for ever, the new one never is: the one before is put back.
     tool("systemctl", "case $1 in show) echo same;; esac");

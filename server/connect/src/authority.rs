@@ -3,9 +3,10 @@
 //! devices wait for.
 
 use std::fmt;
-use std::io::Read;
-use std::net::TcpStream;
+use std::io::{self, Read};
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -20,7 +21,7 @@ use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-use crate::limits::{HTTPS_ANSWER_BYTES_MAX, HTTPS_TIMEOUT};
+use crate::limits::{HTTPS_ANSWER_BYTES_MAX, HTTPS_TIMEOUT, WORDS_BYTES_MAX};
 use crate::tls;
 
 /// Why the authority did not do what it was asked.
@@ -116,8 +117,7 @@ impl Authority {
             .build()
             .content_type("application/json")
             .send(&body[..]);
-        let text = read(sent.map_err(unreachable)?)?;
-        serde_json::from_slice(&text).map_err(|error| AuthorityError::Answer(error.to_string()))
+        parsed(&read(sent.map_err(unreachable)?)?)
     }
 
     /// Reads a small file.
@@ -192,7 +192,25 @@ fn client_certificate(certificate: &str, key: &str) -> Result<ClientCert, Author
 }
 
 fn unreachable(error: ureq::Error) -> AuthorityError {
-    AuthorityError::Unreachable(error.to_string())
+    AuthorityError::Unreachable(shown(&error.to_string()))
+}
+
+/// An answer's JSON. What is wrong with it is told by where it is: `serde_json`'s own words quote
+/// the answer, whatever its length.
+fn parsed<A: DeserializeOwned>(text: &[u8]) -> Result<A, AuthorityError> {
+    serde_json::from_slice(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        AuthorityError::Answer(format!("not as asked for: line {line}, column {column}"))
+    })
+}
+
+/// What may be shown of words from outside: one line of [`WORDS_BYTES_MAX`], printable.
+fn shown(text: &str) -> String {
+    let end = text.floor_char_boundary(WORDS_BYTES_MAX);
+    let line = text[..end].lines().next().unwrap_or_default();
+    let prints =
+        |symbol: &char| symbol.is_alphanumeric() || symbol.is_ascii_punctuation() || *symbol == ' ';
+    line.chars().filter(prints).collect()
 }
 
 fn read(mut response: Response<ureq::Body>) -> Result<Vec<u8>, AuthorityError> {
@@ -210,13 +228,10 @@ fn read(mut response: Response<ureq::Body>) -> Result<Vec<u8>, AuthorityError> {
 
 /// Why the authority says no: a line of its answer, as far as it is text.
 fn words(response: Response<ureq::Body>) -> String {
-    let mut text = String::new();
+    let mut text = Vec::new();
     let body = response.into_body().into_reader();
-    let _ = body.take(200).read_to_string(&mut text);
-    let line = text.lines().next().unwrap_or_default();
-    line.chars()
-        .filter(|character| !character.is_control())
-        .collect()
+    let _ = body.take(WORDS_BYTES_MAX as u64).read_to_end(&mut text);
+    shown(&String::from_utf8_lossy(&text))
 }
 
 /// Host and port of `https://host[:port]`, without a path.
@@ -248,8 +263,14 @@ pub fn host_and_port(url: &str) -> Result<(String, u16), AuthorityError> {
 /// # Errors
 /// [`AuthorityError::Address`], [`AuthorityError::Unreachable`].
 pub fn root_with(url: &str, sha256: [u8; 32]) -> Result<String, AuthorityError> {
+    root_within(url, sha256, HTTPS_TIMEOUT)
+}
+
+/// The same; connecting may take this long, and the handshake after it.
+fn root_within(url: &str, sha256: [u8; 32], timeout: Duration) -> Result<String, AuthorityError> {
     let (host, port) = host_and_port(url)?;
-    let unreachable = |error: &dyn fmt::Display| AuthorityError::Unreachable(error.to_string());
+    let unreachable =
+        |error: &dyn fmt::Display| AuthorityError::Unreachable(shown(&error.to_string()));
     let provider = tls::provider();
     let verifier = Arc::new(ByRootHash {
         sha256,
@@ -264,24 +285,59 @@ pub fn root_with(url: &str, sha256: [u8; 32]) -> Result<String, AuthorityError> 
     let name = ServerName::try_from(host.clone()).map_err(|_| AuthorityError::Address)?;
     let mut connection =
         ClientConnection::new(Arc::new(config), name).map_err(|error| unreachable(&error))?;
-    let mut socket =
-        TcpStream::connect((host.as_str(), port)).map_err(|error| unreachable(&error))?;
-    socket
-        .set_read_timeout(Some(HTTPS_TIMEOUT))
-        .and_then(|()| socket.set_write_timeout(Some(HTTPS_TIMEOUT)))
+    let mut socket = connect(&host, port, timeout).map_err(|error| unreachable(&error))?;
+    shake_hands(&mut connection, &mut socket, Instant::now() + timeout)
         .map_err(|error| unreachable(&error))?;
-    while connection.is_handshaking() {
-        let (read, _) = connection
-            .complete_io(&mut socket)
-            .map_err(|error| unreachable(&error))?;
-        if read == 0 && connection.is_handshaking() && connection.wants_read() {
-            return Err(unreachable(&"it closes the connection"));
-        }
-    }
     let shown = connection.peer_certificates().unwrap_or_default();
     let root = shown.iter().find(|shown| sha256_of(shown) == sha256);
     root.map(|root| pem(root))
         .ok_or_else(|| unreachable(&"its CA is not shown"))
+}
+
+/// Connects to one of the host's addresses; each has its part of the time.
+fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    let each = timeout / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+    let mut outcome = Err(io::Error::other("its host has no address"));
+    for address in addresses {
+        outcome = TcpStream::connect_timeout(&address, each);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+/// A peer that sends a byte now and then has no more time than one that is silent.
+fn shake_hands(
+    connection: &mut ClientConnection,
+    socket: &mut TcpStream,
+    deadline: Instant,
+) -> io::Result<()> {
+    while connection.is_handshaking() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+        }
+        if connection.wants_write() {
+            socket.set_write_timeout(Some(left))?;
+            connection.write_tls(socket)?;
+            continue;
+        }
+        socket.set_read_timeout(Some(left))?;
+        match connection.read_tls(socket) {
+            Ok(0) => return Err(io::Error::other("it closes the connection")),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        }
+        if let Err(error) = connection.process_new_packets() {
+            // It is told why, if it still listens.
+            let _ = connection.write_tls(socket);
+            return Err(io::Error::other(error));
+        }
+    }
+    Ok(())
 }
 
 /// A certificate in PEM.
@@ -362,27 +418,4 @@ impl ServerCertVerifier for ByRootHash {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_https_with_a_host_is_an_address() {
-        let split = |url| host_and_port(url).ok();
-        assert_eq!(split("https://a.example"), Some(("a.example".into(), 443)));
-        assert_eq!(
-            split("https://127.0.0.1:8443/"),
-            Some(("127.0.0.1".into(), 8443))
-        );
-        assert_eq!(split("https://[::1]:9"), Some(("::1".into(), 9)));
-        for bad in [
-            "http://a",
-            "a",
-            "https://",
-            "https://a/b",
-            "https://a:x",
-            "https://u@a",
-        ] {
-            assert_eq!(split(bad), None, "{bad}");
-        }
-    }
-}
+mod tests;

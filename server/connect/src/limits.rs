@@ -39,6 +39,8 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 pub const HTTPS_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer of the authority, downloads apart.
 pub const HTTPS_ANSWER_BYTES_MAX: u64 = 256 * 1_024;
+/// The longest words of the authority, or of its certificate, that are shown.
+pub const WORDS_BYTES_MAX: usize = 200;
 /// The longest code to join with.
 pub const CODE_CHARS_MAX: usize = 2_048;
 /// The longest manifest of an update.

@@ -9,6 +9,7 @@ use super::devices::DeviceAsk;
 use super::enrol::EnrolAsk;
 use crate::calibrate::CalibrationAsk;
 use crate::connect::ConnectSetup;
+use crate::enrol::EnrolmentSetup;
 use crate::install::event::HostEvent;
 use crate::space::SpaceSetup;
 use crate::store::Role;
@@ -235,6 +236,8 @@ pub enum Request {
         policy_address: String,
         /// What came of looking at it, JSON.
         check: String,
+        /// The rest, set with it or not at all.
+        more: EnrolmentSetup,
     },
     /// Which integrations were added in the console.
     IntegrationsAdded {
@@ -334,7 +337,11 @@ impl Request {
                 format!("{}: {}", token.name, token.scopes.join(", ")),
             ),
             Self::TokenRemove { name } => ("token.remove", name.clone()),
-            Self::EnrolmentServiceSet { company, .. } => ("enrolment.set", company.clone()),
+            Self::EnrolmentServiceSet { company, more, .. } => {
+                let version = more.policy_version.iter();
+                let version: String = version.map(|text| format!(", version {text}")).collect();
+                ("enrolment.set", format!("{company}{version}"))
+            }
             Self::IntegrationsAdded { names } => ("integrations.add", names.join(", ")),
             _ => return None,
         })

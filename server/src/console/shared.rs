@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::codes::Codes;
 use super::frame::Notice;
 use super::imports::Imports;
+use super::integrations::connect::Trials;
 use super::throttle::Throttle;
 use crate::audit::AuditReader;
 use crate::connect::firmware::Firmware;
@@ -55,8 +55,8 @@ pub struct Shared {
     /// One password at a time is hashed, so that guessing cannot take the machine.
     pub(super) hashing: Mutex<()>,
     notices: Mutex<HashMap<SecretHash, Notice>>,
-    /// A code for Connect is being tried.
-    pub(super) joining: Arc<AtomicBool>,
+    /// Codes for Connect.
+    pub(super) joining: Arc<Trials>,
     pub(super) codes: Codes,
     pub(super) imports: Imports,
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::Access;
+
 use super::files;
 use super::owner::{as_owner, decrypted, other_owner};
 use super::setup::{Steps, keep_credential, succeed};
@@ -27,12 +29,19 @@ const DROP_INS: [&str; 2] = [
 /// Writes down what the arguments say of backups. Returns whether they can be taken by the timer.
 ///
 /// # Errors
-/// A key that is none; those of files and of the programs that are called.
+/// A key that is none, a passphrase where keys are configured; those of files and of the programs
+/// that are called.
 pub(super) fn set_up(data: &Path, args: &SetupArgs, steps: &mut Steps) -> io::Result<bool> {
     for key in &args.backup_to {
         PublicKey::parse(key).map_err(io::Error::other)?;
     }
     let before = Config::read(data).map_err(io::Error::other)?.backup;
+    if args.backup_passphrase_file.is_some() && !before.to.is_empty() {
+        return Err(io::Error::other(format!(
+            "backups are for the keys in {FILE} (backup.to), and a passphrase would open none of \
+             them: take the keys out first"
+        )));
+    }
     let asked = !args.backup_to.is_empty() || args.backup_passphrase_file.is_some();
     if let Some(file) = &args.backup_passphrase_file {
         // One that is too short is refused before anything is written.
@@ -126,61 +135,205 @@ fn write(data: &Path, backup: &Backup) -> io::Result<()> {
 /// stays as it was written.
 ///
 /// # Errors
-/// A configuration that cannot be read or written; a key that is none.
+/// A configuration that cannot be read or written; a key that is none; a new folder that backups
+/// cannot go to.
 pub fn configure(data: &Path, directory: Option<PathBuf>, to: Vec<String>) -> io::Result<()> {
     for key in &to {
         PublicKey::parse(key).map_err(io::Error::other)?;
     }
     let path = data.join(FILE);
     let text = fs::read_to_string(&path)?;
-    let days = Config::parse(&text).map_err(io::Error::other)?.backup.days;
+    let before = Config::parse(&text).map_err(io::Error::other)?.backup;
+    if let Some(new) = directory.as_deref()
+        && before.directory.as_deref() != Some(new)
+    {
+        check_directory(data, new)
+            .map_err(|why| io::Error::other(format!("backups to {}: {why}", new.display())))?;
+    }
     let changed = with_backup(
         &text,
         &Backup {
             directory,
             to,
-            days,
+            days: before.days,
         },
     );
     Config::parse(&changed).map_err(io::Error::other)?;
     files::write(&path, &changed, 0o640).map(drop)
 }
 
-/// The text with another table `[backup]`.
+/// Whether backups can go there. This runs as the owner of the data, who takes them.
+fn check_directory(data: &Path, directory: &Path) -> Result<(), &'static str> {
+    if !directory.is_absolute() {
+        return Err("it does not begin with /");
+    }
+    let folder = directory.canonicalize().ok().filter(|path| path.is_dir());
+    let folder = folder.ok_or("there is no such folder")?;
+    // Who loses the data would lose the backups with it.
+    if data
+        .canonicalize()
+        .is_ok_and(|data| folder.starts_with(data))
+    {
+        return Err("it is in the data directory");
+    }
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::access(&folder, access).map_err(|_| "the owner of the data cannot write there")
+}
+
+/// The text with other values in the table `[backup]`. What is said of them in comments stays.
 fn with_backup(text: &str, backup: &Backup) -> String {
-    let mut kept = String::new();
-    let mut inside = false;
+    let table = toml::to_string(backup).expect("paths, keys and a number have a form in TOML");
+    let mut changed = String::new();
+    let (mut inside, mut found) = (false, false);
     for line in text.lines() {
-        if line.trim_start().starts_with('[') {
-            inside = line.trim() == "[backup]";
+        let (code, comment) = line.split_at(comment_at(line));
+        let header = code.trim().strip_prefix('[');
+        if let Some(header) = header {
+            let name = header.strip_suffix(']').unwrap_or_default();
+            inside = name.trim() == "backup";
         }
-        if !inside {
-            kept.push_str(line);
-            kept.push('\n');
+        match (inside, header.is_some()) {
+            (false, _) => changed.push_str(line),
+            (true, true) => {
+                found = true;
+                changed.push_str(line);
+                changed.push('\n');
+                changed.push_str(table.trim_end());
+            }
+            (true, false) if code.trim().is_empty() || !comment.is_empty() => {
+                changed.push_str(comment);
+            }
+            (true, false) => continue,
+        }
+        changed.push('\n');
+    }
+    match found {
+        true => changed,
+        false => format!("{}\n\n[backup]\n{table}", changed.trim_end()),
+    }
+}
+
+/// Where the comment of a line of TOML begins: at a `#` that is in no string.
+fn comment_at(line: &str) -> usize {
+    let (mut quote, mut escaped) = (None, false);
+    for (at, symbol) in line.char_indices() {
+        match quote {
+            None if symbol == '#' => return at,
+            None if symbol == '"' || symbol == '\'' => quote = Some(symbol),
+            Some('"') if escaped => escaped = false,
+            Some('"') if symbol == '\\' => escaped = true,
+            Some(open) if open == symbol => quote = None,
+            None | Some(_) => {}
         }
     }
-    let table = toml::to_string(backup).expect("paths, keys and a number have a form in TOML");
-    format!("{}\n\n[backup]\n{table}", kept.trim_end())
+    line.len()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
 
-    /// Fails if another table or a comment is lost, or the old table stays.
-    #[test]
-    fn only_the_table_of_backups_changes() {
-        let text = "# mine\nsite = \"a\"\n\n[backup]\n# old\ndays = 30\n\n[extractor]\nx = 1\n";
-        let backup = Backup {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::backup::keys::SecretKey;
+    use crate::cli::{InitArgs, init};
+
+    fn backup() -> Backup {
+        Backup {
             directory: Some(PathBuf::from("/b")),
             to: vec!["age1x".to_owned()],
             days: 7,
+        }
+    }
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: SetupArgs,
+    }
+
+    /// It was taken without a word, and opened nothing. Fails without the refusal.
+    #[test]
+    fn a_passphrase_is_refused_where_keys_are_configured() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let init = InitArgs {
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            listen: None,
+            site: "test".to_owned(),
+            model: "0".repeat(31) + "1",
+            threshold: 0.5,
         };
+        init::run(folder.path(), &init).expect("a new site");
+        let key = SecretKey::generate().and_then(|key| key.public());
+        let key = key.expect("a key").to_string();
+        configure(folder.path(), None, vec![key]).expect("written");
+        // There is no such file: nothing is written, whatever comes of this.
+        let words = ["setup", "--backup-passphrase-file", "/nonexistent/word"];
+        let Cli { args } = Cli::parse_from(words);
+        let refused = set_up(folder.path(), &args, &mut Steps::default());
+        let why = refused.expect_err("it would open nothing").to_string();
+        assert!(why.contains("backup.to"), "{why}");
+    }
+
+    /// Any was written down, and the first night's backup failed. Each fails without its check;
+    /// who may write is tried on a machine with two users (tests/tests/package.rs).
+    #[test]
+    fn backups_go_to_a_folder_that_is_there_and_not_within_the_data() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (data, other) = (folder.path().join("data"), folder.path().join("other"));
+        for made in [&data, &other, &data.join("inside")] {
+            fs::create_dir(made).expect("made");
+        }
+        fs::write(folder.path().join("file"), "").expect("written");
+        std::os::unix::fs::symlink(&data, folder.path().join("link")).expect("made");
+        assert_eq!(check_directory(&data, &other), Ok(()));
+        for (bad, why) in [
+            (PathBuf::from("."), "it does not begin with /"),
+            (other.join("none"), "there is no such folder"),
+            (folder.path().join("file"), "there is no such folder"),
+            (data.clone(), "it is in the data directory"),
+            (
+                folder.path().join("link/inside"),
+                "it is in the data directory",
+            ),
+        ] {
+            assert_eq!(check_directory(&data, &bad), Err(why), "{bad:?}");
+        }
+    }
+
+    /// A header with a comment was not known, and comments were lost, also the one above the next
+    /// table. Fails without `comment_at`, or if another table is lost, or an old value stays.
+    #[test]
+    fn only_the_values_of_backups_change() {
+        let text = "# mine\nsite = \"a\"\n\n[backup] # nightly\n# old\ndays = 30 # a month\n\
+                    to = [\n  \"age1#y\", # hers\n]\n\n# ours\n[extractor]\nx = 1\n";
+        let values = "directory = \"/b\"\nto = [\"age1x\"]\ndays = 7\n";
+        let changed = with_backup(text, &backup());
         assert_eq!(
-            with_backup(text, &backup),
-            "# mine\nsite = \"a\"\n\n[extractor]\nx = 1\n\n\
-             [backup]\ndirectory = \"/b\"\nto = [\"age1x\"]\ndays = 7\n"
+            changed,
+            format!(
+                "# mine\nsite = \"a\"\n\n[backup] # nightly\n{values}# old\n# a month\n\
+                 # hers\n\n# ours\n[extractor]\nx = 1\n"
+            )
         );
+        assert_eq!(with_backup(&changed, &backup()), changed);
+        assert_eq!(
+            with_backup("site = \"a\"\n", &backup()),
+            format!("site = \"a\"\n\n[backup]\n{values}")
+        );
+    }
+
+    #[test]
+    fn a_comment_begins_outside_of_strings() {
+        for (line, at) in [
+            ("days = 7", 8),
+            ("# all", 0),
+            (r##"a = "#\"#" # x"##, 11),
+            ("a = '#\\' # x", 9),
+        ] {
+            assert_eq!(comment_at(line), at, "{line}");
+        }
     }
 
     /// Fails if a folder of one's own cannot be written to in the sandbox.

@@ -58,9 +58,11 @@ impl Writer {
         })
     }
 
-    /// Whether this version of the policy asks everybody again: it is another than before.
+    /// Whether this version of the policy asks everybody again: it is another than before. The
+    /// very first asks nobody: who has consented did so to what the site had then.
     pub(super) fn asking_begins(&self, version: Option<&str>) -> Result<bool, Refusal> {
         let before = self.text_setting(SettingKey::POLICY_VERSION)?;
-        Ok(version.is_some_and(|version| before.as_deref() != Some(version.trim())))
+        let both = before.as_deref().zip(version);
+        Ok(both.is_some_and(|(before, version)| before != version.trim()))
     }
 }

@@ -7,6 +7,7 @@ use super::Writer;
 use super::carry_out::{Refusal, date, done, table, unix_s, words};
 use super::error::WriterError;
 use crate::admin::message::{NewToken, Request, Response};
+use crate::enrol::EnrolmentSetup;
 use crate::limits::{COMPANY_BYTES_MAX, PASSWORD_BYTES_MAX};
 use crate::store::{NewApiToken, Reader, Role, Scope, Scopes, SecretHash, SettingKey, StoreError};
 
@@ -78,7 +79,8 @@ impl Writer {
                 company,
                 policy_address,
                 check,
-            } => self.enrolment_service_set(&company, &policy_address, &check),
+                more,
+            } => self.enrolment_service_set(&company, &policy_address, &check, &more),
             Request::IntegrationsAdded { names } => self.integrations_added(&names),
             _ => unreachable!("the caller passes on nothing else"),
         }
@@ -191,16 +193,17 @@ impl Writer {
         company: &str,
         policy_address: &str,
         check: &str,
+        more: &EnrolmentSetup,
     ) -> Result<Response, Refusal> {
         if company.trim().is_empty() || company.len() > COMPANY_BYTES_MAX {
             return Err(words("the company's name is missing or too long"));
         }
-        self.store.settings_set(&[
+        let first = vec![
             (SettingKey::COMPANY, company.trim().as_bytes()),
             (SettingKey::POLICY_ADDRESS, policy_address.as_bytes()),
             (SettingKey::POLICY_CHECK, check.as_bytes()),
-        ])?;
-        Ok(done("stored"))
+        ];
+        self.enrol_store(first, more)
     }
 
     fn integrations_added(&mut self, names: &[String]) -> Result<Response, Refusal> {

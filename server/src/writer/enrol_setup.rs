@@ -35,7 +35,12 @@ impl Writer {
         Ok(table(&["what", "value"], rows))
     }
 
-    pub(super) fn enrol_set(&mut self, setup: &EnrolmentSetup) -> Result<Response, Refusal> {
+    /// Stores these values and what the setup says: all of it, or nothing.
+    pub(super) fn enrol_store<'a>(
+        &mut self,
+        mut values: Vec<(SettingKey, &'a [u8])>,
+        setup: &'a EnrolmentSetup,
+    ) -> Result<Response, Refusal> {
         setup.check().map_err(Refusal::Words)?;
         let device = setup.device.as_deref().map(str::trim);
         if let Some(name) = device.filter(|name| !name.is_empty()) {
@@ -49,10 +54,10 @@ impl Writer {
             (SettingKey::PAGES_URL, &setup.pages_url),
             (SettingKey::ENROL_DEVICE, &setup.device),
         ];
-        let mut values: Vec<_> = all
-            .iter()
-            .filter_map(|(key, value)| Some((*key, value.as_deref()?.trim().as_bytes())))
-            .collect();
+        values.extend(
+            all.into_iter()
+                .filter_map(|(key, value)| Some((key, value.as_deref()?.trim().as_bytes()))),
+        );
         if values.is_empty() {
             return Err(words("nothing to set"));
         }

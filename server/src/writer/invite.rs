@@ -34,7 +34,7 @@ impl Writer {
     pub(super) fn enrol_ask(&mut self, ask: EnrolAsk) -> Result<Response, Refusal> {
         match ask {
             EnrolAsk::Show => self.enrol_show(),
-            EnrolAsk::Set { setup } => self.enrol_set(&setup),
+            EnrolAsk::Set { setup } => self.enrol_store(Vec::new(), &setup),
             EnrolAsk::SetMail { mail } => self.enrol_set_mail(mail.as_ref()),
             EnrolAsk::Invite { people, paper } => self.invite(&people, Way::of(paper)),
             EnrolAsk::List { after, limit } => self.enrol_list(after.as_deref(), limit),

@@ -12,6 +12,7 @@ use crossbeam_channel::bounded;
 use super::*;
 use crate::admin::message::{NewPerson, Request};
 use crate::cli::{InitArgs, init};
+use crate::enrol::EnrolmentSetup;
 use crate::limits::{ADMIN_PEOPLE_MAX, OVERLAY_ROWS_MAX};
 
 /// A site that is online, its writer in the test's own hands instead of a thread's.
@@ -368,4 +369,37 @@ fn no_file_holds_a_withdrawn_embedding_after_the_period() {
     assert!(!online.files_with(3).is_empty(), "nobody else is gone");
     let kept: Vec<_> = (1..6).filter_map(|n| online.found(n)).collect();
     assert_eq!(kept, ["W1", "W3", "W4"]);
+}
+
+/// The Enrolment Service's form was two requests, so that half of it was kept; and the first
+/// version of a policy asked everybody whose consent an import had brought. Storing the first three
+/// before `enrol_store`, or `!=` on the bare options in `asking_begins`, fails this.
+#[test]
+fn the_form_is_kept_whole_or_not_and_the_first_version_asks_nobody() {
+    let mut online = Online::over(init());
+    let form = |version: &str, device: &str| Request::EnrolmentServiceSet {
+        company: "ACME".to_owned(),
+        policy_address: "https://acme.example/privacy".to_owned(),
+        check: "{}".to_owned(),
+        more: EnrolmentSetup {
+            policy_version: Some(version.to_owned()),
+            device: Some(device.to_owned()),
+            ..EnrolmentSetup::default()
+        },
+    };
+    let setting = |online: &Online, key| online.writer.store.read().setting(key).expect("read");
+    let answer = online.administer(form("1", "nowhere")).try_recv();
+    assert!(matches!(answer, Ok(Response::Error { .. })), "{answer:?}");
+    for key in [SettingKey::COMPANY, SettingKey::POLICY_VERSION] {
+        assert_eq!(setting(&online, key), None, "{key:?}");
+    }
+    for (version, asks) in [("1", false), ("1", false), ("2", true)] {
+        online.done(form(version, ""));
+        assert_eq!(
+            setting(&online, SettingKey::POLICY_VERSION).as_deref(),
+            Some(version.as_bytes())
+        );
+        let asking = setting(&online, SettingKey::ASKING);
+        assert_eq!(asking.is_some(), asks, "version {version}");
+    }
 }

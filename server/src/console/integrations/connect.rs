@@ -1,7 +1,6 @@
 //! Connect, as the writer tells of it; joining it, and leaving.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -52,10 +51,15 @@ pub(super) fn state(desk: &Desk, call: &Call) -> Result<State, Failure> {
     let key = SettingKey::CONNECT_SEALED;
     let joined = desk.read.store.setting(key)?.is_some();
     let facts = facts(desk, call)?;
+    let not_joined = desk.shared.joining.failure().filter(|_| !joined);
+    let why = match not_joined {
+        Some(why) => call.language.filled("connect.refused", &[("0", &why)]),
+        None => fact(&facts, "why").to_owned(),
+    };
     Ok(State {
         configured: joined,
         indicator: indicator(fact(&facts, "status")),
-        why: fact(&facts, "why").to_owned(),
+        why,
         ..unconfigured(Name::Connect)
     })
 }
@@ -79,16 +83,61 @@ pub(crate) enum Joining {
     Waits,
 }
 
+/// The code that is tried, one at a time, and why the last one could not be used.
+#[derive(Default)]
+pub(in crate::console) struct Trials(Mutex<Trial>);
+
+#[derive(Default)]
+enum Trial {
+    #[default]
+    None,
+    UnderWay,
+    Failed(String),
+}
+
+impl Trials {
+    /// Begins one, and forgets the last; `None` while another is under way.
+    fn begin(self: &Arc<Self>) -> Option<Over> {
+        let mut trial = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*trial, Trial::UnderWay) {
+            return None;
+        }
+        *trial = Trial::UnderWay;
+        let (trials, failure) = (Arc::clone(self), None);
+        Some(Over { trials, failure })
+    }
+
+    /// Why the last one could not be used.
+    fn failure(&self) -> Option<String> {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Trial::Failed(why) => Some(why.clone()),
+            Trial::None | Trial::UnderWay => None,
+        }
+    }
+}
+
+/// Ends its trial when it is dropped, also after a panic: the next code can be tried.
+struct Over {
+    trials: Arc<Trials>,
+    failure: Option<String>,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let mut trial = self.trials.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *trial = self.failure.take().map_or(Trial::None, Trial::Failed);
+    }
+}
+
 /// Joins with a code. A thread of its own asks the authority, which may take longer than a page:
 /// what comes of it then shows in the status.
 ///
 /// # Errors
 /// [`Failure::Refused`] with why not; [`Failure::Busy`] while another code is tried.
 pub(crate) fn join(desk: &Desk, call: &Call, code: &str) -> Result<Joining, Failure> {
-    let joining = Arc::clone(&desk.shared.joining);
-    if joining.swap(true, Ordering::SeqCst) {
+    let Some(mut over) = desk.shared.joining.begin() else {
         return Err(Failure::Busy);
-    }
+    };
     let (done, answer) = bounded(1);
     let (code, actor) = (code.to_owned(), call.who.name().to_owned());
     let writer = desk.parts().writer.clone();
@@ -105,35 +154,21 @@ pub(crate) fn join(desk: &Desk, call: &Call, code: &str) -> Result<Joining, Fail
             reply,
         })
     };
-    let flag = Arc::clone(&joining);
     let started = thread::Builder::new()
         .name("connect-join".to_owned())
         .spawn(move || {
-            let answer = {
-                // Also after a panic, the next code can be tried.
-                let _over = Over(flag);
-                ask()
-            };
+            let answer = ask();
+            // The page may be gone: then the status says why.
+            over.failure = answer.clone().err();
+            drop(over);
             // Only now: who reads the answer may try the next code at once.
             let _ = done.send(answer);
         });
-    if let Err(error) = started {
-        joining.store(false, Ordering::SeqCst);
-        return Err(Failure::Broken(error.to_string()));
-    }
+    started.map_err(|error| Failure::Broken(error.to_string()))?;
     match answer.recv_deadline(call.deadline - FOR_THE_PAGE) {
         Ok(Ok(())) => Ok(Joining::Joined),
         Ok(Err(why)) => Err(Failure::Refused(why)),
         Err(_) => Ok(Joining::Waits),
-    }
-}
-
-/// No code is tried any more.
-struct Over(Arc<AtomicBool>);
-
-impl Drop for Over {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::admin::message::Request;
 use crate::console::call::Call;
 use crate::console::desk::Desk;
 use crate::console::reply::Failure;
+use crate::enrol::EnrolmentSetup;
 use crate::limits::POLICY_ADDRESS_BYTES_MAX;
 use crate::store::SettingKey;
 
@@ -121,15 +122,15 @@ pub(crate) fn state(desk: &Desk) -> Result<State, Failure> {
     })
 }
 
-/// Looks at the page and stores all three.
+/// Looks at the page and stores all three, with the rest in one request.
 ///
 /// # Errors
 /// [`Failure::Refused`] if one of them is missing; those of the writer.
 pub(crate) fn save(
     desk: &Desk,
     call: &Call,
-    company: &str,
-    address: &str,
+    (company, address): (&str, &str),
+    more: EnrolmentSetup,
 ) -> Result<Check, Failure> {
     if company.trim().is_empty() || address.is_empty() || address.len() > POLICY_ADDRESS_BYTES_MAX {
         return Err(Failure::Refused(call.t("enrolment.both").to_owned()));
@@ -141,6 +142,7 @@ pub(crate) fn save(
         company: company.trim().to_owned(),
         policy_address: address.to_owned(),
         check: json,
+        more,
     };
     desk.ask(call, request)?;
     Ok(check)

@@ -38,7 +38,7 @@ pub(crate) fn settings(desk: &Desk) -> Result<EnrolmentSetup, Failure> {
 pub(crate) fn save(
     desk: &Desk,
     call: &Call,
-    (company, address): (&str, &str),
+    first: (&str, &str),
     mut setup: EnrolmentSetup,
 ) -> Result<policy::Check, Failure> {
     let version = setup.policy_version.take().filter(|text| !text.is_empty());
@@ -52,12 +52,7 @@ pub(crate) fn save(
         None => None,
     };
     setup.check().map_err(Failure::Refused)?;
-    let check = policy::save(desk, call, company, address)?;
-    if setup != EnrolmentSetup::default() {
-        let ask = EnrolAsk::Set { setup };
-        desk.ask(call, Request::Enrol { ask })?;
-    }
-    Ok(check)
+    policy::save(desk, call, first, setup)
 }
 
 /// How mail is sent, if it is set up.

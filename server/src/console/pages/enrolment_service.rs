@@ -156,8 +156,8 @@ fn save(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
 
 fn check(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     let settings = policy::settings(desk)?;
-    let (company, address) = (&settings.company, &settings.policy_address);
-    let check = policy::save(desk, call, company, address)?;
+    let first = (&*settings.company, &*settings.policy_address);
+    let check = policy::save(desk, call, first, EnrolmentSetup::default())?;
     desk.tell(call, notice(call, &check));
     Ok(redirect(HERE))
 }
