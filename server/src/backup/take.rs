@@ -62,7 +62,10 @@ pub struct Taken {
 /// other, or without room, it is removed.
 pub fn take(order: &Order) -> Result<Taken, BackupError> {
     let data = &order.data;
-    let _only = only_one(data)?;
+    let Some(_only) = only_one(data)? else {
+        let why = "another backup is being taken".to_owned();
+        return Err(BackupError::Refused(why));
+    };
     let reader = Reader::open_beside(data)?;
     let sealer = Sealer::open(data)?;
     let site = site_id(&reader)?;
@@ -179,7 +182,7 @@ pub fn sweep(data: &Path, now_unix_s: i64, after_s: i64) -> Result<(), BackupErr
     if !is_begun(data) {
         return Ok(());
     }
-    let Ok(_only) = only_one(data) else {
+    let Some(_only) = only_one(data)? else {
         return Ok(());
     };
     let kept = 0..=after_s.min(BACKUP_RESUME_S);
@@ -204,7 +207,8 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn only_one(data: &Path) -> Result<File, BackupError> {
+/// The lock of whoever takes a backup; `None` while another has it.
+fn only_one(data: &Path) -> io::Result<Option<File>> {
     let lock = OpenOptions::new()
         .write(true)
         .create(true)
@@ -212,12 +216,9 @@ fn only_one(data: &Path) -> Result<File, BackupError> {
         .mode(0o600)
         .open(data.join(LOCK))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            let why = "another backup is being taken".to_owned();
-            Err(BackupError::Refused(why))
-        }
-        Err(TryLockError::Error(error)) => Err(error.into()),
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -5,8 +5,9 @@ use std::io::{BufReader, Read as _, Write as _};
 
 use super::archive::{About, FORM, Packing, unpack};
 use super::keys::{Lock, Opener, Passphrase, SecretKey};
+use super::staging::FOLDER;
 use super::stream::{Opening, SEALED_PIECE, Sealing};
-use super::{BackupError, envelope};
+use super::{BackupError, envelope, sweep};
 use crate::limits::{
     BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX, BACKUP_SMALL_FILE_BYTES_MAX,
 };
@@ -286,4 +287,24 @@ fn a_file_that_differs_from_its_checksum_is_refused() {
         panic!("taken, or refused for another reason");
     };
     assert_eq!(name, "store.db");
+}
+
+/// A sweep that could not take the lock said all was well, and copies of withdrawn people stayed.
+/// Fails if `sweep` passes over any error of `only_one`.
+#[test]
+fn a_sweep_that_cannot_look_says_so() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir(data.path().join(FOLDER)).expect("made");
+    // Nobody can open this as a file.
+    let lock = data.path().join("backup.lock");
+    fs::create_dir(&lock).expect("made");
+    assert!(matches!(sweep(data.path(), 9, 9), Err(BackupError::Io(_))));
+    fs::remove_dir(&lock).expect("it is ours");
+    let other = fs::File::create(&lock).expect("made");
+    other.lock().expect("nobody has it");
+    sweep(data.path(), 9, 9).expect("another backup is being taken");
+    assert!(data.path().join(FOLDER).exists());
+    drop(other);
+    sweep(data.path(), 9, 9).expect("swept");
+    assert!(!data.path().join(FOLDER).exists());
 }
