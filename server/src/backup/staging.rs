@@ -27,7 +27,6 @@ use super::keys::{KEY_BYTES, Lock};
 use super::paced::zero;
 use super::stream::SEALED_PIECE;
 use super::{BackupError, take::Order};
-use crate::limits::BACKUP_RESUME_S;
 use crate::secrets::Sealer;
 
 /// The folder in the data directory.
@@ -85,7 +84,7 @@ impl Staging {
         let same = about.form == FORM
             && about.version == env!("CARGO_PKG_VERSION")
             && about.site == site
-            && (0..=BACKUP_RESUME_S).contains(&age)
+            && (0..=order.kept_s).contains(&age)
             && !state.target.exists()
             && same_target;
         let sound = |(name, hash): &(String, String)| {

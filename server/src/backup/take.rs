@@ -35,6 +35,8 @@ pub struct Order {
     pub days: u32,
     /// The time, Unix seconds.
     pub now_unix_s: i64,
+    /// How old one that was cut may be to be gone on with: [`kept_s`].
+    pub kept_s: i64,
 }
 
 /// What was backed up.
@@ -54,7 +56,14 @@ pub struct Taken {
     pub expired: Vec<PathBuf>,
 }
 
-/// Takes a backup, or goes on with one that was cut within [`BACKUP_RESUME_S`].
+/// How long copies of a backup that was cut are kept, seconds from its beginning: people may be
+/// withdrawn meanwhile, and the other half of the period is for going on, or for zeroing.
+#[must_use]
+pub fn kept_s(erasure_period_s: u64) -> i64 {
+    i64::try_from(erasure_period_s / 2).map_or(BACKUP_RESUME_S, |half| half.min(BACKUP_RESUME_S))
+}
+
+/// Takes a backup, or goes on with one that was cut no longer ago than the order says.
 ///
 /// # Errors
 /// [`BackupError::Refused`] where another is being taken or the file is there; those of files,
@@ -174,7 +183,7 @@ pub fn is_begun(data: &Path) -> bool {
 }
 
 /// Erases copies that a backup left in the data directory which was cut longer ago than `after_s`;
-/// not those of one that is being taken. `after_s` is at most [`BACKUP_RESUME_S`].
+/// not those of one that is being taken.
 ///
 /// # Errors
 /// Those of files.
@@ -185,12 +194,20 @@ pub fn sweep(data: &Path, now_unix_s: i64, after_s: i64) -> Result<(), BackupErr
     let Some(_only) = only_one(data)? else {
         return Ok(());
     };
-    let kept = 0..=after_s.min(BACKUP_RESUME_S);
     let begun = staging::begun(data);
-    if begun.is_some_and(|begun| kept.contains(&(now_unix_s - begun))) {
+    if begun.is_some_and(|begun| (0..=after_s).contains(&(now_unix_s - begun))) {
         return Ok(());
     }
     staging::sweep(data)
+}
+
+/// The same, however short a time ago it was cut.
+///
+/// # Errors
+/// Those of files.
+pub fn sweep_all(data: &Path) -> Result<(), BackupError> {
+    // No time is within an empty span.
+    sweep(data, 0, -1)
 }
 
 /// The site's id as hexadecimal digits.

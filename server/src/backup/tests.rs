@@ -5,11 +5,12 @@ use std::io::{BufReader, Read as _, Write as _};
 
 use super::archive::{About, FORM, Packing, unpack};
 use super::keys::{Lock, Opener, Passphrase, SecretKey};
-use super::staging::FOLDER;
+use super::staging::{FOLDER, Staging};
 use super::stream::{Opening, SEALED_PIECE, Sealing};
-use super::{BackupError, envelope, sweep};
+use super::{BackupError, Order, envelope, kept_s, sweep};
 use crate::limits::{
-    BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX, BACKUP_SMALL_FILE_BYTES_MAX,
+    BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX, BACKUP_RESUME_S,
+    BACKUP_SMALL_FILE_BYTES_MAX,
 };
 
 fn sealed(lock: &Lock, content: &[u8]) -> Vec<u8> {
@@ -307,4 +308,31 @@ fn a_sweep_that_cannot_look_says_so() {
     drop(other);
     sweep(data.path(), 9, 9).expect("swept");
     assert!(!data.path().join(FOLDER).exists());
+}
+
+/// A backup was gone on with for half an hour where a withdrawn embedding is to be gone in a
+/// minute. Fails if `Staging::left` has a bound of its own, or `kept_s` is not half the period.
+#[test]
+fn nobody_goes_on_past_half_the_erasure_period() {
+    assert_eq!(kept_s(3_600), BACKUP_RESUME_S);
+    assert_eq!(kept_s(u64::MAX), BACKUP_RESUME_S);
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let about = About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..about()
+    };
+    let (taken, site) = (about.taken_unix_s, about.site.clone());
+    let target = data.path().join("one.age");
+    Staging::begin(data.path(), about, target.clone(), Vec::new()).expect("begun");
+    let mut order = Order {
+        data: data.path().to_owned(),
+        target,
+        lock: pair().0,
+        days: 1,
+        now_unix_s: taken + 30,
+        kept_s: kept_s(60),
+    };
+    assert!(Staging::left(&order, &site).is_some());
+    order.now_unix_s += 1;
+    assert!(Staging::left(&order, &site).is_none());
 }

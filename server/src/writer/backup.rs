@@ -137,11 +137,11 @@ impl Writer {
         }
         self.export.swept_unix_s = now;
         let data = self.directory.path().to_owned();
-        let half = i64::try_from(self.config.erasure_period_s / 2).unwrap_or(i64::MAX);
+        let kept_s = backup::kept_s(self.config.erasure_period_s);
         let spawned = std::thread::Builder::new()
             .name("backup-sweep".to_owned())
             .spawn(move || {
-                if let Err(error) = backup::sweep(&data, now, half) {
+                if let Err(error) = backup::sweep(&data, now, kept_s) {
                     tracing::warn!(%error, "copies of a backup stay in the data directory");
                 }
             });

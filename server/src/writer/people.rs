@@ -13,6 +13,7 @@ use super::carry_out::{Refusal, done, unix_s, words};
 use super::gallery::erase_all;
 use super::{Session, Writer};
 use crate::admin::message::{self, Refused, Response};
+use crate::backup;
 use crate::limits::ADMIN_PEOPLE_MAX;
 use crate::store::{self, Consent, ConsentHow, DoorId, ImportId, NewReference, StoreError};
 
@@ -109,6 +110,8 @@ impl Writer {
             online.published.site().set_erasure_pending(true);
         } else {
             erase_all(&self.directory)?;
+            // They are in the copies of a backup that was cut, and no server zeroes those in time.
+            backup::sweep_all(self.directory.path())?;
         }
         self.follow()?;
         let references = withdrawn.references.len();

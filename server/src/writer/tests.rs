@@ -369,3 +369,24 @@ fn no_file_holds_a_withdrawn_embedding_after_the_period() {
     let kept: Vec<_> = (1..6).filter_map(|n| online.found(n)).collect();
     assert_eq!(kept, ["W1", "W3", "W4"]);
 }
+
+/// Who was withdrawn without a server stayed in what a cut backup had copied. Fails without
+/// `sweep_all` in `person_withdraw`.
+#[test]
+fn a_withdrawal_without_a_server_leaves_no_copies_of_a_cut_backup() {
+    let mut online = Online::over(init());
+    online.enrol(1..3);
+    let folder = online.end();
+    let staging = folder.path().join("backup.staging");
+    fs::create_dir(&staging).expect("made");
+    fs::copy(folder.path().join("store.db"), staging.join("store.db")).expect("copied");
+    let mut writer = Writer::offline(folder.path()).expect("nobody else has it");
+    assert!(staging.exists(), "who only looks erases nothing");
+    let external_id = name(1);
+    let answer = writer.carry_out(
+        Session::COMMAND_LINE,
+        Request::PersonWithdraw { external_id },
+    );
+    assert!(matches!(answer, Response::Done { .. }), "{answer:?}");
+    assert!(!staging.exists());
+}
