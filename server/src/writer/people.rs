@@ -92,8 +92,11 @@ impl Writer {
     /// tried with each tick, and before the next import.
     pub(super) fn import_taken_back(&mut self) -> Result<(), StoreError> {
         if let Some((Session::ABANDONED, import)) = self.import {
-            self.store.import_abort(import)?;
-            self.import = None;
+            match self.store.import_abort(import) {
+                // It is not open any more: there is nothing to take back, now or later.
+                Ok(()) | Err(StoreError::NotFound { .. }) => self.import = None,
+                Err(error) => return Err(error),
+            }
             if let Some(online) = &mut self.online {
                 online.snapshots.empty_log();
             }

@@ -390,3 +390,21 @@ fn a_withdrawal_without_a_server_leaves_no_copies_of_a_cut_backup() {
     assert!(matches!(answer, Response::Done { .. }), "{answer:?}");
     assert!(!staging.exists());
 }
+
+/// An import that the store did not know any more was tried with each tick, and no other could
+/// begin. Fails without the arm for `NotFound` in `import_taken_back`.
+#[test]
+fn an_import_that_is_gone_already_holds_no_other_up() {
+    let mut online = Online::over(init());
+    online.stage(1..3);
+    let (_, import) = online.writer.import.expect("under way");
+    online
+        .writer
+        .store
+        .import_abort(import)
+        .expect("taken back");
+    online.writer.take(Command::SessionEnded(SESSION));
+    assert!(online.writer.import.is_none());
+    online.enrol(3..4);
+    assert_eq!((online.found(1), online.found(3)), (None, Some(name(3))));
+}
