@@ -1,16 +1,17 @@
 //! Envelope, encrypted bytes and archive together, and what attackers and bad disks make of them.
 
 use std::fs;
-use std::io::{BufReader, Read as _, Write as _};
+use std::io::{self, BufReader, Read as _, Write as _};
+use std::time::{Duration, Instant};
 
 use super::archive::{About, FORM, Packing, unpack};
 use super::keys::{Lock, Opener, Passphrase, SecretKey};
-use super::staging::{FOLDER, Staging};
+use super::staging::{FOLDER, Staging, hash_of};
 use super::stream::{Opening, SEALED_PIECE, Sealing};
 use super::{BackupError, Order, envelope, kept_s, sweep};
 use crate::limits::{
-    BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX, BACKUP_RESUME_S,
-    BACKUP_SMALL_FILE_BYTES_MAX,
+    BACKUP_BYTES_PER_S, BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX,
+    BACKUP_RESUME_S, BACKUP_SMALL_FILE_BYTES_MAX,
 };
 
 fn sealed(lock: &Lock, content: &[u8]) -> Vec<u8> {
@@ -335,4 +336,22 @@ fn nobody_goes_on_past_half_the_erasure_period() {
     assert!(Staging::left(&order, &site).is_some());
     order.now_unix_s += 1;
     assert!(Staging::left(&order, &site).is_none());
+}
+
+/// A backup that went on read its copies as fast as the disk gives. Fails if `hash_of` or
+/// `Packing::file` reads the file itself.
+#[test]
+fn copies_are_read_at_the_pace() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("copy");
+    let file = fs::File::create(&path).expect("made");
+    file.set_len(BACKUP_BYTES_PER_S / 16).expect("long");
+    let due = Duration::from_secs(1) / 16;
+    let mut packing = Packing::new(io::sink(), &about()).expect("a sink");
+    let began = Instant::now();
+    hash_of(&path).expect("read");
+    assert!(began.elapsed() >= due);
+    let began = Instant::now();
+    packing.file("store.db", &path).expect("read");
+    assert!(began.elapsed() >= due);
 }
