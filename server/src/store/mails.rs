@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::error::StoreError;
 use super::id::{PersonId, key, number};
 use super::reader::Reader;
-use super::settings::SettingKey;
+use super::settings::{SettingKey, put_setting};
 use super::{Store, TokenHash};
 use crate::limits::MAIL_ERROR_BYTES_MAX;
 
@@ -178,20 +178,14 @@ impl Reader {
 }
 
 fn count_sent(db: &Connection, now_unix_s: i64) -> Result<(), StoreError> {
-    let name = SettingKey::MAIL_SENT.0;
     let stored = db
         .prepare_cached("SELECT value FROM settings WHERE key = ?1")?
-        .query_row([name], |row| row.get(0))
+        .query_row([SettingKey::MAIL_SENT.0], |row| row.get(0))
         .optional()?;
     let (sent, _) = two_numbers(stored);
     let now = u64::try_from(now_unix_s).unwrap_or_default();
     let value = [(sent + 1).to_le_bytes(), now.to_le_bytes()].concat();
-    db.prepare_cached(
-        "INSERT INTO settings(key, value) VALUES (?1, ?2)
-         ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-    )?
-    .execute((name, value))?;
-    Ok(())
+    put_setting(db, SettingKey::MAIL_SENT, &value)
 }
 
 /// Two u64, little-endian; zeroes where nothing of that form is stored.

@@ -9,6 +9,8 @@ use cardea_engine::{Embedding, Kernel, Searcher};
 
 use crossbeam_channel::bounded;
 
+mod asking;
+
 use super::*;
 use crate::admin::message::{NewPerson, Request};
 use crate::cli::{InitArgs, init};
