@@ -177,6 +177,24 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// How many mails are still to be tried, for the first time or again. Those that the relay has
+    /// refused for good, and those whose invitation has expired, are not.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn mails_to_try(&self, now_unix_s: i64) -> Result<u64, StoreError> {
+        let count = self
+            .db
+            .prepare_cached(
+                "SELECT count(*) FROM mails m JOIN invitations i ON i.person = m.person
+                 WHERE m.due IS NOT NULL AND i.expires > ?1",
+            )?
+            .query_row([now_unix_s], |row| row.get(0))?;
+        Ok(number(count))
+    }
+}
+
 fn count_sent(db: &Connection, now_unix_s: i64) -> Result<(), StoreError> {
     let stored = db
         .prepare_cached("SELECT value FROM settings WHERE key = ?1")?

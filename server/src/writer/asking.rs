@@ -20,7 +20,7 @@ impl Writer {
         if stored.is_none() || !self.sends_mail() {
             return Ok(());
         }
-        if reader.mail_counts()?.waiting >= ASKING_MAILS_MAX {
+        if reader.mails_to_try(unix_s())? >= ASKING_MAILS_MAX {
             return Ok(());
         }
         let (after, before) = two_numbers(stored);

@@ -4,6 +4,7 @@ use super::super::asking::FROM_THE_FIRST;
 use super::*;
 use crate::admin::enrol::EnrolAsk;
 use crate::enrol::{MailSetup, MailTls};
+use crate::limits::{ASKED_PER_TICK, ASKING_MAILS_MAX};
 use crate::store::{Mail, Reader};
 
 /// A site of so many people with addresses, who are to be asked again.
@@ -68,4 +69,37 @@ fn a_step_that_is_cut_asks_nobody_twice() {
     assert!(first(reader).token == before.token, "asked twice");
     let left = reader.setting(SettingKey::ASKING).expect("read");
     assert_eq!(left, None, "all are asked");
+}
+
+/// With a relay that took nothing, every mail was tried once and made room for another, until all
+/// the people had one; and a hundred that had expired untried ended the asking for ever. Fails if
+/// only what was never tried is counted, or what has expired is.
+#[test]
+fn mails_that_fail_keep_others_from_being_asked() {
+    let mut online = asking(ASKING_MAILS_MAX + 1);
+    let later = carry_out::unix_s() + 1_000;
+    let mails = |sql: &str, online: &Online| {
+        online.writer.store.run_sql(sql);
+        online
+            .writer
+            .store
+            .read()
+            .mails_to_try(carry_out::unix_s())
+            .expect("a read")
+    };
+    let failed = format!("UPDATE mails SET tries = 1, due = {later}");
+    for _ in 0..=ASKING_MAILS_MAX / ASKED_PER_TICK as u64 {
+        assert!(online.writer.asking_tick().is_ok());
+        assert!(mails(&failed, &online) <= ASKING_MAILS_MAX);
+    }
+    assert_eq!(mails("", &online), ASKING_MAILS_MAX);
+    assert_eq!(
+        mails(
+            "UPDATE invitations SET expires = 1; UPDATE mails SET tries = 0",
+            &online
+        ),
+        0
+    );
+    assert!(online.writer.asking_tick().is_ok());
+    assert_eq!(mails("", &online), 1, "the last of them");
 }
