@@ -410,3 +410,34 @@ fn an_import_that_is_gone_already_holds_no_other_up() {
     online.enrol(3..4);
     assert_eq!((online.found(1), online.found(3)), (None, Some(name(3))));
 }
+
+/// An update's outcome went into audit and outbox each second while its file could not be removed.
+/// Fails if `outcome_tell` tells whatever it finds.
+#[test]
+fn what_came_of_an_update_is_told_once() {
+    let mut online = Online::over(init());
+    let joined = online
+        .writer
+        .store
+        .setting_set(SettingKey::CONNECT_SEALED, b"sealed");
+    joined.expect("set");
+    let file = online.folder.path().join("updates/outcome");
+    fs::create_dir(online.folder.path().join("updates")).expect("made");
+    let tick = |online: &mut Online, applied: bool| {
+        let outcome = format!(r#"{{"version":"1.2.3","applied":{applied}}}"#);
+        // As if nobody could have removed it before.
+        fs::write(&file, outcome).expect("written");
+        updates::outcome_tell(&mut online.writer);
+        assert!(!file.exists(), "told, and removed where that can be");
+        let counts = online.writer.store.read().outbox_counts();
+        counts.expect("a read").waiting
+    };
+    let before = online.writer.store.read().outbox_counts();
+    let before = before.expect("a read").waiting;
+    assert_eq!(tick(&mut online, true) - before, 1);
+    assert_eq!(tick(&mut online, true) - before, 1, "the same again");
+    assert_eq!(tick(&mut online, false) - before, 2, "another");
+    // Gone, and then there again: another update came to the same.
+    updates::outcome_tell(&mut online.writer);
+    assert_eq!(tick(&mut online, false) - before, 3);
+}
