@@ -68,7 +68,7 @@ pub fn kept_s(erasure_period_s: u64) -> i64 {
 /// # Errors
 /// [`BackupError::Refused`] where another is being taken or the file is there; those of files,
 /// the store and keys. After one of files what was begun stays, to be gone on with; after any
-/// other, or without room, it is removed.
+/// other, without room, or if it does not fit what was written, it is removed.
 pub fn take(order: &Order) -> Result<Taken, BackupError> {
     let data = &order.data;
     let Some(_only) = only_one(data)? else {
@@ -116,9 +116,12 @@ pub fn take(order: &Order) -> Result<Taken, BackupError> {
 }
 
 /// Whether a later run may come to another end.
-fn may_go_on(error: &BackupError) -> bool {
+pub(super) fn may_go_on(error: &BackupError) -> bool {
     match error {
-        BackupError::Io(error) => error.kind() != io::ErrorKind::StorageFull,
+        BackupError::Io(error) => !matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::InvalidData
+        ),
         _ => false,
     }
 }

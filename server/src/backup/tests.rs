@@ -8,6 +8,7 @@ use super::archive::{About, FORM, Packing, unpack};
 use super::keys::{Lock, Opener, Passphrase, SecretKey};
 use super::staging::{FOLDER, Staging, hash_of};
 use super::stream::{Opening, SEALED_PIECE, Sealing};
+use super::take::may_go_on;
 use super::{BackupError, Order, envelope, kept_s, sweep};
 use crate::limits::{
     BACKUP_BYTES_PER_S, BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX,
@@ -51,7 +52,8 @@ fn every_length_reads_back() {
     }
 }
 
-/// Fails if a piece that is there is sealed again with another number, or left out.
+/// Fails if a piece that is there is sealed again with another number, or left out; or if what does
+/// not fit what was written counts as cut.
 #[test]
 fn going_on_gives_the_same_bytes() {
     let (lock, _) = pair();
@@ -69,7 +71,9 @@ fn going_on_gives_the_same_bytes() {
             let from = (there * SEALED_PIECE) as usize;
             assert!(rest == whole[from..], "{length} behind {there}");
         }
-        behind(9).expect_err("less than there was");
+        let error = behind(9).expect_err("less than there was");
+        // A run after it would meet the same.
+        assert!(!may_go_on(&error.into()));
     }
 }
 
