@@ -352,7 +352,7 @@ pub const MAIL_BACK_OFF_MAX_S: i64 = 3_600;
 pub const ASKED_PER_TICK: usize = 20;
 /// Ids of people looked at in such a turn: a few milliseconds.
 pub const ASKING_IDS_PER_TICK: u64 = 5_000;
-/// Mails that may wait for more people to be asked again.
+/// Mails still to be tried, for the first time or again, beside which nobody more is asked again.
 pub const ASKING_MAILS_MAX: u64 = 100;
 /// How long saving waits for the mail relay that it tries.
 pub const MAIL_TEST_TIMEOUT: Duration = Duration::from_secs(5);

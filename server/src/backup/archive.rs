@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tar::{Archive, Builder, EntryType, Header};
 
 use super::BackupError;
+use super::paced::reader;
 use crate::config;
 use crate::limits::{BACKUP_ENTRIES_MAX, BACKUP_SMALL_FILE_BYTES_MAX};
 use crate::secrets::KEY_FILE;
@@ -58,11 +59,12 @@ impl<W: Write> Packing<W> {
         self.entry(name, bytes.len() as u64, bytes)
     }
 
-    /// A file that nobody changes meanwhile.
+    /// A file that nobody changes meanwhile, read slowly: what is there already of a backup that
+    /// goes on is not written again, and nothing else would hold the reading back.
     pub(super) fn file(&mut self, name: &str, path: &Path) -> Result<(), BackupError> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
-        self.entry(name, length, file)
+        self.entry(name, length, reader(file))
     }
 
     fn entry(&mut self, name: &str, length: u64, from: impl Read) -> Result<(), BackupError> {

@@ -30,4 +30,4 @@ pub mod withdrawals;
 
 pub use error::BackupError;
 pub use restore::{Restored, Since, restore};
-pub use take::{Order, Taken, export_withdrawals, is_begun, sweep, take};
+pub use take::{Order, Taken, export_withdrawals, is_begun, kept_s, sweep, sweep_all, take};

@@ -1,7 +1,7 @@
 //! Reading and writing slowly: a backup keeps the disk for those who wait for it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -74,6 +74,25 @@ impl Write for Paced {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// A file that is read at the pace, in large pieces.
+pub(super) fn reader(file: File) -> impl Read {
+    let pace = Pace::new();
+    BufReader::with_capacity(1 << 17, PacedReader { file, pace })
+}
+
+struct PacedReader {
+    file: File,
+    pace: Pace,
+}
+
+impl Read for PacedReader {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(to)?;
+        self.pace.spend(read as u64);
+        Ok(read)
     }
 }
 

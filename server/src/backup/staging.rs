@@ -14,7 +14,7 @@
 //! first. A copy that was cut is begun anew: a moment of a database ends with who reads it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -24,10 +24,9 @@ use zeroize::Zeroizing;
 use super::archive::{About, FORM};
 use super::envelope::{self, PayloadKey};
 use super::keys::{KEY_BYTES, Lock};
-use super::paced::zero;
+use super::paced::{reader, zero};
 use super::stream::SEALED_PIECE;
 use super::{BackupError, take::Order};
-use crate::limits::BACKUP_RESUME_S;
 use crate::secrets::Sealer;
 
 /// The folder in the data directory.
@@ -85,7 +84,7 @@ impl Staging {
         let same = about.form == FORM
             && about.version == env!("CARGO_PKG_VERSION")
             && about.site == site
-            && (0..=BACKUP_RESUME_S).contains(&age)
+            && (0..=order.kept_s).contains(&age)
             && !state.target.exists()
             && same_target;
         let sound = |(name, hash): &(String, String)| {
@@ -257,11 +256,8 @@ fn private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn hash_of(path: &Path) -> io::Result<String> {
+pub(super) fn hash_of(path: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
-    io::copy(
-        &mut BufReader::with_capacity(1 << 17, File::open(path)?),
-        &mut hasher,
-    )?;
+    io::copy(&mut reader(File::open(path)?), &mut hasher)?;
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -52,7 +52,9 @@ impl<W: Write> Sealing<W> {
     fn seal(&mut self, last: bool) -> io::Result<()> {
         if self.number < self.there {
             if last {
-                return Err(io::Error::other("less than was written before"));
+                // No later run makes it more: this one is not gone on with.
+                let why = "less than was written before";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
             self.piece.clear();
             self.number += 1;

@@ -35,6 +35,8 @@ pub struct Order {
     pub days: u32,
     /// The time, Unix seconds.
     pub now_unix_s: i64,
+    /// How old one that was cut may be to be gone on with: [`kept_s`].
+    pub kept_s: i64,
 }
 
 /// What was backed up.
@@ -54,15 +56,25 @@ pub struct Taken {
     pub expired: Vec<PathBuf>,
 }
 
-/// Takes a backup, or goes on with one that was cut within [`BACKUP_RESUME_S`].
+/// How long copies of a backup that was cut are kept, seconds from its beginning: people may be
+/// withdrawn meanwhile, and the other half of the period is for going on, or for zeroing.
+#[must_use]
+pub fn kept_s(erasure_period_s: u64) -> i64 {
+    i64::try_from(erasure_period_s / 2).map_or(BACKUP_RESUME_S, |half| half.min(BACKUP_RESUME_S))
+}
+
+/// Takes a backup, or goes on with one that was cut no longer ago than the order says.
 ///
 /// # Errors
 /// [`BackupError::Refused`] where another is being taken or the file is there; those of files,
 /// the store and keys. After one of files what was begun stays, to be gone on with; after any
-/// other, or without room, it is removed.
+/// other, without room, or if it does not fit what was written, it is removed.
 pub fn take(order: &Order) -> Result<Taken, BackupError> {
     let data = &order.data;
-    let _only = only_one(data)?;
+    let Some(_only) = only_one(data)? else {
+        let why = "another backup is being taken".to_owned();
+        return Err(BackupError::Refused(why));
+    };
     let reader = Reader::open_beside(data)?;
     let sealer = Sealer::open(data)?;
     let site = site_id(&reader)?;
@@ -104,9 +116,12 @@ pub fn take(order: &Order) -> Result<Taken, BackupError> {
 }
 
 /// Whether a later run may come to another end.
-fn may_go_on(error: &BackupError) -> bool {
+pub(super) fn may_go_on(error: &BackupError) -> bool {
     match error {
-        BackupError::Io(error) => error.kind() != io::ErrorKind::StorageFull,
+        BackupError::Io(error) => !matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::InvalidData
+        ),
         _ => false,
     }
 }
@@ -171,7 +186,7 @@ pub fn is_begun(data: &Path) -> bool {
 }
 
 /// Erases copies that a backup left in the data directory which was cut longer ago than `after_s`;
-/// not those of one that is being taken. `after_s` is at most [`BACKUP_RESUME_S`].
+/// not those of one that is being taken.
 ///
 /// # Errors
 /// Those of files.
@@ -179,15 +194,23 @@ pub fn sweep(data: &Path, now_unix_s: i64, after_s: i64) -> Result<(), BackupErr
     if !is_begun(data) {
         return Ok(());
     }
-    let Ok(_only) = only_one(data) else {
+    let Some(_only) = only_one(data)? else {
         return Ok(());
     };
-    let kept = 0..=after_s.min(BACKUP_RESUME_S);
     let begun = staging::begun(data);
-    if begun.is_some_and(|begun| kept.contains(&(now_unix_s - begun))) {
+    if begun.is_some_and(|begun| (0..=after_s).contains(&(now_unix_s - begun))) {
         return Ok(());
     }
     staging::sweep(data)
+}
+
+/// The same, however short a time ago it was cut.
+///
+/// # Errors
+/// Those of files.
+pub fn sweep_all(data: &Path) -> Result<(), BackupError> {
+    // No time is within an empty span.
+    sweep(data, 0, -1)
 }
 
 /// The site's id as hexadecimal digits.
@@ -204,7 +227,8 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn only_one(data: &Path) -> Result<File, BackupError> {
+/// The lock of whoever takes a backup; `None` while another has it.
+fn only_one(data: &Path) -> io::Result<Option<File>> {
     let lock = OpenOptions::new()
         .write(true)
         .create(true)
@@ -212,12 +236,9 @@ fn only_one(data: &Path) -> Result<File, BackupError> {
         .mode(0o600)
         .open(data.join(LOCK))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            let why = "another backup is being taken".to_owned();
-            Err(BackupError::Refused(why))
-        }
-        Err(TryLockError::Error(error)) => Err(error.into()),
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -1,14 +1,18 @@
 //! Envelope, encrypted bytes and archive together, and what attackers and bad disks make of them.
 
 use std::fs;
-use std::io::{BufReader, Read as _, Write as _};
+use std::io::{self, BufReader, Read as _, Write as _};
+use std::time::{Duration, Instant};
 
 use super::archive::{About, FORM, Packing, unpack};
 use super::keys::{Lock, Opener, Passphrase, SecretKey};
+use super::staging::{FOLDER, Staging, hash_of};
 use super::stream::{Opening, SEALED_PIECE, Sealing};
-use super::{BackupError, envelope};
+use super::take::may_go_on;
+use super::{BackupError, Order, envelope, kept_s, sweep};
 use crate::limits::{
-    BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX, BACKUP_SMALL_FILE_BYTES_MAX,
+    BACKUP_BYTES_PER_S, BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX,
+    BACKUP_RESUME_S, BACKUP_SMALL_FILE_BYTES_MAX,
 };
 
 fn sealed(lock: &Lock, content: &[u8]) -> Vec<u8> {
@@ -48,7 +52,8 @@ fn every_length_reads_back() {
     }
 }
 
-/// Fails if a piece that is there is sealed again with another number, or left out.
+/// Fails if a piece that is there is sealed again with another number, or left out; or if what does
+/// not fit what was written counts as cut.
 #[test]
 fn going_on_gives_the_same_bytes() {
     let (lock, _) = pair();
@@ -66,7 +71,9 @@ fn going_on_gives_the_same_bytes() {
             let from = (there * SEALED_PIECE) as usize;
             assert!(rest == whole[from..], "{length} behind {there}");
         }
-        behind(9).expect_err("less than there was");
+        let error = behind(9).expect_err("less than there was");
+        // A run after it would meet the same.
+        assert!(!may_go_on(&error.into()));
     }
 }
 
@@ -286,4 +293,69 @@ fn a_file_that_differs_from_its_checksum_is_refused() {
         panic!("taken, or refused for another reason");
     };
     assert_eq!(name, "store.db");
+}
+
+/// A sweep that could not take the lock said all was well, and copies of withdrawn people stayed.
+/// Fails if `sweep` passes over any error of `only_one`.
+#[test]
+fn a_sweep_that_cannot_look_says_so() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir(data.path().join(FOLDER)).expect("made");
+    // Nobody can open this as a file.
+    let lock = data.path().join("backup.lock");
+    fs::create_dir(&lock).expect("made");
+    assert!(matches!(sweep(data.path(), 9, 9), Err(BackupError::Io(_))));
+    fs::remove_dir(&lock).expect("it is ours");
+    let other = fs::File::create(&lock).expect("made");
+    other.lock().expect("nobody has it");
+    sweep(data.path(), 9, 9).expect("another backup is being taken");
+    assert!(data.path().join(FOLDER).exists());
+    drop(other);
+    sweep(data.path(), 9, 9).expect("swept");
+    assert!(!data.path().join(FOLDER).exists());
+}
+
+/// A backup was gone on with for half an hour where a withdrawn embedding is to be gone in a
+/// minute. Fails if `Staging::left` has a bound of its own, or `kept_s` is not half the period.
+#[test]
+fn nobody_goes_on_past_half_the_erasure_period() {
+    assert_eq!(kept_s(3_600), BACKUP_RESUME_S);
+    assert_eq!(kept_s(u64::MAX), BACKUP_RESUME_S);
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let about = About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..about()
+    };
+    let (taken, site) = (about.taken_unix_s, about.site.clone());
+    let target = data.path().join("one.age");
+    Staging::begin(data.path(), about, target.clone(), Vec::new()).expect("begun");
+    let mut order = Order {
+        data: data.path().to_owned(),
+        target,
+        lock: pair().0,
+        days: 1,
+        now_unix_s: taken + 30,
+        kept_s: kept_s(60),
+    };
+    assert!(Staging::left(&order, &site).is_some());
+    order.now_unix_s += 1;
+    assert!(Staging::left(&order, &site).is_none());
+}
+
+/// A backup that went on read its copies as fast as the disk gives. Fails if `hash_of` or
+/// `Packing::file` reads the file itself.
+#[test]
+fn copies_are_read_at_the_pace() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("copy");
+    let file = fs::File::create(&path).expect("made");
+    file.set_len(BACKUP_BYTES_PER_S / 16).expect("long");
+    let due = Duration::from_secs(1) / 16;
+    let mut packing = Packing::new(io::sink(), &about()).expect("a sink");
+    let began = Instant::now();
+    hash_of(&path).expect("read");
+    assert!(began.elapsed() >= due);
+    let began = Instant::now();
+    packing.file("store.db", &path).expect("read");
+    assert!(began.elapsed() >= due);
 }

@@ -9,7 +9,7 @@ use super::site;
 use crate::admin::client::Desk;
 use crate::admin::message::{Request, Response};
 use crate::backup::keys::{Lock, Opener, Passphrase, PublicKey, SecretKey, secret_keys};
-use crate::backup::{Order, Since, restore, take};
+use crate::backup::{Order, Since, kept_s, restore, take};
 use crate::config::Config;
 use crate::secrets::write_new;
 use crate::site::unix_ms;
@@ -74,6 +74,7 @@ pub fn backup(data: &Path, args: &BackupArgs) -> io::Result<()> {
         lock,
         days: config.backup.days,
         now_unix_s: i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX),
+        kept_s: kept_s(config.erasure_period_s),
     })
     .map_err(io::Error::other)?;
     let taken_unix_s = taken.taken_unix_s;

@@ -63,7 +63,7 @@ impl Progress {
 }
 
 /// What came of an update that was applied.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Its version.
     pub version: String,
@@ -212,7 +212,7 @@ pub fn apply(data: &Path, version: Version) -> io::Result<()> {
     DiskFile::open(folder)?.sync_all()
 }
 
-/// What came of the last update that was applied, if that is not told yet.
+/// What came of the last update that was applied, as long as its file is there.
 #[must_use]
 pub fn outcome(data: &Path) -> Option<Outcome> {
     let text = fs::read(data.join(FOLDER).join(OUTCOME)).ok()?;
@@ -221,7 +221,7 @@ pub fn outcome(data: &Path) -> Option<Outcome> {
 
 /// The outcome is told.
 pub fn outcome_told(data: &Path) {
-    // If it stays it is told again, which does no harm.
+    // If it stays it is told again by the next server, which does no harm.
     let _ = fs::remove_file(data.join(FOLDER).join(OUTCOME));
 }
 

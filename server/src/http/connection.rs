@@ -235,7 +235,7 @@ impl Connection {
             }
         };
         self.since = now;
-        let body = match after.len() >= head.length {
+        let body = match (1..=after.len()).contains(&head.length) {
             true => std::mem::take(spare),
             false => Vec::new(),
         };

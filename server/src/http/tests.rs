@@ -477,3 +477,24 @@ proptest! {
         let _ = outcome(&[bytes], || piece);
     }
 }
+
+/// Fails if `feed_head` takes the spare buffer, which nobody gives back, for a body of no bytes.
+#[test]
+fn only_a_body_takes_the_spare_buffer() {
+    let now = Instant::now();
+    let mut spare = Vec::with_capacity(64);
+    let mut feed = |message: &str| {
+        let fed = Connection::new(now).feed_into(message.as_bytes(), now, &mut spare);
+        let request = fed.expect("well-formed").expect("whole");
+        (request.body.capacity(), spare.capacity())
+    };
+    let without = [
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+    ];
+    for message in without {
+        assert_eq!(feed(message), (0, 64), "{message}");
+    }
+    let with = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+    assert_eq!(feed(with), (64, 0));
+}

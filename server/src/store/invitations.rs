@@ -14,6 +14,7 @@ use super::id::{DeviceId, PersonId, ReferenceId, key};
 use super::mails::put_mail;
 use super::people::{NewReference, check_references, visible_person};
 use super::person::PersonState;
+use super::settings::{SettingKey, put_setting};
 use super::text::checked;
 use super::{Enrolled, Store, TokenHash};
 use crate::limits::LANGUAGE_BYTES;
@@ -51,33 +52,24 @@ impl Store {
         link: &NewLink,
         now_unix_s: i64,
     ) -> Result<PersonId, StoreError> {
-        checked("language", &link.language, LANGUAGE_BYTES)?;
-        self.change(3, |db| {
-            let person = visible_person(db, external_id)?;
-            if let Some(device) = link.device {
-                require_device(db, device)?;
-            }
-            let mut changes = vec![Change::Person(person)];
-            changes.extend(end_capture(db, person)?.map(Change::Device));
-            let sent = link.mail.is_none().then_some(now_unix_s);
-            db.prepare_cached("DELETE FROM invitations WHERE person = ?1")?
-                .execute([key(person.0)])?;
-            db.prepare_cached(
-                "INSERT INTO invitations(person, token, device, language, created, expires, sent)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute((
-                key(person.0),
-                link.token.0,
-                link.device.map(|device| key(device.0)),
-                &link.language,
-                now_unix_s,
-                link.expires_unix_s,
-                sent,
-            ))?;
-            put_mail(db, person, link.mail.as_deref(), now_unix_s)?;
-            publish(db, &changes)?;
-            Ok(person)
+        self.change(3, |db| put_invitation(db, external_id, link, now_unix_s))
+    }
+
+    /// The same for one of many who are asked again: how far that has come is stored with it or not
+    /// at all, so that nobody is asked twice after a crash.
+    ///
+    /// # Errors
+    /// As [`Store::invitation_put`].
+    pub fn invitation_again(
+        &mut self,
+        external_id: &str,
+        link: &NewLink,
+        now_unix_s: i64,
+        position: &[u8],
+    ) -> Result<PersonId, StoreError> {
+        self.change(4, |db| {
+            put_setting(db, SettingKey::ASKING, position)?;
+            put_invitation(db, external_id, link, now_unix_s)
         })
     }
 
@@ -230,6 +222,40 @@ impl Store {
             Ok(())
         })
     }
+}
+
+fn put_invitation(
+    db: &Connection,
+    external_id: &str,
+    link: &NewLink,
+    now_unix_s: i64,
+) -> Result<PersonId, StoreError> {
+    checked("language", &link.language, LANGUAGE_BYTES)?;
+    let person = visible_person(db, external_id)?;
+    if let Some(device) = link.device {
+        require_device(db, device)?;
+    }
+    let mut changes = vec![Change::Person(person)];
+    changes.extend(end_capture(db, person)?.map(Change::Device));
+    let sent = link.mail.is_none().then_some(now_unix_s);
+    db.prepare_cached("DELETE FROM invitations WHERE person = ?1")?
+        .execute([key(person.0)])?;
+    db.prepare_cached(
+        "INSERT INTO invitations(person, token, device, language, created, expires, sent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute((
+        key(person.0),
+        link.token.0,
+        link.device.map(|device| key(device.0)),
+        &link.language,
+        now_unix_s,
+        link.expires_unix_s,
+        sent,
+    ))?;
+    put_mail(db, person, link.mail.as_deref(), now_unix_s)?;
+    publish(db, &changes)?;
+    Ok(person)
 }
 
 /// Notes what the last try to enrol came to, within a transaction.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::error::StoreError;
 use super::id::{PersonId, key, number};
 use super::reader::Reader;
-use super::settings::SettingKey;
+use super::settings::{SettingKey, put_setting};
 use super::{Store, TokenHash};
 use crate::limits::MAIL_ERROR_BYTES_MAX;
 
@@ -177,21 +177,33 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// How many mails are still to be tried, for the first time or again. Those that the relay has
+    /// refused for good, and those whose invitation has expired, are not.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn mails_to_try(&self, now_unix_s: i64) -> Result<u64, StoreError> {
+        let count = self
+            .db
+            .prepare_cached(
+                "SELECT count(*) FROM mails m JOIN invitations i ON i.person = m.person
+                 WHERE m.due IS NOT NULL AND i.expires > ?1",
+            )?
+            .query_row([now_unix_s], |row| row.get(0))?;
+        Ok(number(count))
+    }
+}
+
 fn count_sent(db: &Connection, now_unix_s: i64) -> Result<(), StoreError> {
-    let name = SettingKey::MAIL_SENT.0;
     let stored = db
         .prepare_cached("SELECT value FROM settings WHERE key = ?1")?
-        .query_row([name], |row| row.get(0))
+        .query_row([SettingKey::MAIL_SENT.0], |row| row.get(0))
         .optional()?;
     let (sent, _) = two_numbers(stored);
     let now = u64::try_from(now_unix_s).unwrap_or_default();
     let value = [(sent + 1).to_le_bytes(), now.to_le_bytes()].concat();
-    db.prepare_cached(
-        "INSERT INTO settings(key, value) VALUES (?1, ?2)
-         ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-    )?
-    .execute((name, value))?;
-    Ok(())
+    put_setting(db, SettingKey::MAIL_SENT, &value)
 }
 
 /// Two u64, little-endian; zeroes where nothing of that form is stored.

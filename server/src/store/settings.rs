@@ -77,12 +77,8 @@ impl Store {
             checked_setting(*key, value)?;
         }
         self.change(settings.len(), |db| {
-            let mut insert = db.prepare_cached(
-                "INSERT INTO settings(key, value) VALUES (?1, ?2)
-                 ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-            )?;
             for (key, value) in settings {
-                insert.execute((key.0, value))?;
+                put_setting(db, *key, value)?;
                 tell(db, *key)?;
             }
             publish(db, &[Change::Settings])
@@ -116,6 +112,20 @@ impl Reader {
             .optional()?;
         Ok(value)
     }
+}
+
+/// Sets a value within another change.
+pub(super) fn put_setting(
+    db: &Connection,
+    key: SettingKey,
+    value: &[u8],
+) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "INSERT INTO settings(key, value) VALUES (?1, ?2)
+         ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+    )?
+    .execute((key.0, value))?;
+    Ok(())
 }
 
 /// An integration that is set up, changed or taken away is told of.

@@ -3,7 +3,7 @@
 //! as outdated, and what they may do stays as it was.
 
 use super::Writer;
-use super::carry_out::Refusal;
+use super::carry_out::{Refusal, unix_s};
 use super::invite::{Way, english};
 use crate::console::language::Language;
 use crate::limits::{ASKING_MAILS_MAX, INVITATION_DAYS};
@@ -20,7 +20,7 @@ impl Writer {
         if stored.is_none() || !self.sends_mail() {
             return Ok(());
         }
-        if reader.mail_counts()?.waiting >= ASKING_MAILS_MAX {
+        if reader.mails_to_try(unix_s())? >= ASKING_MAILS_MAX {
             return Ok(());
         }
         let (after, before) = two_numbers(stored);
@@ -30,14 +30,16 @@ impl Writer {
         for one in step.people {
             let language = one.language.as_deref().and_then(Language::named);
             let language = language.unwrap_or_else(english);
-            let (name, days) = (&one.external_id, INVITATION_DAYS);
-            self.put_invitation(name, one.device, language, days, Way::Mail)?;
+            let (_, new) = self.new_link(one.device, language, INVITATION_DAYS, Way::Mail)?;
             asked += 1;
+            let reached = position(one.person, asked);
+            self.store
+                .invitation_again(&one.external_id, &new, unix_s(), &reached)?;
         }
         match step.next {
             Some(next) => {
-                let value = [next.0.to_le_bytes(), asked.to_le_bytes()].concat();
-                self.store.setting_set(SettingKey::ASKING, &value)?;
+                let reached = position(next, asked);
+                self.store.setting_set(SettingKey::ASKING, &reached)?;
             }
             None => {
                 self.store.setting_remove(SettingKey::ASKING)?;
@@ -65,4 +67,9 @@ impl Writer {
         let both = before.as_deref().zip(version);
         Ok(both.is_some_and(|(before, version)| before != version.trim()))
     }
+}
+
+/// How far asking has come, as it is stored.
+fn position(after: PersonId, asked: u64) -> Vec<u8> {
+    [after.0.to_le_bytes(), asked.to_le_bytes()].concat()
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::Writer;
 use super::carry_out::{Refusal, done, unix_s};
@@ -13,8 +14,10 @@ use crate::limits::REMEMBERED_FACTOR;
 use crate::secrets::Sealer;
 use crate::store::{SettingKey, Store, StoreOrSecret, WithdrawalKey};
 
-/// How often it is looked whether a backup was cut, seconds.
-const SWEEP_EVERY_S: i64 = 10;
+/// How often it is looked whether a backup was cut.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How often withdrawals that no backup has any more are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
 /// The list of withdrawals on its way to the folder of backups.
 pub(super) struct Export {
@@ -24,10 +27,10 @@ pub(super) struct Export {
     thread: Option<JoinHandle<Result<(), BackupError>>>,
     // Said once, until it works again.
     failed: bool,
-    forgot_unix_s: i64,
+    forgot: Option<Instant>,
     /// Erases what a backup left that was cut.
     sweeper: Option<JoinHandle<()>>,
-    swept_unix_s: i64,
+    swept: Option<Instant>,
 }
 
 impl Default for Export {
@@ -37,9 +40,9 @@ impl Default for Export {
             due: true,
             thread: None,
             failed: false,
-            forgot_unix_s: 0,
+            forgot: None,
             sweeper: None,
-            swept_unix_s: 0,
+            swept: None,
         }
     }
 }
@@ -95,8 +98,8 @@ impl Writer {
     /// no backup has them.
     pub(super) fn backup_tick(&mut self) {
         let now = unix_s();
-        if now - self.export.forgot_unix_s >= 3_600 {
-            self.export.forgot_unix_s = now;
+        if is_due(self.export.forgot, Instant::now(), FORGET_EVERY) {
+            self.export.forgot = Some(Instant::now());
             let days = REMEMBERED_FACTOR * i64::from(self.config.backup.days);
             if let Err(error) = self.store.remembered_forget(now - days * 86_400) {
                 tracing::warn!(%error, "forgetting old withdrawals");
@@ -129,19 +132,19 @@ impl Writer {
     /// withdrawn since, and the erasure period holds for copies too.
     fn sweep_cut_backup(&mut self, now: i64) {
         let busy = self.export.sweeper.as_ref();
-        if now - self.export.swept_unix_s < SWEEP_EVERY_S
+        if !is_due(self.export.swept, Instant::now(), SWEEP_EVERY)
             || busy.is_some_and(|thread| !thread.is_finished())
             || !backup::is_begun(self.directory.path())
         {
             return;
         }
-        self.export.swept_unix_s = now;
+        self.export.swept = Some(Instant::now());
         let data = self.directory.path().to_owned();
-        let half = i64::try_from(self.config.erasure_period_s / 2).unwrap_or(i64::MAX);
+        let kept_s = backup::kept_s(self.config.erasure_period_s);
         let spawned = std::thread::Builder::new()
             .name("backup-sweep".to_owned())
             .spawn(move || {
-                if let Err(error) = backup::sweep(&data, now, half) {
+                if let Err(error) = backup::sweep(&data, now, kept_s) {
                     tracing::warn!(%error, "copies of a backup stay in the data directory");
                 }
             });
@@ -172,5 +175,28 @@ impl Writer {
             let pending = self.export.due || self.export.thread.is_some();
             online.published.site().set_withdrawals_pending(pending);
         }
+    }
+}
+
+/// Whether it is time again. By a clock that nobody sets: after an hour set back, nothing was swept
+/// for an hour.
+fn is_due(last: Option<Instant>, now: Instant, every: Duration) -> bool {
+    last.is_none_or(|last| now.saturating_duration_since(last) >= every)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails if the first look waits, or a later one for longer than its time. By the types the
+    /// wall clock has no say.
+    #[test]
+    fn a_look_is_due_at_once_and_then_each_time() {
+        let now = Instant::now();
+        assert!(is_due(None, now, SWEEP_EVERY));
+        assert!(!is_due(Some(now), now, SWEEP_EVERY));
+        let almost = now + SWEEP_EVERY - Duration::from_nanos(1);
+        assert!(!is_due(Some(now), almost, SWEEP_EVERY));
+        assert!(is_due(Some(now), now + SWEEP_EVERY, SWEEP_EVERY));
     }
 }

@@ -13,6 +13,7 @@ use super::carry_out::{Refusal, date, done, table, unix_s, words};
 use super::error::WriterError;
 use super::{Writer, updates};
 use crate::admin::message::Response;
+use crate::connect::updates::Outcome;
 use crate::connect::{ConnectLink, ConnectSetup, JobEnd, News};
 use crate::space::SpaceLink;
 use crate::store::{SettingKey, StoreError};
@@ -29,6 +30,8 @@ pub(super) struct ConnectSide {
     /// The last that was told of each integration.
     statuses: BTreeMap<String, Connection>,
     pub(super) refused: Refusals,
+    /// What came of an update, told already; its file may be there still.
+    pub(super) outcome_told: Option<Outcome>,
     pub(super) firmware: Option<crate::connect::firmware::Firmware>,
     pub(super) metrics: Option<std::sync::Arc<arc_swap::ArcSwap<String>>>,
 }

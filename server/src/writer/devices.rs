@@ -178,6 +178,7 @@ fn reason(error: &WriterError) -> Reason {
         | WriterError::BadReference { .. }
         | WriterError::BadTimetable { .. }
         | WriterError::Io(_)
+        | WriterError::Backup(_)
         | WriterError::Ended => Reason::NotStored,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::backup::BackupError;
 use crate::error::{ConfigError, PkiError, SecretError};
 use crate::store::StoreError;
 
@@ -35,6 +36,8 @@ pub enum WriterError {
         /// Why, in words.
         why: String,
     },
+    /// Copies of a backup that was cut could not be zeroed.
+    Backup(BackupError),
     /// A file operation failed.
     Io(std::io::Error),
     /// The writer has ended.
@@ -55,6 +58,7 @@ impl fmt::Display for WriterError {
                 write!(f, "reference {reference} in the store is damaged")
             }
             Self::BadTimetable { why } => write!(f, "timetables: {why}"),
+            Self::Backup(error) => write!(f, "copies of a backup: {error}"),
             Self::Io(error) => error.fmt(f),
             Self::Ended => write!(f, "the writer has ended"),
         }
@@ -84,6 +88,12 @@ impl From<PkiError> for WriterError {
 impl From<crate::tls::ConfigError> for WriterError {
     fn from(error: crate::tls::ConfigError) -> Self {
         Self::Tls(error)
+    }
+}
+
+impl From<BackupError> for WriterError {
+    fn from(error: BackupError) -> Self {
+        Self::Backup(error)
     }
 }
 

@@ -171,7 +171,23 @@ impl Writer {
         days: u32,
         way: Way,
     ) -> Result<String, Refusal> {
-        let (link, now) = (Link::new()?, unix_s());
+        let (link, new) = self.new_link(device, language, days, way)?;
+        self.store.invitation_put(external_id, &new, unix_s())?;
+        Ok(match way {
+            Way::Mail => "mailed".to_owned(),
+            Way::Paper => link.address(&self.pages_url()?),
+        })
+    }
+
+    /// A link, and what the store keeps of it.
+    pub(super) fn new_link(
+        &self,
+        device: Option<DeviceId>,
+        language: &'static Language,
+        days: u32,
+        way: Way,
+    ) -> Result<(Link, NewLink), Refusal> {
+        let link = Link::new()?;
         let mail = match way {
             Way::Mail => Some(self.sealer.seal(TOKEN_NAME, link.token())?),
             Way::Paper => None,
@@ -180,14 +196,10 @@ impl Writer {
             token: link.hash(),
             device,
             language: language.code.to_owned(),
-            expires_unix_s: now + i64::from(days) * 86_400,
+            expires_unix_s: unix_s() + i64::from(days) * 86_400,
             mail,
         };
-        self.store.invitation_put(external_id, &new, now)?;
-        Ok(match way {
-            Way::Mail => "mailed".to_owned(),
-            Way::Paper => link.address(&self.pages_url()?),
-        })
+        Ok((link, new))
     }
 
     /// Disenrols and invites again, with the rights and the invitation's terms as they were.

@@ -13,6 +13,7 @@ use super::carry_out::{Refusal, done, unix_s, words};
 use super::gallery::erase_all;
 use super::{Session, Writer};
 use crate::admin::message::{self, Refused, Response};
+use crate::backup;
 use crate::limits::ADMIN_PEOPLE_MAX;
 use crate::store::{self, Consent, ConsentHow, DoorId, ImportId, NewReference, StoreError};
 
@@ -91,8 +92,11 @@ impl Writer {
     /// tried with each tick, and before the next import.
     pub(super) fn import_taken_back(&mut self) -> Result<(), StoreError> {
         if let Some((Session::ABANDONED, import)) = self.import {
-            self.store.import_abort(import)?;
-            self.import = None;
+            match self.store.import_abort(import) {
+                // It is not open any more: there is nothing to take back, now or later.
+                Ok(()) | Err(StoreError::NotFound { .. }) => self.import = None,
+                Err(error) => return Err(error),
+            }
             if let Some(online) = &mut self.online {
                 online.snapshots.empty_log();
             }
@@ -109,6 +113,8 @@ impl Writer {
             online.published.site().set_erasure_pending(true);
         } else {
             erase_all(&self.directory)?;
+            // They are in the copies of a backup that was cut, and no server zeroes those in time.
+            backup::sweep_all(self.directory.path())?;
         }
         self.follow()?;
         let references = withdrawn.references.len();

@@ -9,6 +9,8 @@ use cardea_engine::{Embedding, Kernel, Searcher};
 
 use crossbeam_channel::bounded;
 
+mod asking;
+
 use super::*;
 use crate::admin::message::{NewPerson, Request};
 use crate::cli::{InitArgs, init};
@@ -402,4 +404,74 @@ fn the_form_is_kept_whole_or_not_and_the_first_version_asks_nobody() {
         let asking = setting(&online, SettingKey::ASKING);
         assert_eq!(asking.is_some(), asks, "version {version}");
     }
+}
+
+/// Who was withdrawn without a server stayed in what a cut backup had copied. Fails without
+/// `sweep_all` in `person_withdraw`.
+#[test]
+fn a_withdrawal_without_a_server_leaves_no_copies_of_a_cut_backup() {
+    let mut online = Online::over(init());
+    online.enrol(1..3);
+    let folder = online.end();
+    let staging = folder.path().join("backup.staging");
+    fs::create_dir(&staging).expect("made");
+    fs::copy(folder.path().join("store.db"), staging.join("store.db")).expect("copied");
+    let mut writer = Writer::offline(folder.path()).expect("nobody else has it");
+    assert!(staging.exists(), "who only looks erases nothing");
+    let external_id = name(1);
+    let answer = writer.carry_out(
+        Session::COMMAND_LINE,
+        Request::PersonWithdraw { external_id },
+    );
+    assert!(matches!(answer, Response::Done { .. }), "{answer:?}");
+    assert!(!staging.exists());
+}
+
+/// An import that the store did not know any more was tried with each tick, and no other could
+/// begin. Fails without the arm for `NotFound` in `import_taken_back`.
+#[test]
+fn an_import_that_is_gone_already_holds_no_other_up() {
+    let mut online = Online::over(init());
+    online.stage(1..3);
+    let (_, import) = online.writer.import.expect("under way");
+    online
+        .writer
+        .store
+        .import_abort(import)
+        .expect("taken back");
+    online.writer.take(Command::SessionEnded(SESSION));
+    assert!(online.writer.import.is_none());
+    online.enrol(3..4);
+    assert_eq!((online.found(1), online.found(3)), (None, Some(name(3))));
+}
+
+/// An update's outcome went into audit and outbox each second while its file could not be removed.
+/// Fails if `outcome_tell` tells whatever it finds.
+#[test]
+fn what_came_of_an_update_is_told_once() {
+    let mut online = Online::over(init());
+    let joined = online
+        .writer
+        .store
+        .setting_set(SettingKey::CONNECT_SEALED, b"sealed");
+    joined.expect("set");
+    let file = online.folder.path().join("updates/outcome");
+    fs::create_dir(online.folder.path().join("updates")).expect("made");
+    let tick = |online: &mut Online, applied: bool| {
+        let outcome = format!(r#"{{"version":"1.2.3","applied":{applied}}}"#);
+        // As if nobody could have removed it before.
+        fs::write(&file, outcome).expect("written");
+        updates::outcome_tell(&mut online.writer);
+        assert!(!file.exists(), "told, and removed where that can be");
+        let counts = online.writer.store.read().outbox_counts();
+        counts.expect("a read").waiting
+    };
+    let before = online.writer.store.read().outbox_counts();
+    let before = before.expect("a read").waiting;
+    assert_eq!(tick(&mut online, true) - before, 1);
+    assert_eq!(tick(&mut online, true) - before, 1, "the same again");
+    assert_eq!(tick(&mut online, false) - before, 2, "another");
+    // Gone, and then there again: another update came to the same.
+    updates::outcome_tell(&mut online.writer);
+    assert_eq!(tick(&mut online, false) - before, 3);
 }

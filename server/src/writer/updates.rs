@@ -11,7 +11,7 @@ use super::error::WriterError;
 use super::{Session, Writer};
 use crate::admin::message::Response;
 use crate::connect::firmware::{self, PATH_PREFIX};
-use crate::connect::updates::{self, Fetched};
+use crate::connect::updates::{self, Fetched, Outcome};
 use crate::store::{self, DeviceState, StoreError};
 
 /// An update is here and checked: what becomes of it.
@@ -51,9 +51,21 @@ pub(super) fn fetched(writer: &mut Writer, fetched: &Fetched) -> Result<Value, S
 /// ready, or the one before is again.
 pub(super) fn outcome_tell(writer: &mut Writer) {
     let data = writer.directory.path().to_owned();
-    let Some(outcome) = updates::outcome(&data) else {
+    let found = updates::outcome(&data);
+    let Some(online) = &mut writer.online else {
         return;
     };
+    // A file that cannot be removed is found again with each tick.
+    let told = std::mem::replace(&mut online.connect.outcome_told, found.clone());
+    if let Some(outcome) = found {
+        if told.as_ref() != Some(&outcome) {
+            tell(writer, outcome);
+        }
+        updates::outcome_told(&data);
+    }
+}
+
+fn tell(writer: &mut Writer, outcome: Outcome) {
     let version = outcome.version;
     let (action, event) = if outcome.applied {
         let version = version.clone();
@@ -64,7 +76,6 @@ pub(super) fn outcome_tell(writer: &mut Writer) {
     };
     writer.note_change(Session::COMMAND_LINE, (action, version), Some("server"));
     writer.tell(&event);
-    updates::outcome_told(&data);
 }
 
 /// A version as devices say it.

@@ -267,6 +267,7 @@ fn mails_wait_and_go_once() {
         let mail = fixture.store.read().mail_due(now).expect("a read");
         mail.map(|mail| (mail.tries, mail.email))
     };
+    let to_try = |fixture: &Fixture, now| fixture.store.read().mails_to_try(now).expect("a read");
     let email = "pia-unmistakable@example.org".to_owned();
     assert_eq!(due(&fixture, NOW - 1), None);
     assert_eq!(due(&fixture, NOW), Some((0, email.clone())));
@@ -277,9 +278,10 @@ fn mails_wait_and_go_once() {
         .expect("noted");
     assert_eq!(due(&fixture, NOW + 4), None);
     assert_eq!(due(&fixture, NOW + 5), Some((1, email.clone())));
+    assert_eq!(to_try(&fixture, NOW + 4), 1, "also before it is due again");
     assert_eq!(
-        due(&fixture, NOW + LIFE),
-        None,
+        (due(&fixture, NOW + LIFE), to_try(&fixture, NOW + LIFE)),
+        (None, 0),
         "the invitation has expired"
     );
     fixture
@@ -287,6 +289,7 @@ fn mails_wait_and_go_once() {
         .mail_failed(person, token(1), None, "refused")
         .expect("noted");
     assert_eq!(due(&fixture, NOW + 99), None, "refused for good");
+    assert_eq!(to_try(&fixture, NOW), 0);
     fixture.store.mails_hasten(NOW + 6).expect("another relay");
     assert_eq!(due(&fixture, NOW + 6), Some((2, email.clone())));
     // Replaced while the first mail was on its way: the second still has to go.

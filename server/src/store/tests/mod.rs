@@ -17,3 +17,13 @@ mod outbox;
 mod plans;
 mod space;
 mod torn_log;
+
+impl super::Store {
+    /// For tests elsewhere, which do not name the database.
+    pub(crate) fn run_sql(&self, sql: &str) {
+        self.reader
+            .db
+            .execute_batch(sql)
+            .expect("it fits the schema");
+    }
+}
