@@ -306,7 +306,7 @@ fn reads_that_fail_at_the_start() {
         }
     }
     println!("{hits} reads failed: {ended} starts ended with a reason, {served} served rightly");
-    assert!(ended > tries() / 5, "{ended}");
+    assert!(hits > 20 && ended > hits / 2, "{ended} of {hits}");
     record(
         "Disk",
         "a read fails while the server starts: a reason, or right answers",
