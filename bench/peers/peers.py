@@ -7,6 +7,7 @@ alone: nothing is built, loaded or converted inside them.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import time
@@ -23,7 +24,7 @@ import chart
 
 THRESHOLD = 0.41
 DIM = 512
-FOLDER = Path("target/bench-galleries")
+FOLDER = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "bench-galleries"
 
 
 class Ours:
