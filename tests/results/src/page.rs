@@ -39,7 +39,7 @@ pub fn write(head: &Head, lines: &[Line]) -> String {
     }
     let mut page = format!(
         "# What was tried, and what was lost\n\nWritten by the tests, on {}, of commit {}, on {}. \
-         Every number comes from this run;\n`README.md` says how to repeat it.\n",
+         Every number comes from a run;\n`README.md` says how to repeat it.\n",
         head.date, head.commit, head.machine
     );
     for (area, faults) in areas {
