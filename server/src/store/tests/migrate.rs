@@ -147,7 +147,9 @@ fn a_kill_while_migrating_loses_nothing() {
     let mut stopped_at = vec![0_u64; MIGRATIONS.len() + 1];
     let mut on_the_way = 0;
     let mut state = 11_u64;
-    for round in 0..rounds {
+    let mut round = 0;
+    // On a busy machine fewer kills fall between two steps: then there are more of them.
+    while round < rounds || (on_the_way <= rounds / 10 && round < 4 * rounds) {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
@@ -174,6 +176,7 @@ fn a_kill_while_migrating_loses_nothing() {
             })
             .expect("references");
         assert!(reader.len() as u64 == PEOPLE - 1 && reader.iter().all(|whole| *whole));
+        round += 1;
     }
     println!("{took:?} unkilled; killed at the versions {stopped_at:?}, {on_the_way} on the way");
     assert!(
