@@ -310,7 +310,7 @@ fn a_server_whose_address_is_another_one_says_so() {
 }
 
 /// Why a code failed was told to nobody when the authority took longer than the page. Taking
-/// `over.failure = ..` out of `connect::join` fails this.
+/// `self.failure = ..` out of `connect::Over::ended_with` fails this.
 #[test]
 fn why_a_code_failed_is_told_after_the_page_has_gone_and_until_the_next_try() {
     let site = Site::new();

@@ -122,6 +122,15 @@ struct Over {
     failure: Option<String>,
 }
 
+impl Over {
+    /// Ends the trial: who reads the answer may try the next code at once. The page may be gone;
+    /// then the status says why.
+    fn ended_with(mut self, answer: Result<(), String>) -> Result<(), String> {
+        self.failure = answer.clone().err();
+        answer
+    }
+}
+
 impl Drop for Over {
     fn drop(&mut self) {
         let mut trial = self.trials.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +144,7 @@ impl Drop for Over {
 /// # Errors
 /// [`Failure::Refused`] with why not; [`Failure::Busy`] while another code is tried.
 pub(crate) fn join(desk: &Desk, call: &Call, code: &str) -> Result<Joining, Failure> {
-    let Some(mut over) = desk.shared.joining.begin() else {
+    let Some(over) = desk.shared.joining.begin() else {
         return Err(Failure::Busy);
     };
     let (done, answer) = bounded(1);
@@ -157,12 +166,7 @@ pub(crate) fn join(desk: &Desk, call: &Call, code: &str) -> Result<Joining, Fail
     let started = thread::Builder::new()
         .name("connect-join".to_owned())
         .spawn(move || {
-            let answer = ask();
-            // The page may be gone: then the status says why.
-            over.failure = answer.clone().err();
-            drop(over);
-            // Only now: who reads the answer may try the next code at once.
-            let _ = done.send(answer);
+            let _ = done.send(over.ended_with(ask()));
         });
     started.map_err(|error| Failure::Broken(error.to_string()))?;
     match answer.recv_deadline(call.deadline - FOR_THE_PAGE) {
@@ -193,4 +197,25 @@ fn tell_writer(
 /// Those of the writer.
 pub(crate) fn leave(desk: &Desk, call: &Call) -> Result<(), Failure> {
     desk.ask(call, Request::ConnectLeave).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next code was refused as busy by a thread that had answered and not ended yet. Fails if
+    /// `ended_with` does not take its trial, or keeps no failure.
+    #[test]
+    fn the_next_code_may_follow_the_answer_at_once() {
+        let trials = Arc::new(Trials::default());
+        let over = trials.begin().expect("none is under way");
+        assert!(trials.begin().is_none());
+        let answer = over.ended_with(Err("no".to_owned()));
+        assert_eq!(answer, Err("no".to_owned()));
+        assert_eq!(trials.failure().as_deref(), Some("no"));
+        let next = trials.begin().expect("the first has ended");
+        assert_eq!(trials.failure(), None, "forgotten");
+        drop(next);
+        assert!(trials.begin().is_some(), "also after a panic");
+    }
 }
