@@ -8,12 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// The threads, which do a pass together: each calls `work` with it once.
+/// The threads, which do a pass together: each calls the pool's function with it once.
 pub(crate) struct Pool<P> {
     shared: Arc<Shared<P>>,
     threads: Vec<JoinHandle<()>>,
-    /// Held by the thread whose pass is running.
-    turn: Mutex<()>,
 }
 
 struct Shared<P> {
@@ -52,7 +50,6 @@ impl<P: Send + Sync + 'static> Pool<P> {
         let mut pool = Self {
             shared,
             threads: Vec::new(),
-            turn: Mutex::new(()),
         };
         for number in 1..threads {
             let shared = Arc::clone(&pool.shared);
@@ -62,14 +59,12 @@ impl<P: Send + Sync + 'static> Pool<P> {
         Ok(pool)
     }
 
-    /// Runs a pass on all threads; returns when all have returned and given it back. Passes of
-    /// several callers take turns.
-    pub(crate) fn run(&self, pass: &Arc<P>) {
+    /// Runs a pass on all threads; returns when all have returned and given it back.
+    pub(crate) fn run(&mut self, pass: &Arc<P>) {
         let run = self.shared.run;
         if self.threads.is_empty() {
             return run(pass);
         }
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut state = self.shared.lock();
             state.pass = Some(Arc::clone(pass));
@@ -89,18 +84,10 @@ impl<P: Send + Sync + 'static> Pool<P> {
         state.pass = None;
         let panicked = std::mem::take(&mut state.panicked);
         drop(state);
-        drop(turn);
         if let Err(panic) = own {
             resume_unwind(panic);
         }
         assert!(!panicked, "a search thread panicked; its message is above");
-    }
-}
-
-impl<P> Pool<P> {
-    /// Threads that take part, the caller included.
-    pub(crate) fn threads(&self) -> usize {
-        self.threads.len() + 1
     }
 }
 
@@ -152,7 +139,7 @@ fn serve<P>(shared: &Shared<P>) {
 
 impl<P> fmt::Debug for Pool<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pool({})", self.threads())
+        write!(f, "Pool({})", self.threads.len() + 1)
     }
 }
 
@@ -168,7 +155,7 @@ mod tests {
     #[test]
     fn every_thread_takes_part_once_each_time() {
         for threads in [1, 2, 5] {
-            let pool = Pool::new(threads, count).expect("threads start");
+            let mut pool = Pool::new(threads, count).expect("threads start");
             for _ in 0..200 {
                 let mut calls = Arc::new(AtomicUsize::new(0));
                 pool.run(&calls);
@@ -177,21 +164,5 @@ mod tests {
                 assert_eq!(*calls.get_mut(), threads);
             }
         }
-    }
-
-    #[test]
-    fn callers_from_several_threads_take_turns() {
-        let pool = Pool::new(3, count).expect("threads start");
-        let calls = Arc::new(AtomicUsize::new(0));
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..50 {
-                        pool.run(&calls);
-                    }
-                });
-            }
-        });
-        assert_eq!(calls.load(Ordering::Relaxed), 4 * 50 * 3);
     }
 }

@@ -31,9 +31,16 @@ const _: () = assert!(UNIT_ROWS.is_multiple_of(BLOCK_ROWS));
 /// probe. All of it is kept for the next search.
 pub struct Searcher {
     kernel: Kernel,
+    threads: usize,
+    /// Held by the caller whose search is running.
+    turn: Mutex<Turn>,
+}
+
+/// What one search at a time has.
+struct Turn {
     pool: Pool<SearchPass>,
-    /// Held by the thread that searches; none before the first search.
-    pass: Mutex<Option<Arc<SearchPass>>>,
+    /// None before the first search.
+    pass: Option<Arc<SearchPass>>,
 }
 
 /// Why a search has no answer.
@@ -89,10 +96,11 @@ impl Searcher {
             let why = format!("{threads} threads, not 1 to {THREADS_MAX}");
             return Err(SearchError::Threads(std::io::Error::other(why)));
         }
+        let pool = Pool::new(threads, SearchPass::run).map_err(SearchError::Threads)?;
         Ok(Self {
             kernel,
-            pool: Pool::new(threads, SearchPass::run).map_err(SearchError::Threads)?,
-            pass: Mutex::new(None),
+            threads,
+            turn: Mutex::new(Turn { pool, pass: None }),
         })
     }
 
@@ -103,7 +111,7 @@ impl Searcher {
 
     /// Threads that take part, the calling one included.
     pub fn threads(&self) -> usize {
-        self.pool.threads()
+        self.threads
     }
 
     /// The candidates of each probe in the view. May be called from any thread; several callers
@@ -136,18 +144,18 @@ impl Searcher {
         if let Some(snapshot) = view.snapshot() {
             snapshot.sound().map_err(SearchError::Gallery)?;
         }
-        let mut held = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken: what a panic leaves is not used again.
-        let pass = held.take();
+        let pass = turn.pass.take();
         let mut pass = pass.unwrap_or_else(|| Arc::new(SearchPass::new(self.kernel, threshold)));
         alone(&mut pass).begin(view, probes, threshold);
         if view.rows().saturating_mul(found) <= INLINE_WORK_MAX {
             pass.run();
         } else {
-            self.pool.run(&pass);
+            turn.pool.run(&pass);
         }
         let result = alone(&mut pass).end(lists);
-        *held = Some(pass);
+        turn.pass = Some(pass);
         result.map_err(SearchError::Gallery)
     }
 }
@@ -329,7 +337,7 @@ impl SearchPass {
 
 impl fmt::Debug for Searcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Searcher({:?}, {})", self.kernel, self.threads())
+        write!(f, "Searcher({:?}, {})", self.kernel, self.threads)
     }
 }
 
@@ -346,3 +354,40 @@ impl fmt::Display for SearchError {
 }
 
 impl std::error::Error for SearchError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ModelId;
+    use crate::synthetic::{Shape, Synthetic};
+
+    /// Fails if a search of several threads ends before another thread has, or if two share what
+    /// they found.
+    #[test]
+    fn callers_from_several_threads_take_turns_and_get_their_own_lists() {
+        let people = Synthetic::new(7, Shape::Realistic);
+        let rows: Vec<_> = (0..4_000).map(|person| people.row(person)).collect();
+        let view = View::empty(ModelId([0; 16])).with_enrolled(&rows, 1);
+        let view = view.expect("room for them");
+        let searcher = Searcher::new(Kernel::best().expect("AVX2"), 3).expect("threads start");
+        let threshold = Threshold::new(0.6).expect("a score");
+        std::thread::scope(|scope| {
+            for caller in 0..4 {
+                let (people, view, searcher) = (&people, &view, &searcher);
+                scope.spawn(move || {
+                    for search in 0..50 {
+                        // More than one thread does alone, from the second search on.
+                        let wanted = (0..1 + search % 8).map(|n| caller * 1_000 + search * 8 + n);
+                        let wanted: Vec<u64> = wanted.collect();
+                        let probe = |person: &u64| people.probe_at(*person, 0, 0.9);
+                        let probes: Vec<_> = wanted.iter().map(probe).collect();
+                        let lists = searcher.search(view, &probes, threshold).expect("sound");
+                        let best = |list: &CandidateList| list.best().map(|best| best.person.0);
+                        let found: Vec<_> = lists.iter().filter_map(best).collect();
+                        assert_eq!(found, wanted);
+                    }
+                });
+            }
+        });
+    }
+}
