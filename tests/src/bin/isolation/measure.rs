@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use cardea_tests::device::{access, new_id, parse, tag};
 use cardea_tests::{Device, face};
-use cardea_wire::{Decision, Reason, path};
-use serde_json::{Value, json};
+use cardea_wire::{Decision, Reason, StageTimes, path};
+use serde_json::{Map, Value, json};
 
 /// People whom Space knows, `P0`, `P1`, ..
 pub(crate) const PEOPLE: u64 = 64;
@@ -51,8 +51,8 @@ impl Asker {
         }
     }
 
-    /// One request; says whether the answer was right.
-    fn ask(&mut self) -> Answer {
+    /// One request; says whether the answer was right, and what the server says it took.
+    fn ask(&mut self) -> (Answer, StageTimes) {
         self.count += 1;
         let number = match self.lane {
             Lane::Strangers => NOBODY + self.count,
@@ -60,17 +60,18 @@ impl Asker {
         };
         let message = access(new_id(), &face(number));
         let Ok(response) = self.device.exchange(path::ACCESS, &message) else {
-            return Answer::Failed;
+            return (Answer::Failed, StageTimes::default());
         };
         let reply = parse(&response.body);
-        match (self.lane, reply.decision, reply.reason) {
+        let answer = match (self.lane, reply.decision, reply.reason) {
             (Lane::Strangers, Decision::Denied, Reason::NoMatch) => Answer::Right,
             (Lane::People, Decision::Granted, _) if reply.person == tag(&format!("P{number}")) => {
                 Answer::Right
             }
             (_, Decision::Granted, _) => Answer::Wrong,
             (Lane::Strangers | Lane::People, _, _) => Answer::Refused,
-        }
+        };
+        (answer, reply.times)
     }
 }
 
@@ -84,19 +85,35 @@ enum Answer {
     Failed,
 }
 
-/// What a lane's requests took, in one phase.
+/// The parts of a response time: the server's stages, and what passes before and after them.
+pub(crate) const PARTS: [&str; 5] = ["queue", "search", "record", "authorise", "outside"];
+
+/// What a lane's requests took, in one phase, microseconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Times {
     us: Vec<u64>,
+    parts_us: [Vec<u64>; PARTS.len()],
     pub(crate) refused: u64,
     pub(crate) wrong: u64,
     pub(crate) failed: u64,
 }
 
 impl Times {
-    fn note(&mut self, took: Duration, answer: Answer) {
-        self.us
-            .push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    fn note(&mut self, took: Duration, answer: Answer, server: StageTimes) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.us.push(us);
+        let stages = [
+            server.queue_us,
+            server.search_us,
+            server.record_us,
+            server.authorise_us,
+        ];
+        let [queue, search, record, authorise] = stages.map(u64::from);
+        let outside = us.saturating_sub(u64::from(server.total_us));
+        let parts = [queue, search, record, authorise, outside];
+        for (all, us) in self.parts_us.iter_mut().zip(parts) {
+            all.push(us);
+        }
         match answer {
             Answer::Right => {}
             Answer::Refused => self.refused += 1,
@@ -106,8 +123,11 @@ impl Times {
     }
 
     fn add(&mut self, other: Times) {
-        self.us.extend(other.us);
-        self.us.sort_unstable();
+        let own = [&mut self.us].into_iter().chain(&mut self.parts_us);
+        for (all, more) in own.zip([other.us].into_iter().chain(other.parts_us)) {
+            all.extend(more);
+            all.sort_unstable();
+        }
         self.refused += other.refused;
         self.wrong += other.wrong;
         self.failed += other.failed;
@@ -119,17 +139,29 @@ impl Times {
 
     /// The time that so many of a thousand requests did not exceed, microseconds.
     pub(crate) fn at(&self, per_mille: usize) -> u64 {
-        let rank = (self.us.len() * per_mille).div_ceil(1_000).max(1);
-        self.us.get(rank - 1).copied().unwrap_or(0)
+        at(&self.us, per_mille)
+    }
+
+    /// The p99 of one of [`PARTS`].
+    pub(crate) fn p99_of(&self, part: usize) -> u64 {
+        at(&self.parts_us[part], 990)
     }
 
     pub(crate) fn to_json(&self) -> Value {
+        let parts = PARTS.iter().enumerate();
+        let parts = parts.map(|(part, name)| ((*name).to_owned(), json!(self.p99_of(part))));
         json!({
+            "p99_us_of": parts.collect::<Map<_, _>>(),
             "count": self.count(), "p50_us": self.at(500), "p99_us": self.at(990),
             "p100_us": self.at(1_000), "refused": self.refused, "wrong": self.wrong,
             "failed": self.failed,
         })
     }
+}
+
+fn at(sorted: &[u64], per_mille: usize) -> u64 {
+    let rank = (sorted.len() * per_mille).div_ceil(1_000).max(1);
+    sorted.get(rank - 1).copied().unwrap_or(0)
 }
 
 /// Has every device ask so often a second for this time; the times of each lane.
@@ -149,8 +181,8 @@ pub(crate) fn measure(askers: &mut [Asker], rate: f64, time: Duration) -> [Times
                     thread::sleep(intended.saturating_duration_since(Instant::now()));
                     // What has passed since the intended start is this thread's own lateness.
                     let begun = Instant::now();
-                    let answer = asker.ask();
-                    times.note(begun.elapsed(), answer);
+                    let (answer, server) = asker.ask();
+                    times.note(begun.elapsed(), answer, server);
                     intended += each;
                 }
                 (asker.lane, times)

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::measure::{Lane, Times};
+use super::measure::{Lane, PARTS, Times};
 use super::sides::Side;
 
 /// Every request ends within this time, microseconds.
@@ -120,6 +120,31 @@ pub(crate) fn markdown(rows: &[Row], ratio_max: f64) -> String {
             "| {side} | {lane} | {rest} | {beside} | {ratio} | {requests} | {refused} | {} \
              | {verdict} |",
             row.meanwhile
+        );
+    }
+    table + "\nWhere it passed, p99 ms, at rest / beside:\n\n" + &parts(rows)
+}
+
+/// What each part of a response took, medians over all pairs.
+fn parts(rows: &[Row]) -> String {
+    let rule = "---|".repeat(2 + PARTS.len());
+    let mut table = format!("|beside|device sees|{}|\n|{rule}\n", PARTS.join("|"));
+    for row in rows {
+        let cells: String = (0..PARTS.len())
+            .map(|part| {
+                let of = |which: fn(&(Times, Times)) -> &Times| {
+                    let all = row.pairs.iter().map(|pair| which(pair).p99_of(part) as f64);
+                    median(all.collect()) / 1e3
+                };
+                format!(" {:.1} / {:.1} |", of(rest), of(beside))
+            })
+            .collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "| {} | {} |{cells}",
+            row.side.name(),
+            row.lane.name()
         );
     }
     table
