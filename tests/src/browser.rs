@@ -97,11 +97,20 @@ impl Browser {
     /// If there is no site.
     #[must_use]
     pub fn new(site: &Site, server: &Server) -> Self {
+        Self::at(site, server.address)
+    }
+
+    /// [`Self::new`], by another address of the server.
+    ///
+    /// # Panics
+    /// If the site has no CA.
+    #[must_use]
+    pub fn at(site: &Site, server: SocketAddr) -> Self {
         let ca = fs::read(site.data().join("pki/site-ca.der")).expect("init made it");
         let config = tls::uncommissioned(tls::sha256(&ca)).expect("a hash");
         Self {
             config,
-            server: server.address,
+            server,
             cookies: BTreeMap::new(),
             language: String::new(),
             csrf: String::new(),

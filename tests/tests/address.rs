@@ -6,7 +6,7 @@ use std::process::Command;
 
 use cardea_tests::device::{heartbeat, new_id};
 use cardea_tests::programs::program;
-use cardea_tests::{Device, Process, Server, Site};
+use cardea_tests::{Browser, Device, Process, Server, Site};
 use cardea_wire::reply::CommandKind;
 use cardea_wire::{CommissioningCode, path};
 
@@ -126,6 +126,15 @@ fn devices_follow_the_server_to_its_new_address() {
     );
     let code = CommissioningCode::parse(&site.code("next")).expect("a code");
     assert_eq!(code.server, at(NEW, port));
+    // The console says so too, before a restart.
+    let mut browser = Browser::at(&site, at(NEW, port));
+    browser.sign_in("admin", &site.password);
+    browser.choose_password(&site.password, "a new password");
+    let dashboard = browser.get("/console/").body;
+    let says = dashboard.contains(&at(NEW, port).to_string());
+    assert!(says, "{dashboard}");
+    let status = site.done(&["address", "status"]);
+    assert!(status.starts_with("no move is under way"), "{status}");
     stays.follow(at(OLD, port));
     assert!(
         is_unknown(&mut stays),

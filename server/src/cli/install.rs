@@ -17,7 +17,7 @@ use crate::install::{FOLDER, TimeOfDay, owner};
 /// `cardea setup`.
 #[derive(Debug, Args)]
 pub struct SetupArgs {
-    /// The server's address as devices reach it; it must not change later.
+    /// The server's address as devices reach it; `cardea address` changes it later.
     #[arg(long)]
     pub ip: Option<IpAddr>,
     /// The site's name.

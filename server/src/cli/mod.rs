@@ -135,7 +135,7 @@ pub enum Command {
 /// `cardea init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// The server's address as devices reach it; it must not change later.
+    /// The server's address as devices reach it; `cardea address` changes it later.
     #[arg(long)]
     pub ip: IpAddr,
     /// Where to listen; by default port 443 of every address.

@@ -101,7 +101,7 @@ pub(super) fn all(desk: &Desk, call: &Call, wanted: &str) -> Result<Vec<DeviceVi
     let lost = lost_address(desk)?.is_some();
     let parts = desk.parts();
     let mut fetching = parts.firmware.fetching();
-    let address = parts.site.moved_to().unwrap_or(parts.address);
+    let address = parts.address();
     let wanted = wanted.to_lowercase();
     let mut views: Vec<_> = desk
         .read

@@ -208,7 +208,7 @@ pub(super) fn moment(unix_s: i64) -> String {
 /// names another.
 pub(super) fn lost_address(desk: &Desk) -> Result<Option<String>, Failure> {
     let parts = desk.parts();
-    let now = parts.site.moved_to().unwrap_or(parts.address);
+    let now = parts.address();
     let first = desk.text(crate::store::SettingKey::ADDRESS_AT_SETUP)?;
     if !first.is_empty() && first != now.to_string() {
         return Ok(Some(first));

@@ -35,8 +35,8 @@ pub struct Parts {
     pub sealer: Sealer,
     /// The site's name.
     pub site_name: String,
-    /// The address that devices are told.
-    pub address: IpAddr,
+    /// The address that devices were told at the start: see [`Self::address`].
+    pub address_at_start: IpAddr,
     /// The port in force.
     pub port: u16,
     /// People may send photos: an extractor is configured.
@@ -45,6 +45,13 @@ pub struct Parts {
     pub data: std::path::PathBuf,
     /// How far devices have come with their firmware.
     pub firmware: Firmware,
+}
+
+impl Parts {
+    /// The address that devices are told.
+    pub(super) fn address(&self) -> IpAddr {
+        self.site.moved_to().unwrap_or(self.address_at_start)
+    }
 }
 
 /// What the console's threads share.

@@ -28,7 +28,7 @@ pub(super) fn start(
         writer: handle.clone(),
         sealer: Sealer::open(data)?,
         site_name: config.site.clone(),
-        address: config.address,
+        address_at_start: config.address,
         port: listening.port(),
         has_extractor: config.extractor.is_some(),
         data: data.to_owned(),

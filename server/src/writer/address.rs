@@ -124,8 +124,11 @@ impl Writer {
 
     /// Who has followed.
     pub(super) fn address_status(&self) -> Result<Response, Refusal> {
-        let moving = self.moving()?;
-        let to = moving.map_or(self.config.address, |moving| moving.to);
+        let Some(Move { to, .. }) = self.moving()? else {
+            let address = self.config.address;
+            let text = format!("no move is under way: the server's address is {address}");
+            return Ok(Response::Done { text });
+        };
         let devices = self.store.read().devices()?;
         let waiting = |device| -> Result<bool, Refusal> {
             let commands = self.store.read().commands_waiting(device)?;

@@ -33,7 +33,7 @@ fn site(desk: &mut Desk, _call: &Call) -> Result<Response, Failure> {
     let parts = desk.parts();
     let body = json!({
         "name": parts.site_name,
-        "address": parts.address.to_string(),
+        "address": parts.address().to_string(),
         "ready": parts.site.is_ready() && !parts.site.is_stopping(),
         "people": counts.people,
         "devices": counts.devices,

@@ -117,6 +117,16 @@ pub(super) struct State {
     pub mail: Option<service::MailState>,
 }
 
+impl State {
+    /// The name of the text that explains the indicator.
+    pub(super) fn says(&self) -> &'static str {
+        match self.indicator {
+            Indicator::NoStatus if self.configured => "not-tried",
+            indicator => indicator.name(),
+        }
+    }
+}
+
 /// How every integration is.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ fn page(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
         ],
         states: integrations::states(desk, call)?,
         ready: site.is_ready() && !site.is_stopping(),
-        address: std::net::SocketAddr::from((parts.address, parts.port)).to_string(),
+        address: std::net::SocketAddr::from((parts.address(), parts.port)).to_string(),
     };
     html(&page)
 }

@@ -69,7 +69,7 @@ fn commission(desk: &mut Desk, call: &Call) -> Result<Response, Failure> {
     let parts = desk.parts();
     html(&CodePage {
         f: Frame::new(desk, call, "devices"),
-        address: format!("{}:{}", parts.address, parts.port),
+        address: format!("{}:{}", parts.address(), parts.port),
         device,
         commissioned,
         code,

@@ -182,7 +182,7 @@ fn show(
             false => ship_key,
         },
         options: Options {
-            address: parts.address.to_string(),
+            address: parts.address().to_string(),
             port: parts.port,
             face_key,
         },

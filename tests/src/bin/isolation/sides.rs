@@ -187,13 +187,15 @@ fn console(world: &World, in_place: &dyn Fn(), over: &AtomicBool) -> String {
         for path in PAGES {
             let mut browser = world.browser();
             let pages = &pages;
-            scope.spawn(move || {
+            let load = move || {
                 while !is_over(over) {
                     let status = browser.get(path).status;
                     assert!(status < 500, "{path}: {status}");
                     pages.fetch_add(1, Ordering::Relaxed);
                 }
-            });
+            };
+            let thread = thread::Builder::new().name("browser".to_owned());
+            thread.spawn_scoped(scope, load).expect("a thread starts");
         }
         in_place();
     });
