@@ -289,7 +289,9 @@ fn every_command_works_without_a_server() {
     assert!(site.done(&["device", "list"]).contains("spare\tmain"));
     site.done(&["right", "revoke", "G1", "main"]);
     site.done(&["people", "withdraw", "G2"]);
-    assert!(site.done(&["audit", "tail"]).starts_with("number\t"));
+    let audit = site.done(&["audit", "tail"]);
+    let right = audit.contains("right.revoke") && audit.contains("G1, main");
+    assert!(audit.starts_with("number\t") && right, "{audit}");
     assert!(site.done(&["check-config"]).contains("erasure_period_s"));
 
     let server = site.serve();

@@ -267,8 +267,7 @@ impl Request {
             ),
             Self::DeviceRemove { name } => ("device.remove", name.clone()),
             Self::DoorAdd { names: doors, .. } => ("door.add", names(&mut doors.iter())),
-            Self::RightGrant { external_id, .. } => ("right.grant", external_id.clone()),
-            Self::RightRevoke { external_id, .. } => ("right.revoke", external_id.clone()),
+            Self::RightGrant { .. } | Self::RightRevoke { .. } => return self.change_of_right(),
             Self::SpaceSet { setup } => ("space.set", setup.host.clone()),
             Self::SpaceRemove => ("space.remove", String::new()),
             Self::SpaceRotateKey { key } => ("space.rotate-key", format!("{key:?}").to_lowercase()),
@@ -323,6 +322,17 @@ impl Request {
             | Self::Integrations
             | Self::AuditTail { .. } => return None,
         })
+    }
+
+    /// The same of a right: whose, and where.
+    fn change_of_right(&self) -> Option<(&'static str, String)> {
+        let (what, external_id, door) = match self {
+            Self::RightGrant { external_id, door } => ("right.grant", external_id, door),
+            Self::RightRevoke { external_id, door } => ("right.revoke", external_id, door),
+            _ => return None,
+        };
+        let door = door.as_deref().unwrap_or("every door");
+        Some((what, format!("{external_id}, {door}")))
     }
 
     /// The same of what only the console asks.
