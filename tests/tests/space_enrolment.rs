@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use cardea_loadtest::tls;
-use cardea_tests::face;
 use cardea_tests::mail::Relay;
 use cardea_tests::raw::{Raw, status};
 use cardea_tests::space::{GRANTED, SpaceSite, denied, until, verdict};
+use cardea_tests::{Browser, face};
 use cardea_wire::{CommissioningCode, Reason};
 use serde_json::{Value, json};
 
@@ -331,10 +331,9 @@ fn the_install_script_is_of_this_site_and_holds_no_secret() {
     assert!(why.contains("not set up"), "{why}");
 }
 
-/// Fails if nobody writes to who is enrolled at Space's wish, or Space is not told how far it is.
-#[test]
-fn who_space_enrols_is_invited_by_mail() {
-    let mut relay = Relay::start(&[]);
+/// A site that sends mail, and its relay.
+fn site_with_mail() -> (SpaceSite, Relay) {
+    let relay = Relay::start(&[]);
     let site = site(&[]);
     let set = ["enrol", "set", "--company", "Acme", "--policy-version", "1"];
     let policy = ["--policy-url", "https://acme.example/privacy"];
@@ -350,6 +349,13 @@ fn who_space_enrols_is_invited_by_mail() {
     ];
     let from = ["--tls", "none", "--from", "doors@acme.example"];
     site.site.done(&[&relay_set[..], &from].concat());
+    (site, relay)
+}
+
+/// Fails if nobody writes to who is enrolled at Space's wish, or Space is not told how far it is.
+#[test]
+fn who_space_enrols_is_invited_by_mail() {
+    let (site, mut relay) = site_with_mail();
     let caller = Caller::new(&site);
     let key = new_key(&site);
     let wish = json!({"email": "p9@example.org", "first_name": "Pia", "language": "de"});
@@ -365,4 +371,50 @@ fn who_space_enrols_is_invited_by_mail() {
     // The same words again invite nobody again.
     assert_eq!(caller.put(&key, "P9", &wish).0, 200);
     assert_eq!(caller.delete(&key, "P9").0, 200);
+}
+
+/// Another address only changed the record: the invitation stayed with whoever got it. Leaving
+/// `invitation_cancel` or `invite_for_space` out of `change_for_space` fails this.
+#[test]
+fn another_address_is_invited_anew_and_the_first_link_leads_nowhere() {
+    let (mut site, mut relay) = site_with_mail();
+    let mut browser = Browser::new(&site.site, &site.server);
+    let key = new_key(&site);
+    let wish = |email: &str, language: &str| json!({"email": email, "language": language});
+    let put = |site: &SpaceSite, person: &str, wish: &Value| {
+        let (status, told) = Caller::new(site).put(&key, person, wish);
+        assert_eq!(status / 100, 2, "{told}");
+        told["state"].as_str().unwrap_or_default().to_owned()
+    };
+    put(&site, "P9", &wish("wrong@example.org", "de"));
+    let wrong = relay.message().path();
+    let page = browser.get(&wrong);
+    let version = page.field("version");
+    let consent = [("consent", "yes"), ("version", version.as_str())];
+    browser.post(&format!("{wrong}/consent"), &consent);
+    assert_eq!(
+        put(&site, "P9", &wish("wrong@example.org", "de")),
+        "consented"
+    );
+
+    let right = wish("right@example.org", "nl");
+    assert_eq!(
+        put(&site, "P9", &right),
+        "requested",
+        "nobody has consented"
+    );
+    let mail = relay.message();
+    assert_eq!(mail.0["to"][0], "right@example.org");
+    assert!(mail.text("subject").contains("uitnodiging"), "{mail:?}");
+    assert_eq!(browser.get(&wrong).status, 404);
+    assert_eq!(browser.get(&mail.path()).status, 200);
+    until("Space is told", || put(&site, "P9", &right) == "invited");
+    // Who is enrolled is not invited, wherever they are written to.
+    assert_eq!(put(&site, "P1", &wish("p1@example.org", "en")), "enrolled");
+    let invited: Vec<_> = changes(&mut site)
+        .into_iter()
+        .filter(|[_, action, _]| action == "person.invite")
+        .map(|[_, _, person]| person)
+        .collect();
+    assert_eq!(invited, ["P9", "P9"]);
 }
