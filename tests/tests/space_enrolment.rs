@@ -418,3 +418,27 @@ fn another_address_is_invited_anew_and_the_first_link_leads_nowhere() {
         .collect();
     assert_eq!(invited, ["P9", "P9"]);
 }
+
+/// The field that holds the e-mail address had no effect. Returning none from
+/// `SpaceLink::email_of` fails this.
+#[test]
+fn who_is_invited_without_an_address_is_written_to_at_the_one_in_space() {
+    let (mut site, mut relay) = site_with_mail();
+    let invite = ["enrol", "invite", "P9", "--name", "Pia Neun"];
+    let why = site.site.refused(&invite);
+    assert!(why.contains("no e-mail address"), "{why}");
+    let (host, port) = site.space.host_and_port("https");
+    let fingerprint = site.space.fingerprint();
+    let set = ["space", "set", "--host", &host, "--port", &port];
+    let how = ["--fingerprint", &fingerprint, "--email-field", "1"];
+    site.site.done(&[&set[..], &how].concat());
+    site.await_syncs(1);
+    site.site.done(&invite);
+    assert_eq!(relay.message().0["to"][0], "person9@example.org");
+    let why = site
+        .site
+        .refused(&["enrol", "invite", "P77", "--name", "Nobody"]);
+    assert!(why.contains("no e-mail address"), "{why}");
+    site.site.done(&["enrol", "resend", "P9"]);
+    assert_eq!(relay.message().0["to"][0], "person9@example.org");
+}
