@@ -71,8 +71,8 @@ fn pages(browser: &mut Browser) -> BTreeSet<String> {
     found
 }
 
-/// Taking `call.who.may(Scope::Integrations)` out of `pages::space::show`, or giving the operation
-/// `space_show` the scope `Read`, fails this.
+/// Giving the API's operation `space_show` the scope `Read` fails this. So does a page that asks
+/// for no scope in its template and none in `pages::space::show`: either alone keeps the keys.
 #[test]
 fn a_viewer_sees_neither_key_on_any_page_nor_in_the_api() {
     let site = SpaceSite::start(1, &[], &["--users", "5", "--doors", "1"]);
