@@ -79,7 +79,7 @@ impl SpaceAuthoriser {
             .space_door
             .as_deref()
             .and_then(ExtId::parse)
-            .ok_or(Reason::NoRight)?;
+            .ok_or(Reason::DoorNotInSpace)?;
         match rights.decide(
             &user,
             &door,
@@ -95,13 +95,39 @@ impl SpaceAuthoriser {
 fn reason(why: DenyReason) -> Reason {
     match why {
         DenyReason::UnknownPerson => Reason::NotInSpace,
-        DenyReason::UnknownDoor | DenyReason::NoRight => Reason::NoRight,
-        // What cannot be read may be a ban.
-        DenyReason::UnreadableRecord | DenyReason::Banned => Reason::Banned,
+        DenyReason::UnknownDoor => Reason::DoorNotInSpace,
+        DenyReason::UnreadableRecord => Reason::RecordUnreadable,
+        DenyReason::Banned => Reason::Banned,
         DenyReason::NotYetActive => Reason::NotYetActive,
         DenyReason::Expired => Reason::Expired,
+        DenyReason::NoRight => Reason::NoRight,
         DenyReason::OutsidePeriod => Reason::OutsidePeriod,
         DenyReason::OutsideTimetable { .. } => Reason::OutsideTimezone,
         DenyReason::TimetableNotDescribed { .. } => Reason::TimezoneNotDescribed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two denials once had another's code, so the log said "banned" of who was not. Exchanging
+    /// any two lines of `reason` fails this.
+    #[test]
+    fn each_denial_has_its_own_code() {
+        for (why, code) in [
+            (DenyReason::UnknownPerson, 110),
+            (DenyReason::UnknownDoor, 118),
+            (DenyReason::UnreadableRecord, 119),
+            (DenyReason::Banned, 104),
+            (DenyReason::NotYetActive, 105),
+            (DenyReason::Expired, 106),
+            (DenyReason::NoRight, 101),
+            (DenyReason::OutsidePeriod, 107),
+            (DenyReason::OutsideTimetable { table: 3 }, 108),
+            (DenyReason::TimetableNotDescribed { table: 3 }, 109),
+        ] {
+            assert_eq!(reason(why).code(), code, "{why:?}");
+        }
     }
 }

@@ -207,7 +207,7 @@ fn keys_are_shown_to_be_copied_and_made_anew_after_a_confirmation() {
             .is_some_and(|value| value.contains("attachment"))
     );
     assert!(script.says("127.0.0.1") && !script.says(&new) && !script.says(&ship));
-    // The keys are in no page of a viewer's, and the change names who made it.
+    // The change names who made it.
     assert!(
         browser
             .get("/console/changes")

@@ -294,6 +294,7 @@ fn before_the_first_sync_nobody_passes() {
     site.space.command("clear");
     site.await_syncs(1);
     // The door `main` is none of Space's.
-    assert_eq!(verdict(&device.access(&face(1))), denied(Reason::NoRight));
+    let reply = device.access(&face(1));
+    assert_eq!(verdict(&reply), denied(Reason::DoorNotInSpace));
     assert!(site.space.ledger().is_empty());
 }

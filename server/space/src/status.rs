@@ -247,6 +247,30 @@ mod tests {
         }
     }
 
+    /// Each change is an entry of the audit that no budget bounds. Looking at once after a failed
+    /// probe, as after a suspicion, fails this.
+    #[test]
+    fn a_space_that_comes_and_goes_as_fast_as_it_can_changes_so_often_and_no_more() {
+        const MINUTE_MS: u64 = 60_000;
+        let shortest_wait_ms = BACKOFF_MIN.as_millis() as u64 / 2;
+        let most = 2 * (MINUTE_MS / shortest_wait_ms + 1);
+        let mut watch = Watch::new(at(0), 1);
+        let mut changes = 0;
+        loop {
+            let now = at(watch.next_probe().as_millis() as u64);
+            if now.monotonic >= at(MINUTE_MS).monotonic {
+                break;
+            }
+            // It is gone for every other probe, and an open suspects it as soon as it is back.
+            let is_back = watch.status().connection != Connection::Connected;
+            let gone = || Probe::Failed(String::new());
+            changes += u64::from(watch.probed(if is_back { answered() } else { gone() }, now));
+            watch.suspect(now);
+            assert!(changes <= most, "{changes} at {now:?}");
+        }
+        assert!(changes > most / 2, "{changes}");
+    }
+
     #[test]
     fn a_suspicion_brings_the_probe_forward_only_while_connected() {
         let mut watch = Watch::new(at(0), 1);

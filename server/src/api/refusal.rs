@@ -63,6 +63,8 @@ fn status(reason: Reason) -> u16 {
         | Reason::EnrolmentHeld
         | Reason::WrongCode
         | Reason::CapturesDiffer
+        | Reason::DoorNotInSpace
+        | Reason::RecordUnreadable
         | Reason::Interrupted => 200,
     }
 }

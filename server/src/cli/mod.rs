@@ -311,7 +311,8 @@ pub struct SpaceArgs {
     /// SHIP over TCP, for older sites: neither key nor encryption.
     #[arg(long)]
     pub tcp: bool,
-    /// Which GPF field holds a person's e-mail address, 1 to 5.
+    /// Which GPF field holds a person's e-mail address, 1 to 5: who is invited without one is
+    /// written to there.
     #[arg(long)]
     pub email_field: Option<u8>,
     /// A file with the SHIP key, where it is not to be made here.

@@ -102,7 +102,7 @@ impl State {
         if !space.has_clock {
             return Err(Reason::SpaceUnavailable);
         }
-        let door = device.space_door.ok_or(Reason::NoRight)?;
+        let door = device.space_door.ok_or(Reason::DoorNotInSpace)?;
         let person = people.get(&person.external_id).ok_or(Reason::NotInSpace)?;
         if person.banned {
             return Err(Reason::Banned);

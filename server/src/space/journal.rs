@@ -3,6 +3,8 @@
 //!
 //! The stream has neither key nor encryption, so its share of the audit is bounded: past
 //! [`SPACE_EVENTS_PER_MINUTE_MAX`] a minute the rest of that minute is counted in the log only.
+//! Changes of the status have no part in that: back-off bounds them (`cardea_space::status`), and
+//! whoever floods the stream must not hide that Space is gone.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,26 +60,15 @@ impl Journal {
 
     /// The status is another one than before.
     pub fn status(&self, status: &Status) {
-        self.note(format!("status: {}", status.connection), status.why.clone());
+        let action = format!("status: {}", status.connection);
+        self.note(unix_ms(), action, status.why.clone());
     }
 
-    /// An event of Space's stream, if it is worth showing.
+    /// An event of Space's stream, if it is worth showing and the minute has room for it.
     fn event(&self, event: &SpaceEvent) {
         if event.notable().is_none() {
             return;
         }
-        // The door by name; a person only by the id that Space and this server share.
-        let mut subject = match (&event.door, event.door_name.as_str()) {
-            (Some(door), "") => door.to_string(),
-            (_, name) => name.to_owned(),
-        };
-        if let Some(user) = &event.user {
-            subject.push_str(&format!(", {user}"));
-        }
-        self.note(event.words().to_owned(), subject);
-    }
-
-    fn note(&self, action: String, subject: String) {
         let now_unix_ms = unix_ms();
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
         let (taken, first_left_out) = minute.take(now_unix_ms);
@@ -88,6 +79,18 @@ impl Journal {
         if !taken {
             return;
         }
+        // The door by name; a person only by the id that Space and this server share.
+        let mut subject = match (&event.door, event.door_name.as_str()) {
+            (Some(door), "") => door.to_string(),
+            (_, name) => name.to_owned(),
+        };
+        if let Some(user) = &event.user {
+            subject.push_str(&format!(", {user}"));
+        }
+        self.note(now_unix_ms, event.words().to_owned(), subject);
+    }
+
+    fn note(&self, now_unix_ms: u64, action: String, subject: String) {
         let change = AdministrativeChange {
             at_unix_us: i64::try_from(now_unix_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),
             actor: ACTOR.to_owned(),

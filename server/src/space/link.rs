@@ -1,9 +1,11 @@
 //! From the client's events to the site: rights come into force at once, on the client's thread;
 //! what is stored goes through the writer.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cardea_space::client::{Completion as Opened, Event, SpaceClient};
+use cardea_space::ext_id::ExtId;
 use cardea_space::rights::{Rights, Timetables};
 use cardea_space::status::Status;
 use cardea_space::sync::Snapshot;
@@ -35,6 +37,8 @@ struct Shared {
 struct Known {
     client: Option<Arc<SpaceClient>>,
     rights: Option<Arc<Rights>>,
+    /// What the site's e-mail field held, of those where it held something.
+    emails: HashMap<ExtId, String>,
     timetables: Arc<Timetables>,
     syncs: Syncs,
     /// The link has ended: late events change nothing.
@@ -125,6 +129,12 @@ impl SpaceLink {
         self.shared.known().syncs.clone()
     }
 
+    /// What stands in a person's e-mail field in Space, as of the last sync; it need be no address.
+    #[must_use]
+    pub fn email_of(&self, person: &ExtId) -> Option<String> {
+        self.shared.known().emails.get(person).cloned()
+    }
+
     /// Ends the link and waits for its threads; opens under way come to their end first. To be
     /// called before the process ends: no thread may use the crypto library while it goes.
     pub fn stop(mut self) {
@@ -178,7 +188,16 @@ impl Shared {
     fn take(&self, event: Event) {
         match event {
             Event::Synced(snapshot) => {
-                self.publish(|known| known.rights = Some(Arc::clone(&snapshot.rights)));
+                let people = snapshot.people.iter();
+                let emails = people.filter_map(|person| {
+                    let email = person.email.clone()?;
+                    Some((person.id.clone(), email))
+                });
+                let emails = emails.collect();
+                self.publish(|known| {
+                    known.rights = Some(Arc::clone(&snapshot.rights));
+                    known.emails = emails;
+                });
                 let found = found(&snapshot);
                 // A writer that is busy stores the next sync: rights are in force already.
                 if self

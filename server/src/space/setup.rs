@@ -83,7 +83,9 @@ impl SpaceSetup {
             }
         };
         let endpoint = endpoint.map_err(|error| error.to_string())?;
-        let mut config = ClientConfig::new(endpoint, 1);
+        // Sites whose Space comes back at one moment must not ask it all at once.
+        let seed = random().map_err(|error| error.to_string())?;
+        let mut config = ClientConfig::new(endpoint, u64::from_le_bytes(*seed));
         config.sync = SyncOptions {
             email_field: self.email_field,
             ..SyncOptions::default()
@@ -107,4 +109,26 @@ pub fn new_key() -> Result<String, SecretError> {
         .iter()
         .map(|byte| char::from(SYMBOLS[usize::from(byte % 32)]))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every site once had the same seed, so all of them asked again at the same moments. A
+    /// constant in place of `random` fails this.
+    #[test]
+    fn no_two_links_wait_by_the_same_seed() {
+        let setup = SpaceSetup {
+            host: "127.0.0.1".to_owned(),
+            port: 8_101,
+            transport: Transport::Tcp,
+            trust: None,
+            email_field: None,
+            ship_key: String::new(),
+            face_key: String::new(),
+        };
+        let seed = || setup.client_config().expect("a Space").seed;
+        assert_ne!(seed(), seed());
+    }
 }

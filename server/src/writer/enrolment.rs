@@ -6,12 +6,13 @@ use cardea_space::ext_id::ExtId;
 
 use super::carry_out::{Refusal, unix_s};
 use super::error::WriterError;
+use super::invite::Way;
 use super::{Session, Writer};
 use crate::api::{Completion, space_error};
 use crate::completions::CompletionSender;
 use crate::limits::PERSON_NAME_BYTES_MAX;
 use crate::net::{ExchangeId, Response};
-use crate::store::{EnrolmentStage, NewInvitation, Person};
+use crate::store::{EnrolmentStage, NewInvitation, Person, PersonState};
 
 /// What Space asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +73,7 @@ impl Writer {
             Some(known) => {
                 // Who asks again with the same words changes nothing.
                 if known.name != name || known.email.as_deref() != email {
-                    self.store.person_edit(&known.external_id, &name, email)?;
-                    self.note("Space", "person.edit", known.external_id);
+                    self.change_for_space(&known, &name, request)?;
                 }
                 200
             }
@@ -95,6 +95,32 @@ impl Writer {
         };
         self.follow()?;
         Ok((status, self.enrolment_status(person)?))
+    }
+
+    /// Changes what a person is called. Another address is invited anew, unless the person is
+    /// enrolled: who got the link by mistake can do nothing with it from then on, and has not
+    /// consented for the other.
+    fn change_for_space(
+        &mut self,
+        known: &Person,
+        name: &str,
+        request: &EnrolRequest,
+    ) -> Result<(), Refusal> {
+        let external_id = &known.external_id;
+        let email = Some(request.email.as_str());
+        let again = known.email.as_deref() != email
+            && known.state == PersonState::Invited
+            && self.require_setup(Way::Mail).is_ok();
+        if again && self.standing(external_id)?.invitation.is_some() {
+            self.store.invitation_cancel(external_id)?;
+        }
+        self.store.person_edit(external_id, name, email)?;
+        self.note("Space", "person.edit", external_id.clone());
+        if again {
+            self.invite_for_space(known, language_of(request.language))?;
+            self.note("Space", "person.invite", external_id.clone());
+        }
+        Ok(())
     }
 
     fn disenrol(&mut self, person: &ExtId) -> Result<(u16, PersonStatus), Refusal> {

@@ -1,5 +1,7 @@
 //! What administrators ask of the Enrolment Service: set up, invite, follow, take back.
 
+use cardea_space::ext_id::ExtId;
+
 use super::Writer;
 use super::carry_out::{Refusal, date, done, table, unix_s, words};
 use crate::admin::enrol::{EnrolAsk, Invitee};
@@ -111,20 +113,28 @@ impl Writer {
             return Err(words("not an e-mail address"));
         }
         let known = self.store.read().person_show(&invitee.external_id)?;
-        if known
-            .as_ref()
-            .and_then(|person| person.email.as_deref())
-            .or(email)
-            .is_none()
-            && way == Way::Mail
-        {
-            return Err(words("no e-mail address"));
+        let mut email = email.map(str::to_owned);
+        if way == Way::Mail && email.is_none() {
+            let stored = known.as_ref().and_then(|person| person.email.clone());
+            email = Some(self.address_of(&invitee.external_id, stored)?);
         }
-        self.put_person(invitee, email, known)?;
+        self.put_person(invitee, email.as_deref(), known)?;
         for right in rights {
             self.store.right_grant(&invitee.external_id, right)?;
         }
         self.put_invitation(&invitee.external_id, device, language, days, way)
+    }
+
+    /// The e-mail address that is stored of a person, else the one that Space has.
+    fn address_of(&self, external_id: &str, stored: Option<String>) -> Result<String, Refusal> {
+        let online = self.online.as_ref();
+        let link = online.and_then(|online| online.space.as_ref());
+        let in_space = || link?.email_of(&ExtId::parse(external_id)?);
+        // Space takes any text for one.
+        let in_space = || in_space().filter(|email| email.parse::<lettre::Address>().is_ok());
+        stored
+            .or_else(in_space)
+            .ok_or_else(|| words("no e-mail address"))
     }
 
     /// Makes the person known, or changes what they are called.
@@ -207,9 +217,10 @@ impl Writer {
         self.require_setup(way)?;
         let person = self.store.read().person_show(external_id)?;
         let person = person.ok_or_else(|| words("no such person"))?;
-        if person.email.is_none() && way == Way::Mail {
-            return Err(words("no e-mail address"));
-        }
+        let email = match way {
+            Way::Mail => Some(self.address_of(external_id, person.email)?),
+            Way::Paper => person.email,
+        };
         let before = self.standing(external_id)?.invitation;
         let device = before.as_ref().and_then(|invitation| invitation.device);
         let language = before.and_then(|invitation| Language::named(&invitation.language));
@@ -219,7 +230,7 @@ impl Writer {
             &NewInvitation {
                 external_id: external_id.to_owned(),
                 name: person.name,
-                email: person.email,
+                email,
             },
             now,
         )?;

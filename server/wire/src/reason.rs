@@ -45,6 +45,10 @@ pub enum Reason {
     WrongCode = 116,
     /// The embeddings of a capture are not of one person.
     CapturesDiffer = 117,
+    /// The access control system does not know the door.
+    DoorNotInSpace = 118,
+    /// What the access control system has of the person cannot be read; it may be a ban.
+    RecordUnreadable = 119,
     /// A repeat of an attempt that never came to an end.
     Interrupted = 120,
 
@@ -91,7 +95,7 @@ pub enum Reason {
 }
 
 /// Every reason, for tables and tests.
-pub const ALL: [Reason; 40] = [
+pub const ALL: [Reason; 42] = [
     Reason::None,
     Reason::NoMatch,
     Reason::NoRight,
@@ -111,6 +115,8 @@ pub const ALL: [Reason; 40] = [
     Reason::EnrolmentHeld,
     Reason::WrongCode,
     Reason::CapturesDiffer,
+    Reason::DoorNotInSpace,
+    Reason::RecordUnreadable,
     Reason::Interrupted,
     Reason::Malformed,
     Reason::UnknownVersion,
@@ -170,6 +176,8 @@ impl Reason {
             Self::EnrolmentHeld => "enrolment held for an administrator",
             Self::WrongCode => "wrong enrolment code",
             Self::CapturesDiffer => "captures differ",
+            Self::DoorNotInSpace => "door not known to access control",
+            Self::RecordUnreadable => "record in access control unreadable",
             Self::Interrupted => "interrupted",
             Self::Malformed => "malformed message",
             Self::UnknownVersion => "unknown message version",

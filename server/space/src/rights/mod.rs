@@ -11,8 +11,6 @@ mod timetable;
 pub use build::{RightsBuilder, TooMany};
 pub use timetable::{Interval, TimetableError, Timetables};
 
-use std::fmt;
-
 use crate::datetime::LocalDateTime;
 use crate::ext_id::ExtId;
 use lists::{Ids, List, Lists};
@@ -27,8 +25,8 @@ pub enum Decision {
 }
 
 /// Why Space's records do not allow it. Where several apply, the first in this order is given,
-/// but for the last four: of these the one that comes closest to a grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// but for the last four: of these the last, which comes closest to a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DenyReason {
     /// Space has no such user.
     UnknownPerson,
@@ -56,49 +54,6 @@ pub enum DenyReason {
         /// `TimezoneTableID`.
         table: u32,
     },
-}
-
-impl DenyReason {
-    /// A number for records and replies. Never given a new meaning.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        match self {
-            Self::UnknownPerson => 1,
-            Self::UnknownDoor => 2,
-            Self::UnreadableRecord => 3,
-            Self::Banned => 4,
-            Self::NotYetActive => 5,
-            Self::Expired => 6,
-            Self::NoRight => 7,
-            Self::OutsidePeriod => 8,
-            Self::OutsideTimetable { .. } => 9,
-            Self::TimetableNotDescribed { .. } => 10,
-        }
-    }
-}
-
-impl fmt::Display for DenyReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownPerson => f.write_str("Space has no such user"),
-            Self::UnknownDoor => f.write_str("Space has no such door"),
-            Self::UnreadableRecord => f.write_str("the user's record in Space is unreadable"),
-            Self::Banned => f.write_str("banned in Space"),
-            Self::NotYetActive => f.write_str("not yet active in Space"),
-            Self::Expired => f.write_str("expired in Space"),
-            Self::NoRight => f.write_str("no right to this door in Space"),
-            Self::OutsidePeriod => f.write_str("outside the period of the right"),
-            Self::OutsideTimetable { table } => {
-                write!(f, "outside the hours of timezone table {table}")
-            }
-            Self::TimetableNotDescribed { table } => {
-                write!(
-                    f,
-                    "timezone table {table} is not described in the configuration"
-                )
-            }
-        }
-    }
 }
 
 /// When a permission holds.
@@ -239,8 +194,7 @@ impl Rights {
         for rule in self.matching(&user, door, zones) {
             match self.rules[rule as usize].deny(now, timetables) {
                 None => return None,
-                Some(reason) if reason.code() > nearest.code() => nearest = reason,
-                Some(_) => {}
+                Some(reason) => nearest = nearest.max(reason),
             }
         }
         Some(nearest)
