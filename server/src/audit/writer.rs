@@ -15,6 +15,7 @@ use crate::limits::{
     AUDIT_BATCH_MAX, AUDIT_LOOK_BACK_ROWS, AUDIT_OUTCOMES_HELD_MAX, AUDIT_PRUNE_ROWS,
     AUDIT_REPEAT_WINDOW_US, AUDIT_RETRY_MS, AUDIT_TEXT_BYTES_MAX,
 };
+use crate::metrics::events;
 use crate::pace::Pace;
 use crate::store::{Checkpoints, StoreError, key, number, write};
 
@@ -134,7 +135,10 @@ impl Writer {
         if let Some(before_unix_us) = self.prune_before_unix_us {
             match write(&mut self.db, |db| prune(db, before_unix_us)) {
                 Ok(0) => self.prune_before_unix_us = None,
-                Ok(rows) => self.checkpoints.wrote(rows as u64),
+                Ok(rows) => {
+                    events::AUDIT_PRUNED.add(rows as u64);
+                    self.checkpoints.wrote(rows as u64);
+                }
                 Err(error) => {
                     self.prune_before_unix_us = None;
                     self.poisoned |= error == StoreError::Poisoned;
@@ -154,6 +158,7 @@ impl Writer {
 
     pub(super) fn commit(&mut self, jobs: &mut Vec<Job>) {
         let began = Instant::now();
+        events::OUTCOMES_RETRIED.add(self.held.len() as u64);
         let attempts = jobs.iter().any(|job| matches!(job, Job::Begin { .. }));
         let mut batch = Batch {
             db: &self.db,
@@ -188,7 +193,10 @@ impl Writer {
             Err(error) => {
                 self.repeats.take_back(inserted);
                 self.poisoned |= error == StoreError::Poisoned;
-                tracing::error!(%error, records = jobs.len(), "audit not written");
+                let times = events::AUDIT_FAILED.count();
+                if times.is_power_of_two() {
+                    tracing::error!(%error, records = jobs.len(), times, "audit not written");
+                }
                 self.fail(jobs, &error);
             }
         }
@@ -210,6 +218,8 @@ impl Writer {
                 } => {
                     if self.held.len() < AUDIT_OUTCOMES_HELD_MAX {
                         self.held.push((sequence, outcome));
+                    } else {
+                        events::OUTCOMES_DROPPED.count();
                     }
                     (sink, ticket)
                 }
@@ -285,6 +295,10 @@ impl Batch<'_> {
         }
         if self.repeats.is_full() {
             // A repeat could not be told from a first: nothing opens.
+            let times = events::AUDIT_IDS_FULL.count();
+            if times.is_power_of_two() {
+                tracing::error!(times, "too many attempts within an hour: refused");
+            }
             let why = StoreError::Refused;
             return Ok(Recorded::Failed { why });
         }
