@@ -61,7 +61,7 @@ pub const ADDRESS_HANDSHAKES_MAX: usize = 1_024;
 pub const ADDRESS_ACCEPTS_PER_SECOND: usize = 1_000;
 /// Requests in flight of one address.
 pub const ADDRESS_REQUESTS_MAX: usize = 1_024;
-/// Connections that carry one device's certificate; past it the oldest is closed.
+/// Connections that carry one device's certificate, over all loops; past it the oldest is closed.
 pub const DEVICE_CONNECTIONS_MAX: usize = 4;
 /// Requests in flight of one loop.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 4_096;
@@ -235,7 +235,7 @@ pub const PROBES_QUEUED_MAX: usize = 2_048;
 pub const PROBES_IN_BATCH_MAX: usize = 64;
 /// Access requests of one loop in flight: taken and not answered.
 pub const ATTEMPTS_IN_FLIGHT_MAX: usize = 8_192;
-/// Access requests of one device in flight.
+/// Access requests of one device in flight, over all loops.
 pub const ATTEMPTS_PER_DEVICE_MAX: u32 = 4;
 /// Commissionings, renewals and heartbeats that wait for the writer.
 pub const WRITER_QUEUED_MAX: usize = 1_024;

@@ -67,7 +67,7 @@ impl Api {
         if self.site.is_stopping() {
             return Err(Reason::Stopping);
         }
-        self.attempts.has_room(device.id)?;
+        self.attempts.admit(device.id)?;
         self.seen
             .note(&device, peer, message.firmware, message.command_done);
 
