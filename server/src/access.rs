@@ -209,10 +209,8 @@ impl Attempt {
         match recorded {
             Recorded::New { sequence } => self.conclude(record, *sequence, authority, moment),
             Recorded::Repeat { answer, .. } => self.repeat(answer, authority, moment),
-            Recorded::Failed { why } => {
-                tracing::error!(%why, "an attempt could not be recorded");
-                self.refuse(Reason::NotRecorded, moment.now)
-            }
+            // The audit's thread says why, in the log.
+            Recorded::Failed { .. } => self.refuse(Reason::NotRecorded, moment.now),
             Recorded::Outcome { .. } => unreachable!("outcomes are not waited for"),
         }
     }

@@ -12,6 +12,7 @@ use cardea_engine::{CandidateList, Embedding, Searcher, Threshold, View};
 use crate::access::{SearchEnd, micros};
 use crate::completions::CompletionSender;
 use crate::limits::{PROBES_IN_BATCH_MAX, PROBES_QUEUED_MAX};
+use crate::metrics::events::SEARCH_FAILED;
 use crate::sync::ArcSwap;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::channel::{Receiver, Sender, TrySendError, bounded};
@@ -247,7 +248,9 @@ fn search_batch<T: From<SearchDone>>(
             }
         }
         Err(error) => {
-            tracing::error!(%error, "search failed");
+            if SEARCH_FAILED.is_logged() {
+                tracing::error!(%error, "search failed");
+            }
             damaged();
             for asker in askers.drain(..) {
                 asker.finish(SearchEnd::Failed, start, search_us);

@@ -68,7 +68,7 @@ fn an_import_rests_between_batches_while_doors_are_opened() {
     admin.enrol("Anna", &face(1)).expect("enrolled");
     let mut device = site.device("front");
     import(&mut admin, "quiet", 3);
-    assert_eq!(metric(&device, "import_pauses", 1 + 3 * 8), 0);
+    assert_eq!(metric(&device, "import_pauses_total", 1 + 3 * 8), 0);
 
     let (stop, granted) = (AtomicBool::new(false), std::sync::atomic::AtomicU64::new(0));
     std::thread::scope(|scope| {
@@ -87,7 +87,7 @@ fn an_import_rests_between_batches_while_doors_are_opened() {
     });
     let people = 1 + 3 * 8 + BATCHES * 8;
     // A batch goes on where an attempt took longer than attempts are waited for.
-    let pauses = metric(&device, "import_pauses", people);
+    let pauses = metric(&device, "import_pauses_total", people);
     assert!((BATCHES / 2..=BATCHES).contains(&pauses), "{pauses}");
     assert!(granted.load(Ordering::SeqCst) > BATCHES / 2);
     server.stop();

@@ -16,6 +16,7 @@ use crate::access::{Action, Attempt, micros};
 use crate::audit::Recorded;
 use crate::authorise::Authority;
 use crate::histograms::{Stage, Timings, Worst};
+use crate::metrics::events;
 use crate::net::{ExchangeId, Peer, Replies, Request};
 use crate::site::moment;
 use crate::space::Gate;
@@ -66,7 +67,7 @@ impl Api {
         if self.site.is_stopping() {
             return Err(Reason::Stopping);
         }
-        self.attempts.has_room(device.id)?;
+        self.attempts.admit(device.id)?;
         self.seen
             .note(&device, peer, message.firmware, message.command_done);
 
@@ -144,6 +145,9 @@ impl Api {
             directory: &directory,
             authoriser: &authoriser,
         };
+        if let Recorded::Repeat { .. } = recorded {
+            events::REPEATS.count();
+        }
         let action = in_flight
             .attempt
             .recorded(recorded, &authority, moment(now));
@@ -155,10 +159,23 @@ impl Api {
     pub(super) fn opened(&mut self, done: &OpenCompletion, now: Instant, replies: &mut Replies) {
         if let Some(in_flight) = self.attempts.find(done.ticket) {
             let device = in_flight.attempt.device().id;
+            let opening = match &done.outcome {
+                Outcome::Opened => &events::OPENED,
+                Outcome::Refused { .. } => &events::OPENING_REFUSED,
+                Outcome::NotSent(_) => &events::OPENING_NOT_SENT,
+                Outcome::Unknown(_) => &events::OPENING_UNKNOWN,
+            };
+            // The audit has each of them; at info, whoever stands at a door writes the log.
+            let times = opening.count();
             match &done.outcome {
                 Outcome::Opened => {}
+                outcome @ (Outcome::Refused { .. } | Outcome::NotSent(_) | Outcome::Unknown(_))
+                    if times.is_power_of_two() =>
+                {
+                    tracing::info!(device, %outcome, times, "Space did not open");
+                }
                 outcome @ (Outcome::Refused { .. } | Outcome::NotSent(_) | Outcome::Unknown(_)) => {
-                    tracing::info!(device, %outcome, "Space did not open");
+                    tracing::debug!(device, %outcome, "Space did not open");
                 }
             }
             let withheld = in_flight.gate.as_ref().and_then(|gate| gate.why_shut());

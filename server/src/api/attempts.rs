@@ -1,7 +1,9 @@
 //! The attempts of a loop that are taken and not answered, by ticket, device and deadline.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use cardea_wire::Reason;
@@ -12,13 +14,30 @@ use crate::limits::{ATTEMPTS_IN_FLIGHT_MAX, ATTEMPTS_PER_DEVICE_MAX};
 use crate::net::{ExchangeId, RequestTimes};
 use crate::space::Gate;
 
+/// Attempts for which a loop has its tables ready from the start: to grow is to copy, in a burst.
+pub(super) const ATTEMPTS_WARM: usize = 1_024;
+
 /// The attempts of a loop that are taken and not answered.
 pub(super) struct Attempts {
     in_flight: Slab<InFlight>,
     loop_number: u16,
     serial: u32,
-    by_device: HashMap<u64, u32>,
+    loads: DeviceLoads,
+    /// Of the devices that this loop has seen, so that it asks for each once.
+    by_device: HashMap<u64, Arc<AtomicU32>>,
     deadlines: Deadlines,
+}
+
+/// How many attempts each device has in flight, over all loops that have a clone of this: one
+/// number for each device seen since the start.
+#[derive(Clone, Default)]
+pub struct DeviceLoads(Arc<Mutex<HashMap<u64, Arc<AtomicU32>>>>);
+
+impl DeviceLoads {
+    fn of(&self, device: u64) -> Arc<AtomicU32> {
+        let mut loads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(loads.entry(device).or_default())
+    }
 }
 
 /// An attempt, and what its answer needs beside it.
@@ -66,12 +85,13 @@ const _: () = assert!(
 );
 
 impl Attempts {
-    pub(super) fn new(loop_number: u16) -> Self {
+    pub(super) fn new(loop_number: u16, loads: DeviceLoads) -> Self {
         Self {
-            in_flight: Slab::new(),
+            in_flight: Slab::with_capacity(ATTEMPTS_WARM),
             loop_number,
             serial: 0,
-            by_device: HashMap::new(),
+            loads,
+            by_device: HashMap::with_capacity(ATTEMPTS_WARM),
             deadlines: Deadlines::default(),
         }
     }
@@ -80,26 +100,26 @@ impl Attempts {
         self.deadlines.first()
     }
 
-    pub(super) fn has_room(&self, device: u64) -> Result<(), Reason> {
-        let of_device = self.by_device.get(&device).copied().unwrap_or(0);
-        if of_device >= ATTEMPTS_PER_DEVICE_MAX {
-            Err(Reason::DeviceBudget)
-        } else if self.in_flight.len() >= ATTEMPTS_IN_FLIGHT_MAX {
-            Err(Reason::Overloaded)
-        } else {
-            Ok(())
+    /// Counts one more attempt of a device, which is to be taken next.
+    pub(super) fn admit(&mut self, device: u64) -> Result<(), Reason> {
+        let new = || self.loads.of(device);
+        let load = self.by_device.entry(device).or_insert_with(new);
+        let one_more = |now: u32| (now < ATTEMPTS_PER_DEVICE_MAX).then_some(now + 1);
+        if load.fetch_update(Relaxed, Relaxed, one_more).is_err() {
+            return Err(Reason::DeviceBudget);
         }
+        if self.in_flight.len() >= ATTEMPTS_IN_FLIGHT_MAX {
+            load.fetch_sub(1, Relaxed);
+            return Err(Reason::Overloaded);
+        }
+        Ok(())
     }
 
-    /// Takes an attempt; its ticket never names another one of this loop.
+    /// Takes an attempt that was admitted; its ticket never names another one of this loop.
     pub(super) fn take(&mut self, mut in_flight: InFlight) -> u64 {
         let deadline = in_flight.deadline;
         self.serial = self.serial.wrapping_add(1);
         in_flight.serial = self.serial;
-        *self
-            .by_device
-            .entry(in_flight.attempt.device().id)
-            .or_insert(0) += 1;
         let key = self.in_flight.insert(in_flight);
         let ticket = u64::from(self.serial) << 32 | u64::from(self.loop_number) << 16 | key as u64;
         self.deadlines.0.insert((deadline, ticket));
@@ -118,11 +138,8 @@ impl Attempts {
         let ended = self.in_flight.remove(ticket as u16 as usize);
         self.deadlines.0.remove(&(ended.deadline, ticket));
         let device = ended.attempt.device().id;
-        if let Some(count) = self.by_device.get_mut(&device) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_device.remove(&device);
-            }
+        if let Some(load) = self.by_device.get(&device) {
+            load.fetch_sub(1, Relaxed);
         }
         Some(ended)
     }
@@ -138,6 +155,20 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    /// Fails if a loop counts a device's attempts by itself, or does not give one back.
+    #[test]
+    fn a_device_has_its_attempts_over_all_loops() {
+        let loads = DeviceLoads::default();
+        let mut loops = [0, 1].map(|number| Attempts::new(number, loads.clone()));
+        for turn in 0..ATTEMPTS_PER_DEVICE_MAX as usize {
+            assert_eq!(loops[turn % 2].admit(7), Ok(()));
+        }
+        for attempts in &mut loops {
+            assert_eq!(attempts.admit(7), Err(Reason::DeviceBudget));
+            assert_eq!(attempts.admit(8), Ok(()));
+        }
+    }
 
     /// Attempts taken after the time was made shorter once waited for those before them. Fails if
     /// deadlines are kept in the order in which attempts came.

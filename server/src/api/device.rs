@@ -10,6 +10,7 @@ use super::{Api, name_of};
 use crate::connect::firmware;
 use crate::directory::Device;
 use crate::limits::SIGNS_HELD_MAX;
+use crate::metrics::events;
 use crate::net::{ExchangeId, Field, Peer, Replies, Request, Response};
 use crate::site::unix_ms;
 use crate::writer::{Asker, Command, DeviceSign, WriterHandle};
@@ -22,6 +23,7 @@ impl Seen {
     /// Notes a sign of life. Past the bound it is dropped: the next one says the same.
     pub(super) fn note(&mut self, device: &Device, peer: &Peer, firmware: u32, command_done: u32) {
         if self.0.len() >= SIGNS_HELD_MAX && !self.0.contains_key(&device.id) {
+            events::SIGNS_DROPPED.count();
             return;
         }
         let at_unix_s = i64::try_from(unix_ms() / 1_000).unwrap_or(i64::MAX);
@@ -133,8 +135,14 @@ impl Api {
     ) {
         let device = match self.device(peer) {
             Ok(device) => device,
-            Err(Reason::NoCertificate) => return to.push(id, Response::empty(401)),
-            Err(_) => return to.push(id, Response::empty(403)),
+            Err(Reason::NoCertificate) => {
+                events::FIRMWARE_STRANGER.count();
+                return to.push(id, Response::empty(401));
+            }
+            Err(_) => {
+                events::FIRMWARE_UNKNOWN_DEVICE.count();
+                return to.push(id, Response::empty(403));
+            }
         };
         let name = request.path().strip_prefix(firmware::PATH_PREFIX);
         let ask = firmware::Ask {

@@ -41,8 +41,9 @@ use crate::site::{Site, unix_ms};
 use crate::work::{SearchDone, WorkQueue};
 use crate::writer::WriterHandle;
 
-use attempts::Attempts;
+pub use attempts::DeviceLoads;
 pub(crate) use attempts::loop_of;
+use attempts::{ATTEMPTS_WARM, Attempts};
 pub(crate) use refusal::{refuse, response as device_response};
 pub(crate) use space::error as space_error;
 
@@ -98,6 +99,8 @@ pub struct Parts {
     pub metrics: Arc<ArcSwap<String>>,
     /// Firmware for devices.
     pub firmware: Firmware,
+    /// What each device has in flight, at all loops.
+    pub loads: DeviceLoads,
 }
 
 /// The service of one event loop.
@@ -134,8 +137,8 @@ impl Api {
             console: parts.console,
             completions: parts.completions,
             completed: Vec::new(),
-            attempts: Attempts::new(parts.loop_number),
-            exchanges: HashMap::new(),
+            attempts: Attempts::new(parts.loop_number, parts.loads),
+            exchanges: HashMap::with_capacity(ATTEMPTS_WARM),
             seen: Seen::default(),
             interval: Box::default(),
             handover: parts.handover,

@@ -2,9 +2,11 @@
 
 use cardea_wire::{CONTENT_TYPE, Decision, Kind, Reason, Reply, RequestId};
 
+use crate::metrics::events;
 use crate::net::Response;
 
-/// A reply as a response: 200 for whatever was served, else the reason's status.
+/// A reply as a response: 200 for whatever was served, else the reason's status. Refusals are
+/// counted.
 pub(crate) fn response(reply: &Reply) -> Response {
     response_in(reply, Vec::new())
 }
@@ -14,7 +16,10 @@ pub(super) fn response_in(reply: &Reply, mut body: Vec<u8>) -> Response {
     reply.write(&mut body);
     let status = match reply.decision {
         Decision::Denied | Decision::Granted | Decision::Served => 200,
-        Decision::Refused => status(reply.reason),
+        Decision::Refused => {
+            events::refused(reply.kind, reply.reason);
+            status(reply.reason)
+        }
     };
     Response::new(status, CONTENT_TYPE, body)
 }

@@ -5,6 +5,7 @@ use cardea_wire::path;
 
 use crate::connect::firmware;
 use crate::console;
+use crate::metrics::events::{METHOD_UNKNOWN, PATH_UNKNOWN};
 use crate::net::{Method, Response};
 
 /// The description of what Space may ask.
@@ -33,7 +34,7 @@ pub(super) fn find(method: Method, path: &str) -> Result<Route, Response> {
         return match method {
             Method::Get | Method::Head | Method::Put | Method::Delete => Ok(Route::Space),
             Method::Post | Method::Patch | Method::Options => {
-                Err(Response::empty(405).with_field("Allow", "GET, HEAD, PUT, DELETE"))
+                Err(not_allowed("GET, HEAD, PUT, DELETE"))
             }
         };
     }
@@ -41,7 +42,7 @@ pub(super) fn find(method: Method, path: &str) -> Result<Route, Response> {
         return match method {
             Method::Get | Method::Head => Ok(Route::Firmware),
             Method::Post | Method::Put | Method::Patch | Method::Delete | Method::Options => {
-                Err(Response::empty(405).with_field("Allow", "GET, HEAD"))
+                Err(not_allowed("GET, HEAD"))
             }
         };
     }
@@ -56,7 +57,10 @@ pub(super) fn find(method: Method, path: &str) -> Result<Route, Response> {
         "/ready" => (Route::Ready, Method::Get),
         "/metrics" => (Route::Metrics, Method::Get),
         _ if console::is_path(path) => return Ok(Route::Console),
-        _ => return Err(Response::empty(404)),
+        _ => {
+            PATH_UNKNOWN.count();
+            return Err(Response::empty(404));
+        }
     };
     if method == allowed || (allowed == Method::Get && method == Method::Head) {
         return Ok(route);
@@ -66,7 +70,12 @@ pub(super) fn find(method: Method, path: &str) -> Result<Route, Response> {
     } else {
         "GET, HEAD"
     };
-    Err(Response::empty(405).with_field("Allow", allow))
+    Err(not_allowed(allow))
+}
+
+fn not_allowed(allow: &str) -> Response {
+    METHOD_UNKNOWN.count();
+    Response::empty(405).with_field("Allow", allow)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use cardea_space::enrolment::{EnrolError, EnrolRequest, OPENAPI, error_json, person_of};
 
 use super::Api;
+use crate::metrics::events;
 use crate::net::{ExchangeId, Field, Method, Replies, Request, Response};
 use crate::writer::{Command, Enrolment, EnrolmentAsk};
 
@@ -14,8 +15,16 @@ pub(super) fn openapi() -> Response {
     Response::new(200, JSON, OPENAPI.as_bytes())
 }
 
-/// An error as the interface describes it.
+/// An error as the interface describes it, which is counted.
 pub(crate) fn error(status: u16, word: &str, message: &str) -> Response {
+    let event = match status {
+        401 => &events::SPACE_UNAUTHORISED,
+        409 => &events::SPACE_UNKNOWN_USER,
+        429 => &events::SPACE_OVERLOADED,
+        503 => &events::SPACE_NOT_STORED,
+        _ => &events::SPACE_MALFORMED,
+    };
+    event.count();
     Response::new(status, JSON, error_json(word, message).into_bytes())
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::metrics::events::METRICS_AFAR;
 use crate::net::{Peer, Response};
 use crate::site::Site;
 
@@ -38,6 +39,7 @@ pub(super) fn ready(site: &Site) -> Response {
 /// The metrics, for a scraper on this machine: they tell how busy the doors are.
 pub(super) fn metrics(peer: &Peer, text: &Arc<ArcSwap<String>>) -> Response {
     if !peer.address.ip().to_canonical().is_loopback() {
+        METRICS_AFAR.count();
         return Response::empty(403);
     }
     let content_type = "text/plain; version=0.0.4; charset=utf-8";

@@ -14,6 +14,7 @@ use super::supervise::supervised;
 use crate::api::Completion;
 use crate::completions::CompletionSender;
 use crate::limits::{FIRMWARE_PART_BYTES_MAX, FIRMWARE_QUEUED_MAX};
+use crate::metrics::events;
 use crate::net::{ExchangeId, Response};
 
 /// The folder in the data directory.
@@ -93,7 +94,7 @@ impl Firmware {
     pub fn ask(&self, ask: Ask) -> Result<(), Response> {
         self.asks
             .try_send(ask)
-            .map_err(|_| Response::text(503, "too many fetch firmware; try again"))
+            .map_err(|_| unavailable("too many fetch firmware; try again"))
     }
 
     /// How far each device has come since the start.
@@ -162,14 +163,14 @@ impl Part {
 
 fn part(folder: &Path, name: &str, range: Option<&str>) -> Result<Part, Response> {
     if !is_name(name) {
-        return Err(Response::empty(404));
+        return Err(not_found());
     }
     let mut file = match File::open(folder.join(name)) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Response::empty(404)),
-        Err(_) => return Err(Response::text(503, "the firmware cannot be read")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_found()),
+        Err(_) => return Err(unavailable("the firmware cannot be read")),
     };
-    let broken = |_| Response::text(503, "the firmware cannot be read");
+    let broken = |_| unavailable("the firmware cannot be read");
     let size = file.metadata().map_err(broken)?.len();
     let (from, until) = match range {
         None if size <= FIRMWARE_PART_BYTES_MAX => (0, size),
@@ -190,7 +191,18 @@ fn part(folder: &Path, name: &str, range: Option<&str>) -> Result<Part, Response
     })
 }
 
+fn not_found() -> Response {
+    events::FIRMWARE_NOT_FOUND.count();
+    Response::empty(404)
+}
+
+fn unavailable(why: &'static str) -> Response {
+    events::FIRMWARE_UNAVAILABLE.count();
+    Response::text(503, why)
+}
+
 fn out_of_range(size: u64) -> Response {
+    events::FIRMWARE_RANGE.count();
     Response::text(416, "ask for a range, as in `Range: bytes=0-262143`")
         .with_field("content-range", &format!("bytes */{size}"))
 }

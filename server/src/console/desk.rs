@@ -11,6 +11,7 @@ use super::frame::Notice;
 use super::reply::Failure;
 use super::shared::{Parts, Readers, Shared};
 use crate::admin::message::{Request, Response};
+use crate::metrics::events::NOTES_DROPPED;
 use crate::store::SettingKey;
 use crate::writer::{Command, ConsoleAsk, ConsoleChange, Session};
 
@@ -106,7 +107,9 @@ impl Desk {
             change,
             reply: None,
         };
-        let _ = self.parts().writer.try_send(Command::Console(ask));
+        if self.parts().writer.try_send(Command::Console(ask)).is_err() {
+            NOTES_DROPPED.count();
+        }
     }
 
     /// Leaves a notice for the next page that the caller sees.

@@ -14,6 +14,7 @@ use super::pages::{self, problem};
 use super::reply::{self, Failure, redirect};
 use super::route::{Found, Needs, Route, find};
 use super::{api, assets, session};
+use crate::metrics::events::CONSOLE_BROKEN;
 use crate::net::{Field, Method, Request, Response};
 use crate::site::unix_ms;
 
@@ -61,7 +62,9 @@ pub(super) fn serve(
 }
 
 fn log(failure: &Failure) {
-    if let Failure::Broken(why) = failure {
+    if let Failure::Broken(why) = failure
+        && CONSOLE_BROKEN.is_logged()
+    {
         tracing::error!(why, "a page of the console");
     }
 }

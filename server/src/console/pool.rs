@@ -20,6 +20,7 @@ use crate::completions::CompletionSender;
 use crate::limits::{
     CONSOLE_ANSWER, CONSOLE_BYTES_MAX, CONSOLE_NICENESS, CONSOLE_QUEUED_MAX, CONSOLE_THREADS,
 };
+use crate::metrics::events::CONSOLE_LATE;
 use crate::net::{ExchangeId, Request};
 
 /// A request on its way to a console thread.
@@ -95,6 +96,7 @@ fn run(desk: &mut Desk, waiting: &Receiver<Job>, bytes: &AtomicUsize) {
         let deadline = job.request.times.complete + CONSOLE_ANSWER;
         let response = if deadline <= Instant::now() {
             // Nobody waits any more.
+            CONSOLE_LATE.count();
             reply::busy()
         } else {
             let served = AssertUnwindSafe(|| serve(desk, job.request, job.remote, deadline));

@@ -10,6 +10,7 @@ use super::password;
 use super::reply::Failure;
 use super::throttle::Attempt;
 use crate::limits::{BROWSER_LIFE_S, SESSION_SEEN_S};
+use crate::metrics::events;
 use crate::store::{SecretHash, secret_hash};
 use crate::writer::ConsoleChange;
 
@@ -113,7 +114,10 @@ pub(super) fn sign_in(
         browser,
     };
     let admitted = throttle(desk, |throttle| throttle.admit(&attempt, call.now_unix_s));
-    admitted.map_err(SignInRefused::Wait)?;
+    admitted.map_err(|seconds| {
+        events::SIGN_IN_WAITS.count();
+        SignInRefused::Wait(seconds)
+    })?;
     let hash = stored.as_ref().map_or(password::NOBODYS, |(_, hash)| hash);
     let right = {
         let _one = desk
@@ -125,7 +129,10 @@ pub(super) fn sign_in(
     };
     let Some((member, _)) = stored.filter(|_| right) else {
         throttle(desk, |throttle| throttle.failed(&attempt, call.now_unix_s));
-        tracing::warn!(remote = %call.remote, "a wrong password for the console");
+        let times = events::PASSWORD_WRONG.count();
+        if times.is_power_of_two() {
+            tracing::warn!(remote = %call.remote, times, "a wrong password for the console");
+        }
         return Err(SignInRefused::Wrong);
     };
     throttle(desk, |throttle| throttle.succeeded(&attempt));

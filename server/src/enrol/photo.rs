@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::extractor::{ExtractorError, extract};
 use crate::config::Extractor;
 use crate::limits::PHOTOS_QUEUED_MAX;
+use crate::metrics::events::PHOTO_REFUSED;
 
 /// A photo, and who waits for what is in it.
 pub struct PhotoJob {
@@ -47,7 +48,9 @@ fn work(jobs: &Receiver<PhotoJob>, extractor: &Extractor, model: [u8; 16]) {
     for PhotoJob { photo, done } in jobs {
         let faces = extract(extractor, model, &photo);
         drop(photo);
-        if let Err(error) = &faces {
+        if let Err(error) = &faces
+            && PHOTO_REFUSED.is_logged()
+        {
             tracing::info!(%error, "a photo was not taken");
         }
         done(faces);

@@ -1,6 +1,7 @@
 //! What operations see: one thread takes each loop's interval, adds it to the totals, writes the
 //! latency log and renders `/metrics`, so that no loop ever formats or waits for a disk.
 
+pub mod events;
 mod handover;
 mod text;
 
@@ -110,8 +111,13 @@ impl Levels {
             self.gauges
                 .push((name, "Of the front end, now", value as f64));
         } else {
-            self.counters.push((format!("front_end_{name}"), value));
+            self.counter(&format!("front_end_{name}"), value);
         }
+    }
+
+    /// A count that was kept elsewhere, with its name in snake case.
+    pub fn counter(&mut self, name: &str, value: u64) {
+        self.counters.push((name.to_owned(), value));
     }
 
     /// Requests that framing refused, by why.

@@ -15,6 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use super::events::{self, FAMILIES};
 use super::{Interval, Levels};
 use crate::histograms::stage::{STAGES, Stage};
 
@@ -127,6 +128,14 @@ impl Collector for Snapshot {
         for (why, count) in &self.levels.refused {
             ConstGauge::new(*count).encode(family.encode_family(&[("why", *why)])?)?;
         }
+        for family in FAMILIES {
+            let (name, help) = (family.name, family.help);
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (values, count) in events::counted(family) {
+                let labels: Vec<_> = family.labels.iter().copied().zip(values).collect();
+                ConstGauge::new(count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
         for (name, count) in &self.levels.counters {
             let name = format!("{name}_total");
             let metric = encoder.encode_descriptor(&name, "Events", None, MetricType::Counter)?;
@@ -175,6 +184,7 @@ mod tests {
             r#"cardea_requests_refused_total{why="bare_lf"} 2"#,
             "cardea_people 7.0",
             "# TYPE cardea_connections_refused_total counter",
+            "# TYPE cardea_dropped_total counter",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

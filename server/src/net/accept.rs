@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::TcpStream;
@@ -10,7 +11,7 @@ use mio::{Interest, Token};
 use super::connection::{Connection, Exchange, Stage};
 use super::counters::Counter;
 use super::event_loop::{EventLoop, find};
-use super::roster::Verdict;
+use super::roster::{Place, Verdict};
 use super::{Key, Peer, Service};
 use crate::limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN};
 use crate::tls::Session;
@@ -177,9 +178,21 @@ impl<S: Service> EventLoop<S> {
             return;
         };
         let (fingerprint, cap) = (certificate.fingerprint, self.bounds.device_connections);
-        if let Some(oldest) = self.devices.join(fingerprint, key, cap) {
+        let waker = Arc::clone(&self.waker);
+        let joined = self.devices.join(fingerprint, Place { waker, key }, cap);
+        if let Some(oldest) = joined {
+            match Arc::ptr_eq(&oldest.waker, &self.waker) {
+                true => self.evict_of_device(oldest.key, now),
+                false => oldest.waker.evict(oldest.key),
+            }
+        }
+    }
+
+    /// Closes a connection whose device has opened too many.
+    pub(super) fn evict_of_device(&mut self, key: Key, now: Instant) {
+        if find(&mut self.connections, key).is_some() {
             self.tally.add(Counter::EvictedDevices);
-            self.close(oldest, now);
+            self.close(key, now);
         }
     }
 }

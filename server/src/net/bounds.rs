@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::limits;
 
-/// Caps of one loop.
+/// Caps of one loop, but for `device_connections`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Connections.
@@ -19,7 +19,7 @@ pub struct Bounds {
     pub address_pace: usize,
     /// Requests in flight of one address.
     pub address_requests: usize,
-    /// Connections with one certificate.
+    /// Connections with one certificate, over all loops that share their devices.
     pub device_connections: usize,
     /// Requests in flight.
     pub requests: usize,

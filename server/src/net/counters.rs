@@ -67,11 +67,15 @@ pub enum Counter {
     PeerLeft,
     /// Connections closed because the device was removed.
     DeviceClosed,
+    /// Peers that did not end a connection in time which we had closed.
+    LingerLate,
+    /// Connections dropped at the end of the time for stopping.
+    StopDropped,
 }
 
 impl Counter {
     /// All, in the order of their numbers.
-    pub const ALL: [Counter; 28] = [
+    pub const ALL: [Counter; 30] = [
         Counter::Connections,
         Counter::Handshakes,
         Counter::RequestsInFlight,
@@ -100,6 +104,8 @@ impl Counter {
         Counter::WriteLate,
         Counter::PeerLeft,
         Counter::DeviceClosed,
+        Counter::LingerLate,
+        Counter::StopDropped,
     ];
 
     /// A name in snake case, for metrics.
@@ -133,6 +139,8 @@ impl Counter {
             Counter::WriteLate => "write_late",
             Counter::PeerLeft => "peer_left",
             Counter::DeviceClosed => "device_closed",
+            Counter::LingerLate => "linger_late",
+            Counter::StopDropped => "stop_dropped",
         }
     }
 

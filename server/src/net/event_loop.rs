@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 
 use super::bounds::Bounds;
@@ -28,9 +29,28 @@ const WAKER: Token = Token(usize::MAX - 1);
 pub struct Waker {
     waker: mio::Waker,
     stop: AtomicBool,
+    evicted: Sender<Key>,
 }
 
 impl Waker {
+    /// A waker, and where its loop finds the connections that are to give their place away.
+    pub(super) fn new(registry: &Registry, token: Token) -> io::Result<(Waker, Receiver<Key>)> {
+        let (evicted, received) = unbounded();
+        let waker = Waker {
+            waker: mio::Waker::new(registry, token)?,
+            stop: AtomicBool::new(false),
+            evicted,
+        };
+        Ok((waker, received))
+    }
+
+    /// Has the loop close a connection whose device has opened too many, at another loop.
+    pub(super) fn evict(&self, key: Key) {
+        // A loop that has ended has closed it.
+        let _ = self.evicted.send(key);
+        self.wake();
+    }
+
     /// Has the loop call [`Service::wake`] soon. Several rings may come to one call.
     pub fn wake(&self) {
         // It fails only for want of kernel memory, and then the next ring tells.
@@ -62,7 +82,7 @@ pub struct EventLoop<S> {
     pub(super) deadlines: Deadlines,
     pub(super) addresses: Addresses,
     pub(super) pace: Pace,
-    pub(super) devices: Devices,
+    pub(super) devices: Arc<Devices>,
     pub(super) strangers: Elders,
     pub(super) greeters: Elders,
     pub(super) scratch: Scratch,
@@ -73,7 +93,9 @@ pub struct EventLoop<S> {
     pub(super) large_bytes: usize,
     pub(super) tally: Tally,
     counters: Arc<Counters>,
-    waker: Arc<Waker>,
+    pub(super) waker: Arc<Waker>,
+    /// What other loops have asked this one to close: each connection once at most.
+    evicted: Receiver<Key>,
     /// Stopping: all is over at this instant.
     pub(super) stop_at: Option<Instant>,
 }
@@ -112,10 +134,8 @@ impl<S: Service> EventLoop<S> {
         let mut listener = TcpListener::from_std(listener);
         poll.registry()
             .register(&mut listener, LISTENER, Interest::READABLE)?;
-        let waker = Arc::new(Waker {
-            waker: mio::Waker::new(poll.registry(), WAKER)?,
-            stop: AtomicBool::new(false),
-        });
+        let (waker, evicted) = Waker::new(poll.registry(), WAKER)?;
+        let waker = Arc::new(waker);
         let event_loop = EventLoop {
             poll,
             listener: Some(listener),
@@ -124,13 +144,14 @@ impl<S: Service> EventLoop<S> {
             tls,
             service: service(&waker),
             bounds,
-            connections: Slab::new(),
+            // All places now: to grow would be to copy, in the middle of a burst.
+            connections: Slab::with_capacity(bounds.connections),
             generation: 0,
             queues: Queues::default(),
             deadlines: Deadlines::default(),
             addresses: Addresses::default(),
             pace: Pace::new(Instant::now()),
-            devices: Devices::default(),
+            devices: Arc::default(),
             strangers: Elders::default(),
             greeters: Elders::default(),
             scratch: Scratch::new(),
@@ -142,9 +163,16 @@ impl<S: Service> EventLoop<S> {
             tally: Tally::new(),
             counters,
             waker: waker.clone(),
+            evicted,
             stop_at: None,
         };
         Ok((event_loop, waker))
+    }
+
+    /// Counts a device's connections together with this other loop's: `device_connections` is for
+    /// all loops that share. To be called before either runs.
+    pub fn share_devices(&mut self, with: &EventLoop<S>) {
+        self.devices = Arc::clone(&with.devices);
     }
 
     /// Runs until [`Waker::stop`] and the last connection's end; gives the service back.
@@ -171,6 +199,7 @@ impl<S: Service> EventLoop<S> {
             self.begin_stop(now);
         }
         if woken {
+            self.close_evicted(now);
             self.service.wake(now, &mut self.replies);
             self.apply_replies(now);
         }
@@ -238,6 +267,12 @@ impl<S: Service> EventLoop<S> {
                 }
             };
             queue.push_back(key);
+        }
+    }
+
+    fn close_evicted(&mut self, now: Instant) {
+        while let Ok(key) = self.evicted.try_recv() {
+            self.evict_of_device(key, now);
         }
     }
 

@@ -1,11 +1,13 @@
 //! The end of phases and of connections: deadlines, closing, removing, stopping.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::connection::{Exchange, Stage};
 use super::counters::Counter;
 use super::event_loop::{EventLoop, find};
 use super::exchange::asked;
+use super::roster::Place;
 use super::{ExchangeId, Key, Service};
 use crate::http::{Phase, Refusal};
 
@@ -71,7 +73,7 @@ impl<S: Service> EventLoop<S> {
                 self.tally.add(Counter::IdleClosed);
                 return self.close(key, now);
             }
-            (Stage::Lingering, _) => return self.remove(key),
+            (Stage::Lingering, _) => Counter::LingerLate,
         };
         self.tally.add(counter);
         self.remove(key);
@@ -98,7 +100,7 @@ impl<S: Service> EventLoop<S> {
 
     /// Closes all connections of a device, whatever they do.
     pub(super) fn close_device(&mut self, fingerprint: &[u8; 32]) {
-        for key in self.devices.connections(fingerprint) {
+        for key in self.devices.connections(fingerprint, &self.waker) {
             self.tally.add(Counter::DeviceClosed);
             self.remove(key);
         }
@@ -137,7 +139,9 @@ impl<S: Service> EventLoop<S> {
             load.handshakes -= usize::from(greeting);
         });
         if let Some(certificate) = &connection.peer.certificate {
-            self.devices.leave(&certificate.fingerprint, key);
+            let waker = Arc::clone(&self.waker);
+            let place = Place { waker, key };
+            self.devices.leave(&certificate.fingerprint, &place);
         }
         self.bytes -= connection.counted;
         self.large_bytes -= connection.counted_large;
@@ -163,6 +167,7 @@ impl<S: Service> EventLoop<S> {
     /// The time for stopping is over.
     pub(super) fn drop_all(&mut self) {
         for key in self.all() {
+            self.tally.add(Counter::StopDropped);
             self.remove(key);
         }
     }

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Key;
+use super::{Key, Waker};
 use crate::limits::EVICTION_TRIES;
 
 /// What one address occupies.
@@ -71,31 +72,55 @@ fn group(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The connections of each device, oldest first, by the fingerprint of its certificate.
+/// A connection of one of the loops.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) waker: Arc<Waker>,
+    pub(super) key: Key,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        Arc::ptr_eq(&self.waker, &other.waker) && self.key == other.key
+    }
+}
+
+/// The connections of each device, oldest first, by the fingerprint of its certificate: those of
+/// all loops that share this. Locked when a connection comes or goes, never for a request.
 #[derive(Debug, Default)]
-pub(super) struct Devices(HashMap<[u8; 32], Vec<Key>>);
+pub(super) struct Devices(Mutex<HashMap<[u8; 32], Vec<Place>>>);
 
 impl Devices {
-    /// Adds a connection of a device; returns its oldest if it now has more than `cap`.
-    pub(super) fn join(&mut self, fingerprint: [u8; 32], key: Key, cap: usize) -> Option<Key> {
-        let keys = self.0.entry(fingerprint).or_default();
-        keys.push(key);
-        (keys.len() > cap).then(|| keys[0])
+    /// Adds a connection of a device. If it now has more than `cap`, returns the oldest, which is
+    /// not counted any more.
+    pub(super) fn join(&self, fingerprint: [u8; 32], place: Place, cap: usize) -> Option<Place> {
+        let mut devices = self.lock();
+        let places = devices.entry(fingerprint).or_default();
+        places.push(place);
+        (places.len() > cap).then(|| places.remove(0))
     }
 
     /// Forgets one connection of a device.
-    pub(super) fn leave(&mut self, fingerprint: &[u8; 32], key: Key) {
-        if let Some(keys) = self.0.get_mut(fingerprint) {
-            keys.retain(|&kept| kept != key);
-            if keys.is_empty() {
-                self.0.remove(fingerprint);
+    pub(super) fn leave(&self, fingerprint: &[u8; 32], place: &Place) {
+        let mut devices = self.lock();
+        if let Some(places) = devices.get_mut(fingerprint) {
+            places.retain(|kept| kept != place);
+            if places.is_empty() {
+                devices.remove(fingerprint);
             }
         }
     }
 
-    /// All connections of a device.
-    pub(super) fn connections(&self, fingerprint: &[u8; 32]) -> Vec<Key> {
-        self.0.get(fingerprint).cloned().unwrap_or_default()
+    /// All connections of a device to the loop that this waker rings.
+    pub(super) fn connections(&self, fingerprint: &[u8; 32], waker: &Arc<Waker>) -> Vec<Key> {
+        let devices = self.lock();
+        let places = devices.get(fingerprint).into_iter().flatten();
+        let here = places.filter(|place| Arc::ptr_eq(&place.waker, waker));
+        here.map(|place| place.key).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Vec<Place>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,15 +218,27 @@ mod tests {
 
     #[test]
     fn a_device_with_too_many_connections_gives_up_its_oldest() {
-        let (mut devices, mine) = (Devices::default(), [7; 32]);
-        assert_eq!(devices.join(mine, key(1), 2), None);
-        assert_eq!(devices.join(mine, key(2), 2), None);
-        assert_eq!(devices.join(mine, key(3), 2), Some(key(1)));
-        devices.leave(&mine, key(1));
-        assert_eq!(devices.connections(&mine), [key(2), key(3)]);
-        devices.leave(&mine, key(2));
-        devices.leave(&mine, key(3));
-        assert!(devices.0.is_empty());
+        let (devices, mine) = (Devices::default(), [7; 32]);
+        let poll = mio::Poll::new().expect("an event queue");
+        let wakers = [0, 1].map(|token| {
+            let made = Waker::new(poll.registry(), mio::Token(token));
+            Arc::new(made.expect("a waker").0)
+        });
+        let place = |waker: usize, index| Place {
+            waker: Arc::clone(&wakers[waker]),
+            key: key(index),
+        };
+        assert_eq!(devices.join(mine, place(0, 1), 2), None);
+        assert_eq!(devices.join(mine, place(1, 1), 2), None);
+        assert_eq!(devices.join(mine, place(0, 3), 2), Some(place(0, 1)));
+        // Not the same one again, although the other loop has not closed it yet.
+        assert_eq!(devices.join(mine, place(0, 4), 2), Some(place(1, 1)));
+        devices.leave(&mine, &place(0, 1));
+        assert_eq!(devices.connections(&mine, &wakers[0]), [key(3), key(4)]);
+        assert_eq!(devices.connections(&mine, &wakers[1]), []);
+        devices.leave(&mine, &place(0, 3));
+        devices.leave(&mine, &place(0, 4));
+        assert!(devices.lock().is_empty());
     }
 
     #[test]

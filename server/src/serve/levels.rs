@@ -113,11 +113,7 @@ fn clock(levels: &mut Levels, reading: &Reading) {
         "How far the clock may be off, by its own account; NaN if it follows none",
         answer.map_or(f64::NAN, |answer| answer.error_ms / 1e3),
     );
-    levels.gauge(
-        "clock_steps",
-        "Steps of the clock since the start",
-        reading.steps as f64,
-    );
+    levels.counter("clock_steps", reading.steps);
 }
 
 /// Backups, the address, and imports that make way.
@@ -136,9 +132,5 @@ fn kept(levels: &mut Levels, site: &Site, pace: &Pace) {
     if let Some(age) = site.backup_age_s() {
         levels.gauge("backup_age_seconds", "Age of the newest backup", age as f64);
     }
-    levels.gauge(
-        "import_pauses",
-        "Times that an import has rested while attempts were recorded",
-        pace.pauses() as f64,
-    );
+    levels.counter("import_pauses", pace.pauses());
 }

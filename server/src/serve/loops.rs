@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::api::{Api, Completion, Parts};
+use crate::api::{Api, Completion, DeviceLoads, Parts};
 use crate::audit::{Audit, AuditHandle};
 use crate::completions::{CompletionSender, Completions};
 use crate::connect::firmware::Firmware;
@@ -48,7 +48,7 @@ impl Loops {
             wakers: Vec::new(),
             senders: Vec::new(),
         };
-        let bounds = bounds(listeners.len());
+        let (bounds, loads) = (bounds(listeners.len()), DeviceLoads::default());
         for ((listener, counters), loop_number) in listeners.into_iter().zip(counters).zip(0..) {
             let senders = &mut all.senders;
             let service = |waker: &Arc<Waker>| {
@@ -66,10 +66,15 @@ impl Loops {
                     handover: shared.observer.handover(),
                     metrics: shared.observer.text(),
                     firmware: shared.firmware.clone(),
+                    loads: loads.clone(),
                 })
             };
             let (tls, counters) = (shared.tls.config(), Arc::clone(counters));
-            let (event_loop, waker) = EventLoop::new(listener, tls, bounds, counters, service)?;
+            let made = EventLoop::new(listener, tls, bounds, counters, service)?;
+            let (mut event_loop, waker) = made;
+            if let Some(first) = all.loops.first() {
+                event_loop.share_devices(first);
+            }
             all.loops.push(event_loop);
             all.wakers.push(waker);
         }

@@ -22,7 +22,7 @@ use super::canary::Canary;
 use super::site::DOORS;
 use super::truth::SpacePerson;
 use crate::admin::message::{Request, Response};
-use crate::api::{Api, Completion, Parts};
+use crate::api::{Api, Completion, DeviceLoads, Parts};
 use crate::audit::simulated::AuditSteps;
 use crate::audit::{self, Audit, AuditReader, Recorded};
 use crate::authorise::{Authoriser, SpaceAuthoriser};
@@ -89,7 +89,7 @@ impl Server {
         let site = writer.simulated(&handle).expect("a site that loads");
         let (work, search) = WorkQueue::simulated(Arc::clone(&site.searched));
         let heard = Heard::default();
-        let mut loops = Vec::new();
+        let (mut loops, loads) = (Vec::new(), DeviceLoads::default());
         let mut senders = Vec::new();
         for loop_number in 0_u16..LOOPS as u16 {
             let rung = Arc::new(AtomicBool::new(false));
@@ -108,6 +108,7 @@ impl Server {
                 handover: Handover::nowhere(),
                 metrics: Arc::new(ArcSwap::from_pointee(String::new())),
                 firmware: Firmware::nowhere(),
+                loads: loads.clone(),
             });
             let replies = Replies::default();
             loops.push(Loop { api, rung, replies });

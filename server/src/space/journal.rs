@@ -16,6 +16,7 @@ use cardea_space::status::Status;
 use crate::audit::{AdministrativeChange, AuditHandle};
 use crate::config::SpaceEvents;
 use crate::limits::SPACE_EVENTS_PER_MINUTE_MAX;
+use crate::metrics::events::SPACE_EVENTS_DROPPED;
 use crate::site::unix_ms;
 
 const ACTOR: &str = "Space";
@@ -77,6 +78,7 @@ impl Journal {
             tracing::warn!("more events from Space than the audit takes in a minute");
         }
         if !taken {
+            SPACE_EVENTS_DROPPED.count();
             return;
         }
         // The door by name; a person only by the id that Space and this server share.
@@ -97,7 +99,7 @@ impl Journal {
             action,
             subject,
         };
-        if self.records.change(change, 0).is_err() {
+        if self.records.change(change, 0).is_err() && SPACE_EVENTS_DROPPED.is_logged() {
             tracing::warn!("the audit is busy; an event from Space is left out");
         }
     }

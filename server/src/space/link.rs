@@ -15,6 +15,7 @@ use super::setup::SpaceSetup;
 use crate::api::{Completion, loop_of};
 use crate::authorise::{Authoriser, SpaceAuthoriser};
 use crate::completions::CompletionSender;
+use crate::metrics::events;
 use crate::site::{Site, unix_ms};
 use crate::writer::{Command, WriterHandle};
 
@@ -205,6 +206,7 @@ impl Shared {
                     .try_send(Command::SpaceSynced(snapshot))
                     .is_err()
                 {
+                    events::SPACE_SYNCS_DROPPED.count();
                     tracing::warn!("the writer is busy; this sync is not stored");
                 }
                 // Counted last: who sees it and then asks the writer asks after the storing.
@@ -216,7 +218,10 @@ impl Shared {
                     failed: None,
                 };
             }
-            Event::SyncFailed(why) => self.known().syncs.failed = Some(why),
+            Event::SyncFailed(why) => {
+                events::SPACE_SYNCS_FAILED.count();
+                self.known().syncs.failed = Some(why);
+            }
             Event::StatusChanged(status) => self.journal.status(&status),
             Event::Opened(_) => unreachable!("passed on before"),
         }

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::connection::open_checkpointer;
 use super::error::StoreError;
 use crate::limits::CHECKPOINT_ROWS;
+use crate::metrics::events::CHECKPOINTS;
 
 /// What a checkpoint left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +83,9 @@ pub(crate) fn checkpoint(db: &Connection, mode: &'static str) -> Result<Checkpoi
 
 fn serve(db: &Connection, asked: &Receiver<()>) {
     for () in asked {
-        if let Err(error) = checkpoint(db, "PASSIVE") {
-            tracing::warn!(%error, "checkpoint");
+        match checkpoint(db, "PASSIVE") {
+            Ok(_) => drop(CHECKPOINTS.count()),
+            Err(error) => tracing::warn!(%error, "checkpoint"),
         }
     }
 }

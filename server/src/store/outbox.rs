@@ -20,6 +20,7 @@ use super::{DATABASE, DataDirectory, Store, open_reader};
 use crate::limits::{
     CONNECT_COMMANDS_MAX, CONNECT_SWEEP_MAX, OUTBOX_KEPT_MAX, OUTBOX_TELEMETRY_MAX, PAGE_ROWS_MAX,
 };
+use crate::metrics::events::TELEMETRY_DROPPED;
 
 /// The tables of Connect: a migration of the store's.
 pub(super) const SCHEMA: &str = "
@@ -339,6 +340,7 @@ fn add(db: &Connection, kind: Kind, body: &impl Serialize) -> Result<(), StoreEr
                    (SELECT min(number) FROM outbox WHERE kind = ?1)",
             )?
             .execute([code(kind)])?;
+        TELEMETRY_DROPPED.add(dropped as u64);
         let dropped = i64::try_from(dropped).unwrap_or(0);
         count(db, 0, -dropped, dropped)?;
     }

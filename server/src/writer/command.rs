@@ -16,6 +16,7 @@ use crate::connect::News;
 use crate::enrol::extractor::ExtractorError;
 use crate::enrol::mail::MailFailure;
 use crate::limits::WRITER_QUEUED_MAX;
+use crate::metrics::events::WRITER_FULL;
 use crate::net::ExchangeId;
 use crate::store::{PersonId, TokenHash};
 
@@ -145,7 +146,11 @@ impl WriterHandle {
     /// The command itself, if the queue is full or the writer has ended.
     pub fn try_send(&self, command: Command) -> Result<(), Box<Command>> {
         self.sender.try_send(command).map_err(|error| match error {
-            TrySendError::Full(command) | TrySendError::Disconnected(command) => Box::new(command),
+            TrySendError::Full(command) => {
+                WRITER_FULL.count();
+                Box::new(command)
+            }
+            TrySendError::Disconnected(command) => Box::new(command),
         })
     }
 

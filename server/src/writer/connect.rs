@@ -15,6 +15,7 @@ use super::{Writer, updates};
 use crate::admin::message::Response;
 use crate::connect::updates::Outcome;
 use crate::connect::{ConnectLink, ConnectSetup, JobEnd, News};
+use crate::metrics::events::CONNECT_EVENTS_DROPPED;
 use crate::space::SpaceLink;
 use crate::store::{SettingKey, StoreError};
 
@@ -279,7 +280,9 @@ impl Writer {
         match self.store.outbox_add(Kind::Event, event) {
             Ok(()) => {}
             Err(StoreError::Invalid { .. }) => {
-                tracing::warn!(?event, "no room in the outbox");
+                if CONNECT_EVENTS_DROPPED.is_logged() {
+                    tracing::warn!(?event, "no room in the outbox");
+                }
             }
             Err(error) => tracing::error!(%error, "outbox"),
         }

@@ -9,6 +9,7 @@ use super::error::WriterError;
 use crate::admin::message::{NewToken, Request, Response};
 use crate::enrol::EnrolmentSetup;
 use crate::limits::{COMPANY_BYTES_MAX, PASSWORD_BYTES_MAX};
+use crate::metrics::events::WRITER_FAILED;
 use crate::store::{NewApiToken, Reader, Role, Scope, Scopes, SecretHash, SettingKey, StoreError};
 
 /// A change of the console's own.
@@ -88,7 +89,9 @@ impl Writer {
 
     pub(super) fn console(&mut self, ask: ConsoleAsk) {
         let outcome = self.console_change(ask.change);
-        if let Err(error) = &outcome {
+        if let Err(error) = &outcome
+            && WRITER_FAILED.is_logged()
+        {
             tracing::warn!(%error, "a change of the console's");
         }
         if let Some(reply) = ask.reply {

@@ -9,6 +9,7 @@ use super::error::WriterError;
 use super::{Asker, Writer};
 use crate::api::{Completion, refuse};
 use crate::error::PkiError;
+use crate::metrics::events::WRITER_FAILED;
 use crate::net::Response;
 use crate::pki::DeviceCertificate;
 use crate::store::{CommandId, DeviceId, DeviceSeen, Renewal, StoreError, token_hash};
@@ -110,7 +111,7 @@ impl Writer {
             }
             Err(error) => {
                 let reason = reason(&error);
-                if reason == Reason::NotStored {
+                if reason == Reason::NotStored && WRITER_FAILED.is_logged() {
                     tracing::error!(%error, "commissioning or renewal");
                 }
                 refuse((kind, asker.request_id), reason)
@@ -147,6 +148,7 @@ impl Writer {
         if let Err(error) = noted
             .map_err(WriterError::from)
             .and_then(|()| self.follow())
+            && WRITER_FAILED.is_logged()
         {
             tracing::error!(%error, "signs of life");
         }

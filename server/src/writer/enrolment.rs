@@ -11,6 +11,7 @@ use super::{Session, Writer};
 use crate::api::{Completion, space_error};
 use crate::completions::CompletionSender;
 use crate::limits::PERSON_NAME_BYTES_MAX;
+use crate::metrics::events::WRITER_FAILED;
 use crate::net::{ExchangeId, Response};
 use crate::store::{EnrolmentStage, NewInvitation, Person, PersonState};
 
@@ -51,7 +52,9 @@ impl Writer {
             }
             Err(Refusal::Words(why)) => space_error(409, "unknown_user", &why),
             Err(Refusal::Failed(error)) => {
-                tracing::error!(%error, "an enrolment that Space asked for failed");
+                if WRITER_FAILED.is_logged() {
+                    tracing::error!(%error, "an enrolment that Space asked for failed");
+                }
                 let why = "nothing can be recorded now; nothing was changed";
                 space_error(503, "unavailable", why)
             }

@@ -10,6 +10,7 @@ use super::{Asker, Writer};
 use crate::api::{Completion, device_response};
 use crate::enrol::Link;
 use crate::limits::{CAPTURE_LIFE_S, CAPTURE_TRIES_MAX};
+use crate::metrics::events::WRITER_FAILED;
 use crate::secrets::random;
 use crate::store::{
     Capture, ConsentStanding, Enrolment, EnrolmentOutcome, EnrolmentStage, NewCapture,
@@ -72,7 +73,9 @@ impl Writer {
             Ok(Some(reason)) if reason == Reason::CaptureRefused => (Decision::Refused, reason),
             Ok(Some(reason)) => (Decision::Denied, reason),
             Err(error) => {
-                tracing::error!(%error, "an enrolment at a device");
+                if WRITER_FAILED.is_logged() {
+                    tracing::error!(%error, "an enrolment at a device");
+                }
                 (Decision::Refused, Reason::NotStored)
             }
         };

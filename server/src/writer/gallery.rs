@@ -16,6 +16,7 @@ use cardea_engine::{Gallery, ModelId, Threshold, erase};
 use super::error::WriterError;
 use super::publish::{Published, row};
 use super::{Command, WriterHandle};
+use crate::metrics::events::SNAPSHOTS;
 use crate::site::unix_ms;
 use crate::store::{DataDirectory, LogErased, Reader, ReferenceId, Reserve, Store};
 
@@ -165,6 +166,7 @@ impl Snapshots {
                 return Err(error);
             }
         };
+        SNAPSHOTS.count();
         // Nobody follows the feed from further back than this.
         store.changes_trim(gallery.generation())?;
         self.hold_reserve(gallery.rows());

@@ -72,6 +72,7 @@ use crate::audit::{Audit, AuditHandle, AuditReader};
 use crate::completions::CompletionSender;
 use crate::config::Config;
 use crate::connect::firmware::Firmware;
+use crate::metrics::events::UPKEEP_FAILED;
 use crate::pki::SitePki;
 use crate::secrets::Sealer;
 use crate::site::{Site, moment};
@@ -261,7 +262,9 @@ impl Writer {
             // Also when the queue is never empty: erasing must not wait for a quiet moment.
             if next_tick <= Instant::now() {
                 next_tick = Instant::now() + TICK;
-                if let Err(error) = self.tick() {
+                if let Err(error) = self.tick()
+                    && UPKEEP_FAILED.is_logged()
+                {
                     tracing::error!(%error, "upkeep");
                 }
             }
@@ -425,13 +428,19 @@ impl Writer {
         self.leaving_tick()?;
         self.pki_tick();
         // A person who cannot be withdrawn now must not keep others from being erased.
-        if let Err(error) = self.space_tick() {
+        if let Err(error) = self.space_tick()
+            && UPKEEP_FAILED.is_logged()
+        {
             tracing::error!(%error, "withdrawing people who are gone from Space");
         }
-        if let Err(error) = self.service_tick() {
+        if let Err(error) = self.service_tick()
+            && UPKEEP_FAILED.is_logged()
+        {
             tracing::error!(%error, "invitations and captures");
         }
-        if let Err(error) = self.import_taken_back() {
+        if let Err(error) = self.import_taken_back()
+            && UPKEEP_FAILED.is_logged()
+        {
             tracing::warn!(%error, "an import is not taken back yet");
         }
         self.prune_audit();

@@ -9,6 +9,7 @@ use super::{Command, Writer};
 use crate::enrol::extractor::ExtractorError;
 use crate::enrol::photo::PhotoJob;
 use crate::limits::PHOTO_BYTES_MAX;
+use crate::metrics::events::WRITER_FAILED;
 use crate::store::{
     Consent, ConsentHow, Enrolment, EnrolmentOutcome, EnrolmentStage, PersonId, TokenHash,
 };
@@ -59,7 +60,9 @@ impl Writer {
             Ok(answer) => answer,
             Err(Refusal::Words(_)) => PersonAnswer::Refused,
             Err(Refusal::Failed(error)) => {
-                tracing::error!(%error, "a person's own request");
+                if WRITER_FAILED.is_logged() {
+                    tracing::error!(%error, "a person's own request");
+                }
                 PersonAnswer::Later
             }
         };

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Session, Writer};
 use crate::audit::AdministrativeChange;
+use crate::metrics::events::AUDIT_CHANGES_DROPPED;
 use crate::site::moment;
 
 impl Writer {
@@ -40,6 +41,7 @@ impl Writer {
             subject,
         };
         if let Err(error) = self.records.change(change, 0) {
+            AUDIT_CHANGES_DROPPED.count();
             tracing::error!(%error, "a change could not be noted in the audit");
         }
     }

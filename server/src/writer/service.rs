@@ -17,6 +17,7 @@ use crate::enrol::mail::{MailFailure, MailJob, Mailer, back_off_s};
 use crate::enrol::photo::Photos;
 use crate::enrol::{Link, MailSetup};
 use crate::limits::INVITATION_DAYS;
+use crate::metrics::events;
 use crate::store::{Mail, Person, PersonId, SettingKey, TokenHash};
 
 /// The threads and what they need.
@@ -179,6 +180,11 @@ impl Writer {
             Ok(()) => self.store.mail_sent(person, token, now),
             Err(failure) => {
                 tracing::warn!(why = failure.why, tries, "an invitation was not sent");
+                let event = match failure.permanent {
+                    true => &events::MAILS_DROPPED,
+                    false => &events::MAILS_RETRIED,
+                };
+                event.count();
                 let due = (!failure.permanent).then(|| now + back_off_s(tries));
                 self.store.mail_failed(person, token, due, &failure.why)
             }

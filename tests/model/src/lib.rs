@@ -33,7 +33,7 @@ mod work;
 
 // What these sources name beside each other is the server's.
 use cardea::metrics::Interval;
-use cardea::{access, api, directory, limits, store};
+use cardea::{access, api, directory, limits, metrics, store};
 
 /// As `writer::error`.
 mod error {

@@ -119,7 +119,7 @@ fn an_address_cannot_come_too_often() {
     server.stop();
 }
 
-/// Fails without `self.close(oldest, now)` in `welcome`.
+/// Fails without `self.evict_of_device(oldest.key, now)` in `welcome`.
 #[test]
 fn a_device_with_too_many_connections_loses_its_oldest() {
     let bounds = Bounds {
@@ -141,6 +141,39 @@ fn a_device_with_too_many_connections_loses_its_oldest() {
     drop((first, second, third, other));
     server.stop();
     assert_eq!(counters.value(Counter::EvictedDevices), 1);
+}
+
+/// Two loops once let a device have twice as many. Fails without `self.close_evicted` in `turn`,
+/// or if a loop counts by itself.
+#[test]
+fn a_device_has_its_connections_over_all_loops() {
+    let bounds = Bounds {
+        device_connections: 2,
+        ..patient()
+    };
+    let site = Site::new();
+    let tls = Arc::new(ArcSwap::new(site.server(&Arc::new(Sessions::new(64)))));
+    let peer = site.peer(Some(&site.device()));
+    let devices = Arc::default();
+    let loops = [site, Site::new()].map(|site| {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = listener::bind(loopback, false).expect("a free port");
+        Server::sharing(Arc::clone(&devices), listener, (site, tls.clone()), bounds)
+    });
+    let connect = |at: usize| Client::connect(loops[at].address, &peer).greeted();
+    let (mut first, mut second) = (connect(0), connect(1));
+    assert_eq!(first.ask("/echo", b"1").body, b"1");
+    let mut third = connect(1);
+    assert_eq!(third.ask("/echo", b"3").body, b"3");
+    assert!(first.is_closed_politely());
+    assert_eq!(second.ask("/echo", b"2").body, b"2");
+    let counters = loops.each_ref().map(|server| server.counters.clone());
+    drop((first, second, third));
+    for server in loops {
+        server.stop();
+    }
+    let evicted = counters.map(|counters| counters.value(Counter::EvictedDevices));
+    assert_eq!(evicted, [1, 0]);
 }
 
 /// Fails without `self.requests >= self.bounds.requests` in `ask`.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::roster::Devices;
 use super::*;
 use crate::http::Refusal;
 use crate::tls::testkit::{ClientConfig, ClientConnection, Site, StreamOwned, client};
@@ -132,6 +133,16 @@ impl Server {
         tls: Arc<ArcSwap<ServerConfig>>,
         bounds: Bounds,
     ) -> Server {
+        Server::sharing(Arc::default(), listener, (site, tls), bounds)
+    }
+
+    /// A loop that counts devices' connections together with others.
+    fn sharing(
+        devices: Arc<Devices>,
+        listener: std::net::TcpListener,
+        (site, tls): (Site, Arc<ArcSwap<ServerConfig>>),
+        bounds: Bounds,
+    ) -> Server {
         let address = listener.local_addr().expect("it is bound");
         let (sender, told) = channel();
         let (gate, closed_gate) = channel();
@@ -144,7 +155,8 @@ impl Server {
             removed: Arc::clone(&removed),
         };
         let made = EventLoop::new(listener, tls.clone(), bounds, counters.clone(), |_| service);
-        let (event_loop, waker) = made.expect("an event queue");
+        let (mut event_loop, waker) = made.expect("an event queue");
+        event_loop.devices = devices;
         Server {
             address,
             site,
