@@ -99,6 +99,8 @@ fn load(answers: Box<Answers>, segments: &[Segment], timeout: Duration) -> Summa
     Summary::new(&run, &probes)
 }
 
+/// Fails if `Generator::prepared` or `answered` leaves a connection open that its lane closes, if
+/// `tls::commissioned` resumes for a cold lane, or if `Answer::judge` calls a right answer wrong.
 #[test]
 fn true_answers_in_every_lane_count_as_right_and_lanes_are_what_they_say() {
     let segments = [
@@ -126,6 +128,7 @@ fn true_answers_in_every_lane_count_as_right_and_lanes_are_what_they_say() {
     );
 }
 
+/// Fails if `Summary::new` counts heartbeats among the requests.
 #[test]
 fn heartbeats_beside_the_requests_count_apart() {
     let with_heartbeats = Segment {
@@ -140,6 +143,7 @@ fn heartbeats_beside_the_requests_count_apart() {
     assert_eq!(summary.heartbeats.response.count(), 12);
 }
 
+/// Fails if `burst_spread_us` looks at no burst: the spread of twenty would be 0.
 #[test]
 fn a_burst_starts_within_its_spread() {
     let burst = Segment {
@@ -152,6 +156,7 @@ fn a_burst_starts_within_its_spread() {
     assert!(summary.burst_spread_us > 0);
 }
 
+/// Fails if `Answer::judge` compares scores as numbers with a tolerance instead of their bits.
 #[test]
 fn a_score_off_by_one_bit_is_counted_as_wrong() {
     let right = true_answers(&probes());
@@ -168,6 +173,8 @@ fn a_score_off_by_one_bit_is_counted_as_wrong() {
     assert_eq!(summary.all.errors, 0);
 }
 
+/// Fails if `Outcome::of` does not compare the reply's request id with the request's, or takes a
+/// refusal for an error.
 #[test]
 fn refusals_and_other_peoples_replies_are_counted_where_they_belong() {
     let right = true_answers(&probes());
@@ -191,6 +198,7 @@ fn refusals_and_other_peoples_replies_are_counted_where_they_belong() {
     assert_eq!(summary.judged.wrong, 0);
 }
 
+/// Fails without `self.expire()` in `Generator::run`: it never ends.
 #[test]
 fn a_server_that_never_answers_costs_each_request_its_timeout_and_no_more() {
     let gate = Arc::new(std::sync::Barrier::new(2));
@@ -212,6 +220,7 @@ fn a_server_that_never_answers_costs_each_request_its_timeout_and_no_more() {
     assert!(summary.all.response.percentile_us(100.0) >= 300_000);
 }
 
+/// Fails without `self.waiting.len() >= WAITING_PER_DEVICE_MAX` in `Device::wait`.
 #[test]
 fn a_device_holds_so_many_waiting_requests_and_no_more() {
     let first = AtomicU32::new(0);
@@ -233,6 +242,7 @@ fn a_device_holds_so_many_waiting_requests_and_no_more() {
     assert_eq!(summary.all.errors, 5);
 }
 
+/// Fails if `Sample::response_us` counts from `began_us`, that is if the load is closed.
 #[test]
 fn requests_that_wait_behind_a_slow_one_count_from_their_own_intended_start() {
     let slow = Duration::from_millis(50);
@@ -256,6 +266,7 @@ fn requests_that_wait_behind_a_slow_one_count_from_their_own_intended_start() {
     assert_eq!(summary.all.errors, 0);
 }
 
+/// Fails if `commission::renew` sends the old key's request, or keeps the CA twice.
 #[test]
 fn a_device_renews_its_certificate_over_the_wire() {
     let mirror = Mirror::start(true_answers(&probes())).expect("a mirror");
@@ -268,6 +279,7 @@ fn a_device_renews_its_certificate_over_the_wire() {
     assert_eq!(second.site_cas, first.site_cas);
 }
 
+/// Fails if the verifier of `tls::uncommissioned` takes a chain without the code's certificate.
 #[test]
 fn a_server_of_another_site_ca_gets_no_token() {
     let mirror = Mirror::start(true_answers(&probes())).expect("a mirror");
@@ -281,6 +293,7 @@ fn a_server_of_another_site_ca_gets_no_token() {
     ));
 }
 
+/// Fails if the verifier does not look at the name, or `Client::new` names another address.
 #[test]
 fn a_certificate_for_another_address_is_refused() {
     let mirror = Mirror::start(true_answers(&probes())).expect("a mirror");

@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use cardea_loadtest::limits::REPORT_BYTES_MAX;
-use cardea_loadtest::mirror::{Mirror, true_answers};
+use cardea_loadtest::mirror::{Answers, Mirror, true_answers};
 use cardea_loadtest::probes::{Known, Match, Origin, Person, ProbeKind, Probes};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -44,8 +47,12 @@ fn probes() -> Probes {
 
 impl Site {
     fn new() -> Self {
+        Self::of(true_answers(&probes()))
+    }
+
+    fn of(answers: Box<Answers>) -> Self {
         let probes = probes();
-        let mirror = Mirror::start(true_answers(&probes)).expect("a mirror");
+        let mirror = Mirror::start(answers).expect("a mirror");
         let folder = tempfile::tempdir().expect("a folder");
         let codes: String = (0..8)
             .map(|number| format!("device-{number}\t{}\n", mirror.code("door").to_text()))
@@ -88,6 +95,8 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Fails if `Verdict::exit_code` is not the program's, or `Run::carry_out` takes what it cannot
+/// read for a default.
 #[test]
 fn the_exit_status_says_whether_the_assertions_hold() {
     let site = Site::new();
@@ -119,6 +128,8 @@ fn the_exit_status_says_whether_the_assertions_hold() {
     assert!(errors(&no_server).contains("could not be prepared"));
 }
 
+/// Fails if one of the files of `Output::write` is left out or made of other figures than
+/// `report::json`.
 #[test]
 fn reports_are_written_and_agree_with_each_other() {
     let site = Site::new();
@@ -163,6 +174,7 @@ fn reports_are_written_and_agree_with_each_other() {
     assert!(site.file("r.svg").starts_with("<svg"));
 }
 
+/// Fails if `first_device` of `Plan::new` is 0 for each segment: all devices are then kept alive.
 #[test]
 fn a_mixed_plan_gives_each_segment_its_devices() {
     let site = Site::new();
@@ -180,6 +192,77 @@ fn a_mixed_plan_gives_each_segment_its_devices() {
     assert_eq!(report["lanes"]["cold"]["requests"], 3);
 }
 
+/// Fails if `climb` goes on past a step that fails, or `Ramp::take_step` measures from the sending:
+/// the mirror answers one after the other, so what it cannot keep up with waits.
+#[test]
+fn a_ramp_finds_the_knee_of_a_server_that_is_slow() {
+    let (right, turn) = (true_answers(&probes()), Mutex::new(()));
+    let site = Site::of(Box::new(move |request| {
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // 50 a second, and no more.
+        thread::park_timeout(Duration::from_millis(20));
+        right(request)
+    }));
+    let output = site.call(
+        "ramp --identities ids --probes probes --from 10 --factor 20 --steps 3 --step 1s \
+         --assert p99<=1s,wrong=0 --csv steps.csv --at-least 11",
+    );
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.contains("knee between 10 and 200 requests a second"),
+        "{text}{}",
+        errors(&output)
+    );
+    assert_eq!(output.status.code(), Some(1), "11 a second do not hold");
+    let steps = site.file("steps.csv");
+    let verdicts: Vec<&str> = steps
+        .lines()
+        .filter_map(|line| line.rsplit(',').next())
+        .collect();
+    assert_eq!(verdicts, ["verdict", "holds", "fails"]);
+}
+
+/// Fails if `SelfCheck::carry_out` does not wait for all answers, or the mirror that it runs
+/// against gives another answer than `true_answers`. The burst is of one device: it has no spread.
+#[test]
+fn a_self_check_measures_the_generator_and_is_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let call = |arguments: &str| {
+        Command::new(env!("CARGO_BIN_EXE_loadtest"))
+            .arg("self-check")
+            .args(arguments.split_whitespace())
+            .current_dir(folder.path())
+            .output()
+            .expect("the program runs")
+    };
+    let output = call("--devices 1 --requests 40 --window 300ms --json floor.json");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}{}", errors(&output));
+    assert!(
+        text.contains("the floor of this program's figures"),
+        "{text}"
+    );
+    let report = fs::read_to_string(folder.path().join("floor.json")).expect("a report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    for (place, due) in [
+        ("/all/requests", 41),
+        ("/all/granted", 41),
+        ("/all/errors", 0),
+        ("/wrong", 0),
+    ] {
+        let found = report.pointer(place).and_then(Value::as_u64);
+        assert_eq!(found, Some(due), "{place}");
+    }
+    let floor_us = report.pointer("/all/response/p50").and_then(Value::as_u64);
+    assert!(floor_us.is_some_and(|us| us > 0), "{floor_us:?}");
+    let failed = call("--devices 1 --requests 4 --window 100ms --assert granted=4");
+    assert_eq!(failed.status.code(), Some(1), "the burst counts as well");
+    assert_eq!(call("--devices 513").status.code(), Some(2));
+    assert_eq!(call("--devices 0").status.code(), Some(2));
+}
+
+/// Fails if `compare` judges a bound by one pair, `--at-least` is held against the rate that
+/// failed, or a report of any length is read.
 #[test]
 fn a_ramp_tells_the_rate_that_holds_and_compare_holds_two_runs_against_each_other() {
     let site = Site::new();
@@ -200,15 +283,26 @@ fn a_ramp_tells_the_rate_that_holds_and_compare_holds_two_runs_against_each_othe
         let output = site.run(&format!("--requests 20 --json {name}"));
         assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
     }
-    let same = site.call("compare --a a.json --b a.json --at-most p99=1.0");
+    let same = site.call("compare --a a.json b.json --b a.json b.json --at-most p99=1.0");
     assert_eq!(same.status.code(), Some(0), "{}", errors(&same));
     let text = String::from_utf8_lossy(&same.stdout).into_owned();
     assert!(
         text.contains("alike") && text.contains("holds  p99"),
         "{text}"
     );
-    let below = site.call("compare --a a.json --b b.json --at-most p99=0.000001");
+    let below = site.call("compare --a a.json b.json --b b.json a.json --at-most p99=0.000001");
     assert_eq!(below.status.code(), Some(1));
+    // One pair says nothing of a bound, whether it lies far below or far above.
+    for bound in ["0.000001", "1.0", "1000000"] {
+        let pair = site.call(&format!(
+            "compare --a a.json --b b.json --at-most p99={bound}"
+        ));
+        let text = String::from_utf8_lossy(&pair.stdout).into_owned();
+        assert_eq!(pair.status.code(), Some(3), "{bound}: {text}");
+        assert!(text.contains("VOID: one pair knows no noise"), "{text}");
+    }
+    let without = site.call("compare --a a.json --b b.json");
+    assert_eq!(without.status.code(), Some(0), "nothing is judged");
     let long = fs::File::create(site.folder.path().join("long.json")).expect("a file");
     long.set_len(REPORT_BYTES_MAX + 1).expect("a sparse file");
     let too_long = site.call("compare --a a.json --b long.json");
@@ -222,6 +316,7 @@ fn a_ramp_tells_the_rate_that_holds_and_compare_holds_two_runs_against_each_othe
     assert_eq!(unpaired.status.code(), Some(2));
 }
 
+/// Fails without the line about `BURST_SPREAD_MAX_US` in `verdict::judge`.
 #[test]
 fn a_burst_that_the_generator_cannot_send_at_once_is_void() {
     let site = Site::new();
@@ -237,6 +332,7 @@ fn a_burst_that_the_generator_cannot_send_at_once_is_void() {
     assert!(text.contains("VOID: the starts of a burst lie"), "{text}");
 }
 
+/// Fails without `check_loopback` in `Commission::carry_out`.
 #[test]
 fn a_foreign_code_is_refused_before_anything_is_sent() {
     let site = Site::new();

@@ -7,6 +7,7 @@ use cardea_wire::{Decision, Kind, Reason, Reply};
 
 const PAGE: &str = include_str!("../../PROTOCOL.md");
 
+/// Fails if PROTOCOL.md's transcript names another offset, length or status than `cardea_wire` has.
 #[test]
 fn the_transcript_of_the_protocol_page_can_be_replayed() {
     for tool in ["bash", "curl", "openssl", "xxd"] {

@@ -1,6 +1,6 @@
 //! A TLS connection over which anything can be sent, right or wrong.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
@@ -44,11 +44,13 @@ impl Raw {
     /// Reads until the server closes; what came before that, if it closed without a word.
     ///
     /// # Errors
-    /// If the server ends the connection with an alert or a reset and nothing has come, or hangs.
+    /// If the server ends the connection with an alert or a reset and nothing has come, or if it
+    /// does not end it at all.
     pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         match self.stream.read_to_end(&mut all) {
-            Err(error) if all.is_empty() => Err(error),
+            // That nothing more comes in time is no end.
+            Err(error) if all.is_empty() || error.kind() == ErrorKind::WouldBlock => Err(error),
             // A connection that is cut ends what came before as well as one that is closed.
             Ok(_) | Err(_) => Ok(all),
         }

@@ -3,8 +3,11 @@
 //! is lost, nothing that was not is half there, and nobody is taken for another.
 //! `CARDEA_CRASHES=500` makes it ten times as long.
 
+use cardea_loadtest::blocking::Session;
+use cardea_loadtest::commission::{CommissionError, renew};
+use cardea_loadtest::tls;
 use cardea_tests::admin::person;
-use cardea_tests::device::{access, new_id, parse, tag};
+use cardea_tests::device::{TIMEOUT, access, commission, new_id, parse, tag};
 use cardea_tests::faulty::{Fault, FaultyDisk};
 use cardea_tests::results::record;
 use cardea_tests::{Admin, Device, Server, Site, face};
@@ -118,7 +121,13 @@ impl Tried {
         let response = self
             .device
             .exchange(path::ACCESS, &access(new_id(), &face(who)));
-        let reply = response.ok().map(|response| parse(&response.body));
+        let reply = response.ok().map(|response| {
+            let reply = parse(&response.body);
+            if reply.reason == Reason::NotRecorded {
+                assert_eq!(response.status, 503);
+            }
+            reply
+        });
         if let Some(reply) = &reply {
             let right = reply.person == tag(&name(who)) || reply.person == 0;
             assert!(right, "{who} was taken for another: {reply:?}");
@@ -199,6 +208,34 @@ fn a_disk_that_is_full_after_any_byte() {
         hits,
         0,
     );
+    server.stop();
+}
+
+/// Fails if `Writer::issue_for_token` or `issue_again` passes over an error of the store (without
+/// the `?` after `device_commission` or `device_renew`), or `reason` blames the device for it.
+#[test]
+fn a_certificate_that_cannot_be_stored_is_not_given_out() {
+    let (tried, server) = Tried::new();
+    let code = tried.site.code("second");
+    let of_first = tls::commissioned(&tried.device.identity, false).expect("key and certificate");
+    let mut session = Session::connect(of_first, server.address, TIMEOUT).expect("connected");
+    tried.disk.set(Fault::Full(0));
+    for refused in [
+        commission(&code),
+        renew(&tried.device.identity, &mut session),
+    ] {
+        match refused {
+            Err(CommissionError::Refused { status, reason }) => {
+                assert_eq!((status, reason), (503, Some(Reason::NotStored)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(tried.disk.hits() > 0, "the disk was not full");
+    tried.disk.set(Fault::None);
+    // The token is not used up, and the certificate is none the worse.
+    assert_eq!(Device::commission(&code).heartbeat().0, 200);
+    renew(&tried.device.identity, &mut session).expect("renewed");
     server.stop();
 }
 

@@ -32,6 +32,20 @@ for tag, all in merged.items():
     print(tag, all.get_total_count(), *(all.get_value_at_percentile(p) for p in (50, 90, 99, 100)))
 ";
 
+/// Merges all tags of an interval log and prints each value that it has, in milliseconds, with the
+/// requests up to there. (The library's own `.hgrm` takes other steps than HdrHistogram's.)
+const VALUES: &str = r"
+import sys
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+all = HdrHistogram(1, 60_000_000, 3)
+reader = HistogramLogReader(sys.argv[1], HdrHistogram(1, 60_000_000, 3))
+while (interval := reader.get_next_interval_histogram()) is not None:
+    all.add(interval)
+for step in all.get_recorded_iterator():
+    print(step.value_iterated_to / 1000, step.total_count_to_this_value)
+";
+
 /// Count, p50, p90, p99 and p100 in microseconds, by tag.
 type Read = BTreeMap<String, [u64; 5]>;
 
@@ -142,7 +156,27 @@ fn the_latency_log_holds_every_request_for_the_public_library_too() {
     assert!(fewer < 100, "{fewer}");
 }
 
-/// Fails if `write_hlog` counts a lane's request twice, or not, or in another unit.
+/// The rows of a percentile distribution: value in milliseconds, quantile, requests up to there.
+fn rows_of_distribution(text: &str) -> Vec<(f64, f64, u64)> {
+    let mut lines = text.lines();
+    let head: Vec<&str> = lines
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let due = ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"];
+    assert_eq!(head, due);
+    assert_eq!(lines.next(), Some(""));
+    let rows = lines.take_while(|line| !line.starts_with('#')).map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |at: usize| words[at].parse::<f64>().expect("a number");
+        (number(0), number(1), words[2].parse().expect("a count"))
+    });
+    rows.collect()
+}
+
+/// Fails if `write_hlog` counts a lane's request twice, or not, or in another unit; or if
+/// `write_hgrm` counts each step alone, prints another unit, or leaves a step out.
 #[test]
 fn the_load_tests_interval_log_agrees_with_its_report() {
     let site = Site::new();
@@ -163,6 +197,8 @@ fn the_load_tests_interval_log_agrees_with_its_report() {
             .arg(probes)
             .arg("--hlog")
             .arg(logs.join("run.hlog"))
+            .arg("--hgrm")
+            .arg(site.file("run.hgrm"))
             .arg("--json")
             .arg(&report),
     );
@@ -183,6 +219,36 @@ fn the_load_tests_interval_log_agrees_with_its_report() {
             );
         }
     }
+
+    let rows = fs::read_to_string(site.file("run.hgrm")).expect("a distribution");
+    check_distribution(&rows, &logs.join("run.hlog"), 500);
+}
+
+/// Holds each row of a percentile distribution against the values that the public library reads in
+/// the interval log of the same requests: the value is the least that so many stay within.
+fn check_distribution(text: &str, log: &Path, requests: u64) {
+    let rows = rows_of_distribution(text);
+    let printed = script(&python_with(LIBRARY), VALUES, &[log]);
+    let value = |line: &str| -> (f64, u64) {
+        let (ms, count) = line.split_once(' ').expect("two numbers");
+        (ms.parse().expect("a time"), count.parse().expect("a count"))
+    };
+    let values: Vec<(f64, u64)> = printed.lines().map(value).collect();
+    for (ms, quantile, count) in &rows {
+        let at = values.iter().position(|(_, within)| within == count);
+        let at = at.unwrap_or_else(|| panic!("{count} within no value: {values:?}"));
+        let us = |ms: f64| (ms * 1e3).round() as u64;
+        assert!(alike(us(*ms), us(values[at].0)), "{quantile}: {ms}");
+        let below = at.checked_sub(1).map_or(0, |before| values[before].1);
+        // Steps are sums of binary fractions: a whole number of requests may be a hair more.
+        let is_it = [-1e-6, 1e-6].into_iter().any(|hair| {
+            let wanted = (quantile * requests as f64 + hair).ceil() as u64;
+            (below + 1..=*count).contains(&wanted.clamp(1, requests))
+        });
+        assert!(is_it, "{quantile}: {ms}, {count} requests, {below} below");
+    }
+    assert!(rows.len() > 20, "{rows:?}");
+    assert_eq!(rows.last().map(|row| (row.1, row.2)), Some((1.0, requests)));
 }
 
 /// Fails if `text::render` describes a counter by a name without `_total` (as OpenMetrics does),

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 
 use cardea_loadtest::compare::{FIGURES, compare};
 use cardea_loadtest::limits::REPORT_BYTES_MAX;
+use cardea_loadtest::verdict::Verdict;
 use clap::Args;
 use serde_json::Value;
 
 use super::{CliError, named, say};
+
+/// Why a bound says nothing then.
+const ONE_PAIR: &str = "one pair knows no noise: take more, in turn";
 
 /// Hold reports of A against reports of B, taken in turn.
 #[derive(Debug, Args)]
@@ -19,7 +23,8 @@ pub(crate) struct Compare {
     /// Reports of B, as many.
     #[arg(long, num_args = 1.., required = true)]
     b: Vec<PathBuf>,
-    /// Exit 1 if the median of the ratios B / A of a figure is above a bound, e.g. `p99=1.5`.
+    /// Exit 1 if the median of the ratios B / A of a figure is above a bound, e.g. `p99=1.5`; 3 for
+    /// one pair, which knows no noise.
     #[arg(long, value_parser = parse_bound)]
     at_most: Vec<(String, f64)>,
 }
@@ -36,7 +41,7 @@ impl Compare {
             "B / A",
             "least..greatest"
         ));
-        let mut holds = true;
+        let mut verdict = Verdict::Holds;
         for figure in &found {
             say(format_args!(
                 "{:<20}{:>12.3}{:>12.3}{:>10.3}{:>18}  {}\n",
@@ -52,18 +57,24 @@ impl Compare {
             let figure = found.iter().find(|figure| figure.name == name);
             let figure = figure
                 .ok_or_else(|| CliError::usage(format!("the reports have no figure \"{name}\"")))?;
-            let word = if figure.ratio <= *bound {
+            let word = if self.a.len() == 1 {
+                verdict = Verdict::Void(ONE_PAIR.to_owned());
+                "void "
+            } else if figure.ratio <= *bound {
                 "holds"
             } else {
+                verdict = Verdict::Fails;
                 "FAILS"
             };
-            holds &= figure.ratio <= *bound;
             say(format_args!(
                 "{word}  {name}: B / A <= {bound}  (found {:.3})\n",
                 figure.ratio
             ));
         }
-        Ok(u8::from(!holds))
+        if let Verdict::Void(why) = &verdict {
+            say(format_args!("VOID: {why}\n"));
+        }
+        Ok(verdict.exit_code())
     }
 }
 

@@ -15,8 +15,13 @@ const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 1.0];
 /// # Errors
 /// If a log cannot be read.
 pub fn print(data: &Path, args: &LatencyArgs) -> io::Result<()> {
-    let path = args.path.clone().unwrap_or_else(|| data.join(FOLDER));
-    let read = read(&path, args.from, args.to)?;
+    let own = [data.join(FOLDER)];
+    let paths = if args.paths.is_empty() {
+        &own[..]
+    } else {
+        &args.paths
+    };
+    let read = read(paths, args.from, args.to)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{} intervals, times in ms", read.intervals)?;
     if read.damaged_lines > 0 {

@@ -445,8 +445,8 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 /// `cardea latency`.
 #[derive(Debug, Args)]
 pub struct LatencyArgs {
-    /// A log file or a folder of them; by default the site's own.
-    pub path: Option<PathBuf>,
+    /// Log files, or folders of them, merged; by default the site's own.
+    pub paths: Vec<PathBuf>,
     /// Only intervals that begin at or after this time, Unix seconds.
     #[arg(long, default_value_t = 0.0)]
     pub from: f64,

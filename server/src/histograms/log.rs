@@ -7,6 +7,7 @@
 //! Tag=search,<unix seconds>,<duration>,<maximum>,HISTFAAAA..
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -102,20 +103,23 @@ pub struct LatencyRead {
     pub damaged_lines: usize,
 }
 
-/// Reads and merges every file of `folder` (or one file) for intervals that begin in
+/// Reads and merges files, and every file of folders, each once, for intervals that begin in
 /// `from..to`, Unix seconds.
 ///
 /// # Errors
 /// If a file cannot be read; damaged lines are counted instead.
-pub fn read(path: &Path, from: f64, to: f64) -> io::Result<LatencyRead> {
+pub fn read(paths: &[PathBuf], from: f64, to: f64) -> io::Result<LatencyRead> {
     let mut result = LatencyRead::default();
     let mut starts = Vec::new();
-    let paths = if path.is_dir() {
-        files(path)?
-    } else {
-        vec![path.to_owned()]
-    };
+    let mut all = BTreeSet::new();
     for path in paths {
+        let path = path.canonicalize()?;
+        match path.is_dir() {
+            true => all.extend(files(&path)?),
+            false => drop(all.insert(path)),
+        }
+    }
+    for path in all {
         let text = fs::read_to_string(path)?;
         read_text(&text, from, to, &mut result, &mut starts);
     }
@@ -279,7 +283,8 @@ mod tests {
                 .expect("appended");
         }
         let folder = data.path().join(FOLDER);
-        let some = read(&folder, 1_002.0, 1_005.0).expect("read");
+        let paths = [folder.clone(), files(&folder).expect("listed").remove(0)];
+        let some = read(&paths, 1_002.0, 1_005.0).expect("read");
         assert_eq!((some.intervals, some.damaged_lines), (3, 0));
         assert_eq!(some.merged.of(Stage::Total).max(), 104);
         assert_eq!(some.merged.of(Stage::Search).len(), 3);
@@ -323,7 +328,7 @@ mod tests {
         let mut text = fs::read_to_string(&path).expect("text");
         text.truncate(text.len() - 20);
         fs::write(&path, text).expect("cut");
-        let cut = read(&folder, 0.0, 10.0).expect("read");
+        let cut = read(&[folder], 0.0, 10.0).expect("read");
         assert_eq!(
             (cut.damaged_lines, cut.merged.of(Stage::Search).len()),
             (1, 1)

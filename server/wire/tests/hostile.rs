@@ -34,6 +34,8 @@ fn changed(at: usize, byte: u8) -> Result<(), WireError> {
     AccessRequest::parse(&message).map(|_| ())
 }
 
+/// Fails without the line that returns the error named: of `Head::parse`, `Kind::parse`,
+/// `PadResult::parse`, `AccessRequest::parse` or `parse_embedding`.
 #[test]
 fn every_field_that_means_nothing_is_its_own_error() {
     assert_eq!(changed(0, b'X'), Err(WireError::BadMagic));
@@ -53,6 +55,7 @@ fn every_field_that_means_nothing_is_its_own_error() {
     assert!(matches!(changed(7, 2), Err(WireError::BadLength { .. })));
 }
 
+/// Fails without `codes.contains(&0x80)` in `parse_embedding`.
 #[test]
 fn a_code_of_minus_128_is_refused() {
     let mut codes = [0_u8; 512];
@@ -77,6 +80,7 @@ fn a_code_of_minus_128_is_refused() {
     );
 }
 
+/// Fails without `message.len() != expected` in `Head::parse`.
 #[test]
 fn requests_are_cut_at_every_byte_without_being_read() {
     let whole = access();
@@ -86,6 +90,7 @@ fn requests_are_cut_at_every_byte_without_being_read() {
     }
 }
 
+/// Fails without `csr.is_empty()` or `csr.len() > CSR_BYTES_MAX` in `checked_csr`.
 #[test]
 fn certificate_requests_reach_their_limit_and_no_further() {
     for (length, fits) in [
@@ -118,6 +123,8 @@ fn certificate_requests_reach_their_limit_and_no_further() {
     }
 }
 
+/// Fails without `CERTIFICATE_BYTES_MAX` in `length_prefixed`, or `!rest.is_empty()` in
+/// `Certificates::parse`.
 #[test]
 fn certificates_reach_their_limit_and_no_further() {
     for (length, fits) in [
@@ -148,6 +155,8 @@ fn certificates_reach_their_limit_and_no_further() {
     ));
 }
 
+/// Fails without `payload.len() > COMMAND_BYTES_MAX` or the four bytes of the identifier in
+/// `parse_payload`, or without the assertion about `command_length` in `Reply::write`.
 #[test]
 fn commands_reach_their_limit_and_no_further() {
     let mut reply = Reply::new(Kind::Heartbeat, ID, Decision::Served, Reason::None);
@@ -178,6 +187,8 @@ fn commands_reach_their_limit_and_no_further() {
     assert!(std::panic::catch_unwind(|| reply.to_bytes()).is_err());
 }
 
+/// Fails without `door.len() > DOOR_NAME_BYTES_MAX` or `text.len() > CODE_CHARS_MAX` in
+/// `CommissioningCode`.
 #[test]
 fn commissioning_codes_reach_their_limits_and_no_further() {
     let mut code = CommissioningCode {
@@ -194,6 +205,7 @@ fn commissioning_codes_reach_their_limits_and_no_further() {
     assert!(CommissioningCode::parse(&long).is_err());
 }
 
+/// Fails if a reason is left out of `reason::ALL`, or two have one number.
 #[test]
 fn every_reason_has_its_own_number_and_comes_back_from_it() {
     for reason in cardea_wire::reason::ALL {
@@ -204,6 +216,7 @@ fn every_reason_has_its_own_number_and_comes_back_from_it() {
     assert_eq!(known.count(), cardea_wire::reason::ALL.len());
 }
 
+/// Fails if a reason comes, goes or is worded anew without its row in PROTOCOL.md.
 #[test]
 fn the_page_of_the_protocol_has_every_reason_with_its_number_and_words() {
     let page = include_str!("../../../PROTOCOL.md");
@@ -259,11 +272,13 @@ fn a_reply() -> impl Strategy<Value = Reply> {
 }
 
 proptest! {
+    /// Fails if `Reply::write` and `Reply::parse` put a field at different offsets.
     #[test]
     fn any_reply_comes_back_as_it_went(reply in a_reply()) {
         prop_assert_eq!(Reply::parse(&reply.to_bytes()), Ok(reply));
     }
 
+    /// Fails if `Head::write` and `Head::parse` put a field at different offsets.
     #[test]
     fn any_access_request_comes_back_as_it_went(
         id: [u8; 16], model: [u8; 16], firmware: u32, command_done: u32, fill: u8,
@@ -282,6 +297,7 @@ proptest! {
         prop_assert_eq!(AccessRequest::parse(&out), Ok(request));
     }
 
+    /// Fails if any of the readers indexes past what came.
     #[test]
     fn any_bytes_are_read_or_refused(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..700), like_ours: bool,
@@ -300,6 +316,7 @@ proptest! {
         let _ = Certificates::parse(&bytes);
     }
 
+    /// Fails if `CommissioningCode::to_text` writes what `parse` reads otherwise.
     #[test]
     fn any_text_is_a_code_or_none(text in "(cardea1\\.)?[A-Za-z0-9_-]{0,120}") {
         if let Ok(code) = CommissioningCode::parse(&text) {

@@ -1,6 +1,8 @@
 use super::*;
 use crate::tls::PeerCertificate;
 
+/// Fails if `Connection::open` does not keep the certificate, or `handshake_us` is not taken with
+/// the first request; without `config.session_storage` nothing is resumed.
 #[test]
 fn a_device_is_answered_kept_and_resumed() {
     let server = Server::start();
@@ -59,6 +61,8 @@ fn the_ticket_comes_with_the_first_answer() {
     assert_eq!(counters.value(Counter::HandshakesResumed), 1);
 }
 
+/// Fails if `asked` does not compare the exchange's number: the answer to what is over then goes to
+/// the next request of the connection.
 #[test]
 fn answers_come_from_other_threads_in_any_order() {
     let server = Server::start();
@@ -84,6 +88,7 @@ fn answers_come_from_other_threads_in_any_order() {
     assert_eq!(counters.value(Counter::AnswersLate), 1);
 }
 
+/// Fails if `EventLoop::serve_queues` serves strangers before devices.
 #[test]
 fn devices_come_before_strangers() {
     let server = Server::start();
@@ -111,6 +116,7 @@ fn devices_come_before_strangers() {
     server.stop();
 }
 
+/// Fails without `earlier.extend_from_slice(bytes)` in `Connection::feed_head`.
 #[test]
 fn a_request_split_at_every_byte_is_one_request() {
     let server = Server::start();
@@ -129,6 +135,8 @@ fn a_request_split_at_every_byte_is_one_request() {
     assert_eq!(asked, message.len());
 }
 
+/// Fails without `Err(End::Left)` for a read of nothing in `Connection::read`, or if `remove` does
+/// not withdraw the request.
 #[test]
 fn a_peer_that_leaves_at_any_byte_leaves_nothing_behind() {
     let server = Server::start();
@@ -183,6 +191,7 @@ fn a_peer_that_leaves_at_any_byte_leaves_nothing_behind() {
     );
 }
 
+/// Fails if `finish_closing` does not linger: the connection is reset under the answer.
 #[test]
 fn what_framing_refuses_is_told_though_more_is_sent() {
     let server = Server::start();
@@ -202,6 +211,7 @@ fn what_framing_refuses_is_told_though_more_is_sent() {
     assert_eq!(counters.refused(Refusal::BodyTooLong), 10);
 }
 
+/// Fails without `refusal.render(out)` in `http::Connection::answer`.
 #[test]
 fn pipelined_requests_get_one_answer_and_a_refusal() {
     let server = Server::start();
@@ -221,6 +231,8 @@ fn pipelined_requests_get_one_answer_and_a_refusal() {
     assert_eq!(counters.refused(Refusal::Pipelined), 1);
 }
 
+/// Fails if `Session::receive` drops the alert of a handshake that broke, or the verifier of
+/// `server_config` takes any certificate.
 #[test]
 fn plain_http_and_old_tls_are_turned_away() {
     let server = Server::start();
@@ -248,6 +260,7 @@ fn plain_http_and_old_tls_are_turned_away() {
     assert_eq!(counters.value(Counter::CertificateRefused), 1);
 }
 
+/// Fails without `socket.set_reuse_port(true)` in `listener`: the second loop gets no port.
 #[test]
 fn two_loops_share_a_port_and_sessions() {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::TARGET_BYTES_MAX;
 use crate::tls::PeerCertificate;
 
 /// A server where one timeout is short.
@@ -47,33 +48,37 @@ fn a_head_and_a_body_that_take_too_long_are_told_so() {
     }
 }
 
-/// Fails if `Connection::feed` sets `since` in `State::Head`.
+/// Fails if `Connection::feed_into` sets `since` in `State::Head` as well.
 #[test]
 fn a_head_that_trickles_does_not_move_its_deadline() {
-    let server = hasty(|timeouts| timeouts.head = SOON);
+    let deadline = 10 * SOON;
+    let server = hasty(|timeouts| timeouts.head = deadline);
     let mut client = server.stranger().greeted();
-    let mut message = post("/later", b"").into_iter().cycle();
-    // Byte after byte, as fast as they go: only the deadline ends this, at the head's end there
-    // would be 400 or an answer.
     client.send(b"POST /");
-    let refused = || server.counters.refused(Refusal::HeadLate) > 0;
-    while !refused() {
-        if client
-            .stream
-            .write_all(&[message.next().map_or(b'x', |_| b'x')])
-            .is_err()
-        {
-            break;
-        }
-        std::thread::yield_now();
-        if server.counters.refused(Refusal::TargetTooLong) > 0 {
-            // The machine was quick enough for 8 KiB of single bytes; that is refused as well.
-            return;
-        }
-    }
+    // A byte each time that no answer has come for a moment: so many moments are several
+    // deadlines, and so few bytes are a target.
+    let patience = |client: &Client, patience| {
+        let socket = &client.stream.sock;
+        socket.set_read_timeout(Some(patience)).expect("a timeout");
+    };
+    let moment = Duration::from_millis(1);
+    patience(&client, moment);
+    let bytes_max = TARGET_BYTES_MAX as u32 - 10;
+    assert!(moment * bytes_max > 5 * deadline);
+    let answered = (0..bytes_max).any(|_| {
+        client.send(b"x");
+        client.more().is_ok()
+    });
+    assert!(
+        answered,
+        "the deadline moved with each of {bytes_max} bytes"
+    );
+    patience(&client, PATIENCE);
     assert_eq!(client.answer().status, 408);
     drop(client);
-    server.stop();
+    let counters = server.counters.clone();
+    assert_eq!(server.stop(), []);
+    assert_eq!(counters.refused(Refusal::HeadLate), 1);
 }
 
 /// Fails without `Refusal::AnswerLate` in `expire_connection`.
@@ -98,13 +103,7 @@ fn a_service_that_does_not_answer_is_answered_for() {
 #[test]
 fn a_peer_that_does_not_read_does_not_stop_the_others() {
     let server = hasty(|timeouts| timeouts.write = 4 * SOON);
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-    let socket = socket.expect("a socket");
-    socket.set_recv_buffer_size(4_096).expect("a small buffer");
-    socket
-        .connect(&server.address.into())
-        .expect("the loop listens");
-    let mut deaf = Client::over(socket.into(), &server.site.peer(None)).greeted();
+    let mut deaf = Client::over(narrow(server.address), &server.site.peer(None)).greeted();
     deaf.send(&post("/big", b""));
     let mut other = server.stranger();
     assert_eq!(other.ask("/echo", b"hello").body, b"hello");
@@ -116,17 +115,42 @@ fn a_peer_that_does_not_read_does_not_stop_the_others() {
     assert_eq!(gone.count(), 1);
 }
 
+/// Fails if `Connection::flush` forgets the outbox once the kernel took a part of it, or
+/// `Connection::transmit` keeps more than what the kernel did not take.
 #[test]
 fn a_large_response_arrives_whole_at_a_slow_reader() {
-    let server = Server::start();
-    let mut client = server.stranger();
+    let server = Server::bounded(patient());
+    let mut slow = Client::over(narrow(server.address), &server.site.peer(None)).greeted();
+    let mut other = server.stranger();
     for _ in 0..3 {
-        let answer = client.ask("/big", b"");
+        slow.send(&post("/big", b""));
+        // It is not read before the kernel has taken all that it takes.
+        let give_up = Instant::now() + PATIENCE;
+        while server.counters.value(Counter::BytesInFlight) < 1 << 18 {
+            assert!(Instant::now() < give_up, "the kernel takes it all at once");
+            std::thread::yield_now();
+        }
+        // Between two reads somebody else is answered, and the loop sees the room anew.
+        while slow.read.len() < 1 << 20 {
+            slow.more().expect("more comes");
+            assert_eq!(other.ask("/echo", b"hello").body, b"hello");
+        }
+        let answer = slow.answer();
         assert_eq!(answer.body.len(), 1 << 20);
         assert!(answer.body.iter().all(|&byte| byte == b'x'));
+        server.wait_for(Counter::BytesInFlight, 0);
     }
-    server.wait_for(Counter::BytesInFlight, 0);
+    drop((slow, other));
     server.stop();
+}
+
+/// A connection whose kernel keeps little of what comes.
+fn narrow(address: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    socket.set_recv_buffer_size(4_096).expect("a small buffer");
+    socket.connect(&address.into()).expect("the loop listens");
+    socket.into()
 }
 
 /// Fails if `idle_device` counts for peers without a certificate.
