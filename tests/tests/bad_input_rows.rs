@@ -316,7 +316,7 @@ const OF_BAD_INPUT: [(&str, &[Proof]); 20] = [
                 "a_device_with_four_attempts_in_flight_is_told_so_and_no_other",
             ),
             API_ACCESS,
-            "self.attempts.has_room(",
+            "self.attempts.admit(",
         )],
     ),
     (
