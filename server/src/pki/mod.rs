@@ -16,7 +16,9 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
     SigningKey as _,
 };
-use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
+use rustls_pki_types::{
+    CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+};
 use time::{Duration, OffsetDateTime};
 
 use crate::error::{PkiError, SecretError};
@@ -34,6 +36,8 @@ const CA_BEFORE: &str = "site-ca-before.der";
 const CA_CROSS: &str = "site-ca-cross.der";
 /// A CA outlives the devices of a site; devices have no clock to check it with.
 const CA_LIFE: Duration = Duration::days(20 * 365);
+/// How long a certificate of nobody lives.
+const NOBODY_LIFE_S: u64 = 60;
 /// Certificates begin a little in the past, for peers whose clock is behind; those of a short life
 /// only by a tenth of it.
 const BACKDATED: Duration = Duration::hours(1);
@@ -62,6 +66,9 @@ pub struct DeviceCertificate {
     /// When it ends, Unix seconds.
     pub not_after_unix_s: i64,
 }
+
+/// A chain and its key that belong to nobody.
+pub type Nobody = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl SitePki {
     /// Makes CA and server certificate in the folder `pki` of `data`, keys sealed. The server's is
@@ -195,6 +202,21 @@ impl SitePki {
             fingerprint,
             not_after_unix_s: not_after.unix_timestamp(),
         })
+    }
+}
+
+impl SitePki {
+    /// A certificate of nobody, with its key, for handshakes with ourselves before ready. It is in
+    /// no device table and ends within a minute.
+    ///
+    /// # Errors
+    /// If the system gives no random numbers.
+    pub fn nobody(&self, now: OffsetDateTime) -> Result<Nobody, PkiError> {
+        let key = KeyPair::generate()?;
+        let request = CertificateParams::default().serialize_request(&key)?;
+        let issued = self.issue_device(request.der(), 0, NOBODY_LIFE_S, now)?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        Ok((vec![issued.der.into()], key.into()))
     }
 }
 

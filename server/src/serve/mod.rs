@@ -22,6 +22,7 @@ use std::time::Instant;
 
 use cardea_engine::{Embedding, Kernel, Searcher, gallery};
 use crossbeam_channel::Receiver;
+use time::OffsetDateTime;
 
 use crate::admin::socket;
 use crate::api::Completion;
@@ -35,6 +36,7 @@ use crate::histograms::log::LatencyLog;
 use crate::limits::{BACKUP_RESUME_S, SESSIONS_MAX};
 use crate::metrics::Observer;
 use crate::net::{Counters, listener};
+use crate::pki::SitePki;
 use crate::site::{Site, moment};
 use crate::store::DataDirectory;
 use crate::tls::{self, LiveTls};
@@ -59,7 +61,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let address = listening(&opened.config, &listeners)?;
     opened.writer.set_listen(address);
     let live = LiveTls::new(opened.writer.pki(), SESSIONS_MAX)?;
-    tls::warm_up(&live.current(), WARM_HANDSHAKES)?;
+    warm_up(&live, opened.writer.pki())?;
     opened.writer.set_tls(live.clone());
     opened.writer.browsers_reload();
     let Opened {
@@ -206,6 +208,23 @@ fn search(
         // A full queue already holds work that looks at the gallery again.
         let _ = writer.try_send(Command::GalleryDamaged);
     })
+}
+
+/// Handshakes as strangers make them, then as devices do.
+fn warm_up(live: &LiveTls, pki: &SitePki) -> Result<(), tls::TlsError> {
+    tls::warm_up(&live.current(), WARM_HANDSHAKES)?;
+    if let Err(error) = warm_up_devices(pki) {
+        // The clock may be before the certificates: then no device comes in either, but people do.
+        tracing::warn!(%error, "the first handshakes of devices will be slow");
+    }
+    Ok(())
+}
+
+/// Handshakes with the certificate of a device that does not exist; nothing of them is kept.
+fn warm_up_devices(pki: &SitePki) -> Result<(), Box<dyn std::error::Error>> {
+    let nobody = pki.nobody(OffsetDateTime::now_utc())?;
+    let aside = LiveTls::new(pki, 1)?;
+    Ok(tls::warm_up_as(nobody, &aside.current(), WARM_HANDSHAKES)?)
 }
 
 /// Searches once with full batches, so that code and pages are there before the first device asks.

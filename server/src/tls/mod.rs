@@ -20,7 +20,7 @@ pub use live::LiveTls;
 pub use rustls::ServerConfig;
 pub use session::{PeerCertificate, Received, Session, TlsError};
 pub use sessions::Sessions;
-pub use warm::warm_up;
+pub use warm::{warm_up, warm_up_as};
 
 #[cfg(test)]
 pub(crate) mod testkit;

@@ -21,6 +21,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// As `warm_up_as` takes it.
+    pub(super) fn chain_and_key(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (vec![self.certificate.clone()], self.key())
+    }
+
     fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.clone()).into()
     }

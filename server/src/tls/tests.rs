@@ -242,3 +242,19 @@ fn the_warm_up_succeeds_and_leaves_no_devices_session() {
     warm_up(&site.server(&sessions), 5).expect("handshakes with ourselves");
     assert_eq!(sessions.count().0, 0);
 }
+
+/// Fails if `warm_up_as` shows no certificate, or resumes: then the verifier is not asked, or once.
+#[test]
+fn the_warm_up_of_devices_has_each_certificate_verified() {
+    let (site, stranger) = (Site::new(), Site::named("another"));
+    let config = site.server(&sessions());
+    warm_up_as(site.device().chain_and_key(), &config, 3).expect("the site's own certificate");
+    for refused in [stranger.device(), site.expired_device()] {
+        let error = warm_up_as(refused.chain_and_key(), &config, 1).err();
+        let error = error.expect("a certificate that is not taken");
+        assert!(error.is_certificate(), "{error}");
+    }
+    let full = sessions();
+    warm_up_as(site.device().chain_and_key(), &site.server(&full), 3).expect("handshakes");
+    assert_eq!(full.count().0, 3, "a session for each full handshake");
+}

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
-    version,
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, Error, ServerConfig,
+    SignatureScheme, version,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use super::config::provider;
 use super::session::{Session, TlsError};
@@ -26,12 +27,40 @@ const ROUND_TRIPS_MAX: usize = 4;
 /// # Errors
 /// When a handshake fails: then no device's would succeed either.
 pub fn warm_up(config: &Arc<ServerConfig>, handshakes: usize) -> Result<(), TlsError> {
+    run(client()?.with_no_client_auth(), config, handshakes)
+}
+
+/// The same with a certificate and its key, each handshake a full one, so that `config` verifies
+/// certificates as it does for devices. Give it a configuration with sessions of its own: a device
+/// that does not exist has none to keep.
+///
+/// # Errors
+/// As [`warm_up`]; when `config` does not take the certificate.
+pub fn warm_up_as(
+    (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
+    config: &Arc<ServerConfig>,
+    handshakes: usize,
+) -> Result<(), TlsError> {
+    let client = client()?.with_client_auth_cert(chain, key);
+    let mut client = client.map_err(TlsError::Protocol)?;
+    client.resumption = Resumption::disabled();
+    run(client, config, handshakes)
+}
+
+fn client() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
     let client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])
         .map_err(TlsError::Protocol)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(OurOwn(provider())))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(OurOwn(provider())));
+    Ok(client)
+}
+
+fn run(
+    client: ClientConfig,
+    config: &Arc<ServerConfig>,
+    handshakes: usize,
+) -> Result<(), TlsError> {
     let client = Arc::new(client);
     for _ in 0..handshakes {
         handshake(&client, config)?;
