@@ -12,8 +12,7 @@ pub const HEADERS_MAX: usize = 48;
 pub const TARGET_BYTES_MAX: usize = 2_048;
 /// The longest body of a request.
 pub const BODY_BYTES_MAX: usize = 16_384;
-/// The longest body of a request to the console, its API and the Enrolment Service: a photo, or a
-/// file of people.
+/// The same to the console, its API and the Enrolment Service: a photo, or a file of people.
 pub const LARGE_BODY_BYTES_MAX: usize = 8 << 20;
 /// Bytes that a loop holds of bodies longer than [`BODY_BYTES_MAX`], apart from all others.
 pub const LARGE_BYTES_IN_FLIGHT_MAX: usize = 24 << 20;
@@ -56,8 +55,7 @@ pub const HANDSHAKES_MAX: usize = 4_096;
 pub const ADDRESS_CONNECTIONS_MAX: usize = 2_048;
 /// Unfinished handshakes of one address.
 pub const ADDRESS_HANDSHAKES_MAX: usize = 1_024;
-/// Connections of one address that are accepted in one second: a handshake costs more than
-/// anything else a stranger can ask for.
+/// Connections accepted of one address in a second: nothing of a stranger's costs as much.
 pub const ADDRESS_ACCEPTS_PER_SECOND: usize = 1_000;
 /// Requests in flight of one address.
 pub const ADDRESS_REQUESTS_MAX: usize = 1_024;
@@ -184,6 +182,8 @@ pub const AUDIT_OUTCOMES_HELD_MAX: usize = 16_384;
 pub const AUDIT_REPEAT_WINDOW_US: i64 = 3_600 * 1_000_000;
 /// Request ids remembered within the window; past it attempts are refused, never unrecorded.
 pub const AUDIT_REPEATS_MAX: usize = 4_000_000;
+/// Of them of one device.
+pub const AUDIT_REPEATS_OF_DEVICE_MAX: usize = 500_000;
 /// Records older than the window, in a row, that end the look back at start: the clock may step.
 pub const AUDIT_LOOK_BACK_ROWS: usize = 1_000;
 /// Records removed by one transaction of pruning.

@@ -13,7 +13,7 @@ use super::repeats::Repeats;
 use super::schema::{KIND_ATTEMPT, KIND_CHANGE};
 use crate::limits::{
     AUDIT_BATCH_MAX, AUDIT_LOOK_BACK_ROWS, AUDIT_OUTCOMES_HELD_MAX, AUDIT_PRUNE_ROWS,
-    AUDIT_REPEAT_WINDOW_US, AUDIT_RETRY_MS, AUDIT_TEXT_BYTES_MAX,
+    AUDIT_REPEAT_WINDOW_US, AUDIT_REPEATS_OF_DEVICE_MAX, AUDIT_RETRY_MS, AUDIT_TEXT_BYTES_MAX,
 };
 use crate::metrics::events;
 use crate::pace::Pace;
@@ -293,7 +293,7 @@ impl Batch<'_> {
         if let Some(sequence) = self.repeats.find(hash) {
             return self.repeat(record, sequence);
         }
-        if self.repeats.is_full() {
+        if self.repeats.is_full(record.device) {
             // A repeat could not be told from a first: nothing opens.
             let times = events::AUDIT_IDS_FULL.count();
             if times.is_power_of_two() {
@@ -304,7 +304,8 @@ impl Batch<'_> {
         }
         let sequence = self.take_number();
         insert_attempt(self.db, sequence, record)?;
-        self.repeats.insert(hash, sequence, record.at_unix_us);
+        let (device, at_unix_us) = (record.device, record.at_unix_us);
+        self.repeats.insert(hash, device, sequence, at_unix_us);
         self.inserted += 1;
         Ok(Recorded::New { sequence })
     }
@@ -451,7 +452,7 @@ fn prune(db: &Connection, before_unix_us: i64) -> Result<usize, StoreError> {
 fn look_back(db: &Connection, now_unix_us: i64, repeats_max: usize) -> Result<Repeats, StoreError> {
     let start = now_unix_us.saturating_sub(AUDIT_REPEAT_WINDOW_US);
     let mut found = Vec::new();
-    let mut repeats = Repeats::new(repeats_max);
+    let mut repeats = Repeats::new(repeats_max, AUDIT_REPEATS_OF_DEVICE_MAX);
     let mut select = db.prepare(
         "SELECT sequence, device, request_id, at_us FROM records WHERE kind = ?1
          ORDER BY sequence DESC",
@@ -468,13 +469,14 @@ fn look_back(db: &Connection, now_unix_us: i64, repeats_max: usize) -> Result<Re
             continue;
         }
         older_in_a_row = 0;
-        let hash = repeats.hash(number(row.get(1)?), &row.get(2)?);
-        found.push((hash, number(row.get(0)?), at_unix_us));
+        let device = number(row.get(1)?);
+        let hash = repeats.hash(device, &row.get(2)?);
+        found.push((hash, device, number(row.get(0)?), at_unix_us));
     }
-    for (hash, sequence, at_unix_us) in found.into_iter().rev() {
+    for (hash, device, sequence, at_unix_us) in found.into_iter().rev() {
         // Should two collide, the later one would be taken for new: the first one is kept instead.
-        if repeats.find(hash).is_none() && !repeats.is_full() {
-            repeats.insert(hash, sequence, at_unix_us);
+        if repeats.find(hash).is_none() && !repeats.is_full(device) {
+            repeats.insert(hash, device, sequence, at_unix_us);
         }
     }
     Ok(repeats)
