@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use cardea_tests::device::{access, heartbeat, new_id, tag};
 use cardea_tests::programs::program;
+use cardea_tests::space::until;
 use cardea_tests::{Admin, Device, Process, Site, face, load};
 use cardea_wire::{Decision, Reason, Reply, path};
 
@@ -90,7 +91,12 @@ fn answered(device: &mut Device, person: u64) -> Reply {
 /// Fails if `EventLoop` drops connections at SIGTERM, or the writer ends before the loops.
 #[test]
 fn sigterm_answers_what_is_in_flight() {
-    let site = Site::new();
+    for loops in ["1", "2"] {
+        answered_at_the_end(&Site::with(&[("loops", loops)]));
+    }
+}
+
+fn answered_at_the_end(site: &Site) {
     let mut answered = 0;
     for _ in 0..3 {
         let server = site.serve();
@@ -208,6 +214,89 @@ fn two_loops_answer_as_one() {
         );
     }
     assert_eq!(site.attempts(), 12 * 5 * 2 + 1);
+    server.stop();
+}
+
+/// Fails if an attempt of one loop is numbered before it is taken by the audit, or answered before
+/// it is recorded: then a later one may have the lower number.
+#[test]
+fn two_loops_record_in_the_order_of_their_answers() {
+    let site = Site::with(&[("loops", "2")]);
+    let server = site.serve();
+    server.admin().enrol("Anna", &face(1)).expect("enrolled");
+    let asking: Vec<_> = (0..8)
+        .map(|number| {
+            let mut device = site.device(&format!("d{number}"));
+            thread::spawn(move || {
+                let mut asked = Vec::new();
+                for _ in 0..40 {
+                    let (id, began) = (new_id(), Instant::now());
+                    let (status, _) = device.send(path::ACCESS, &access(id, &face(1)));
+                    assert_eq!(status, 200);
+                    asked.push((id, began, Instant::now()));
+                }
+                asked
+            })
+        })
+        .collect();
+    let mut asked: Vec<_> = asking
+        .into_iter()
+        .flat_map(|device| device.join().expect("a device does not panic"))
+        .collect();
+    server.stop();
+    let audit = site.audit();
+    let mut select = audit
+        .prepare("SELECT sequence FROM records WHERE request_id = ?1")
+        .expect("a statement");
+    asked.sort_by_key(|(_, began, _)| *began);
+    let numbered: Vec<(i64, Instant, Instant)> = asked
+        .iter()
+        .map(|(id, began, answered)| {
+            let number = select.query_row([id.0], |row| row.get(0));
+            (number.expect("recorded"), *began, *answered)
+        })
+        .collect();
+    for (at, (number, _, answered)) in numbered.iter().enumerate() {
+        let later = numbered[at..]
+            .iter()
+            .filter(|(_, began, _)| began > answered);
+        for (later, ..) in later {
+            assert!(
+                number < later,
+                "{number} was answered before {later} was asked"
+            );
+        }
+    }
+}
+
+/// Fails if a reload of certificates or configuration ends a loop's connections.
+#[test]
+fn sighup_leaves_the_connections_of_two_loops() {
+    let site = Site::with(&[("loops", "2")]);
+    let server = site.serve();
+    server.admin().enrol("Anna", &face(1)).expect("enrolled");
+    let mut devices: Vec<_> = (0..12)
+        .map(|number| site.device(&format!("d{number}")))
+        .collect();
+    for device in &mut devices {
+        assert_eq!(device.access(&face(1)).decision, Decision::Granted);
+    }
+    for turn in 1..=3 {
+        server.process.hang_up();
+        until("read again", || {
+            let log = server.process.log();
+            log.matches("configuration read again").count() == turn
+        });
+        for device in &mut devices {
+            // The session itself: a device would connect anew.
+            let session = device.session().expect("it is open");
+            let response = session.exchange(path::ACCESS, &access(new_id(), &face(1)));
+            let response = response.expect("on the same connection");
+            let reply = cardea_tests::device::parse(&response.body);
+            assert_eq!((response.status, reply.decision), (200, Decision::Granted));
+            assert!(!response.close, "it stays");
+        }
+    }
     server.stop();
 }
 
