@@ -61,11 +61,7 @@ pub fn run(data: &Path, kernel: Option<&str>) -> Result<(), Box<dyn std::error::
     let address = listening(&opened.config, &listeners)?;
     opened.writer.set_listen(address);
     let live = LiveTls::new(opened.writer.pki(), SESSIONS_MAX)?;
-    tls::warm_up(&live.current(), WARM_HANDSHAKES)?;
-    if let Err(error) = warm_up_devices(opened.writer.pki()) {
-        // The clock may be before the certificates: then no device comes in either, but people do.
-        tracing::warn!(%error, "the first handshakes of devices will be slow");
-    }
+    warm_up(&live, opened.writer.pki())?;
     opened.writer.set_tls(live.clone());
     opened.writer.browsers_reload();
     let Opened {
@@ -212,6 +208,16 @@ fn search(
         // A full queue already holds work that looks at the gallery again.
         let _ = writer.try_send(Command::GalleryDamaged);
     })
+}
+
+/// Handshakes as strangers make them, then as devices do.
+fn warm_up(live: &LiveTls, pki: &SitePki) -> Result<(), tls::TlsError> {
+    tls::warm_up(&live.current(), WARM_HANDSHAKES)?;
+    if let Err(error) = warm_up_devices(pki) {
+        // The clock may be before the certificates: then no device comes in either, but people do.
+        tracing::warn!(%error, "the first handshakes of devices will be slow");
+    }
+    Ok(())
 }
 
 /// Handshakes with the certificate of a device that does not exist; nothing of them is kept.
