@@ -1,0 +1,146 @@
+//! Where a backup may go, and the list of withdrawals beside it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cardea_tests::files::write_csv;
+use cardea_tests::{Site, face};
+
+/// A site of one person, a folder for its backups that the configuration names, and a key.
+struct Shelf {
+    site: Site,
+    folder: PathBuf,
+    public: String,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        let site = Site::new();
+        let (csv, npy) = (site.file("people.csv"), site.file("people.npy"));
+        write_csv(&csv, &npy, &[("Anna", face(1))]);
+        site.done(&["people", "import", text(&csv), "--embeddings", text(&npy)]);
+        let (folder, key) = (site.file("backups"), site.file("backup.key"));
+        fs::create_dir(&folder).expect("a new folder");
+        let public = site.done(&["backup-key", text(&key)]).trim().to_owned();
+        let shelf = Self {
+            site,
+            folder,
+            public,
+        };
+        shelf.site.done(&shelf.set(&shelf.folder));
+        shelf
+    }
+
+    /// Has backups go to a folder.
+    fn set<'a>(&'a self, folder: &'a Path) -> [&'a str; 5] {
+        let directory = ["backup-set", "--directory", text(folder)];
+        [
+            directory[0],
+            directory[1],
+            directory[2],
+            "--to",
+            &self.public,
+        ]
+    }
+
+    /// Takes a backup into the configured folder.
+    fn take(&self) -> PathBuf {
+        let said = self.site.done(&["backup"]);
+        PathBuf::from(said.split(": ").next().expect("a path first"))
+    }
+
+    /// The list of withdrawals.
+    fn list(&self) -> PathBuf {
+        let names = entries(&self.folder);
+        let name = names.iter().find(|name| name.starts_with("withdrawals-"));
+        self.folder.join(name.expect("beside the backups"))
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<_> = names
+        .map(|name| name.into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// A file of the folder's name was made, and no list could be kept beside it. Fails if `backup`,
+/// `check-config` or `backup-set` takes the configured folder without `Target::configured`.
+#[test]
+fn a_configured_folder_that_is_missing_is_no_file() {
+    let shelf = Shelf::new();
+    fs::remove_dir(&shelf.folder).expect("it is empty");
+    let other = shelf.site.file("other");
+    for arguments in [
+        &["backup"][..],
+        &["check-config"],
+        &shelf.set(&shelf.folder),
+        &shelf.set(&other),
+    ] {
+        let folder = match arguments.contains(&text(&other)) {
+            true => &other,
+            false => &shelf.folder,
+        };
+        let said = shelf.site.refused(arguments);
+        assert!(said.contains(text(folder)), "{arguments:?}: {said}");
+        assert!(
+            said.contains("no such folder; make it"),
+            "{arguments:?}: {said}"
+        );
+        assert!(!folder.exists(), "{arguments:?}");
+    }
+    fs::create_dir(&shelf.folder).expect("a new folder");
+    shelf.site.done(&["check-config"]);
+    assert_eq!(shelf.take().parent(), Some(shelf.folder.as_path()));
+}
+
+/// A folder that was missing, with `/` after it, left a `.part`. Fails if `backup` takes its
+/// argument without `Target::said`.
+#[test]
+fn an_argument_that_is_neither_folder_nor_file_is_refused() {
+    let shelf = Shelf::new();
+    let before = entries(shelf.site.data().parent().expect("a folder"));
+    for name in ["missing/", "missing/one.age"] {
+        let target = shelf.site.file(name);
+        let said = shelf.site.refused(&["backup", text(&target)]);
+        assert!(said.contains("folder") && said.contains("make"), "{said}");
+    }
+    let after = entries(shelf.site.data().parent().expect("a folder"));
+    assert_eq!(after, before);
+    let file = shelf.folder.join("one.age");
+    shelf.site.done(&["backup", text(&file)]);
+    assert!(file.is_file());
+}
+
+/// Fails if `take` gives the backup its name first, or passes over an error of
+/// `save_withdrawals`; and if what could not become a list stays.
+#[test]
+fn there_is_no_backup_without_its_list() {
+    let shelf = Shelf::new();
+    let first = shelf.take();
+    let list = shelf.list();
+    fs::remove_file(&first).expect("it is ours");
+    fs::remove_file(&list).expect("it is ours");
+    // No file can take its place.
+    fs::create_dir(&list).expect("made");
+    let said = shelf.site.refused(&["backup"]);
+    assert!(said.contains("no backup without its list"), "{said}");
+    assert!(said.contains(text(&list)), "{said}");
+    let names = entries(&shelf.folder);
+    assert!(
+        !names.iter().any(|name| name.ends_with(".age")),
+        "{names:?}"
+    );
+    let lists = names.iter().filter(|name| name.starts_with("withdrawals-"));
+    assert_eq!(lists.count(), 1, "{names:?}");
+    fs::remove_dir(&list).expect("it is ours");
+    let second = shelf.take();
+    assert!(second.is_file() && list.is_file());
+}
