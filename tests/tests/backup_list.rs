@@ -1,15 +1,18 @@
-//! Where a backup may go, and the list of withdrawals beside it.
+//! Where a backup may go, the list of withdrawals beside it, and what it knows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use cardea_tests::files::write_csv;
+use cardea_tests::programs::program;
 use cardea_tests::{Site, face};
 
 /// A site of one person, a folder for its backups that the configuration names, and a key.
 struct Shelf {
     site: Site,
     folder: PathBuf,
+    key: PathBuf,
     public: String,
 }
 
@@ -25,6 +28,7 @@ impl Shelf {
         let shelf = Self {
             site,
             folder,
+            key,
             public,
         };
         shelf.site.done(&shelf.set(&shelf.folder));
@@ -54,6 +58,17 @@ impl Shelf {
         let names = entries(&self.folder);
         let name = names.iter().find(|name| name.starts_with("withdrawals-"));
         self.folder.join(name.expect("beside the backups"))
+    }
+
+    /// What `restore` says.
+    fn restored(&self, file: &Path, into: &str) -> String {
+        let mut command = Command::new(program("cardea"));
+        command.arg("--data").arg(self.site.file(into));
+        command.args(["restore", text(file), "--key", text(&self.key)]);
+        let output = command.output().expect("it runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
 
@@ -143,4 +158,34 @@ fn there_is_no_backup_without_its_list() {
     fs::remove_dir(&list).expect("it is ours");
     let second = shelf.take();
     assert!(second.is_file() && list.is_file());
+}
+
+/// Somebody came back with a list that was as old as the backup, or an older copy of it, and
+/// nothing was said. Fails if `restore_site` prints the warning only where there is no list.
+#[test]
+fn restore_says_up_to_when_it_knows_of_withdrawals() {
+    let shelf = Shelf::new();
+    let file = shelf.take();
+    let (list, apart) = (shelf.list(), shelf.site.file("apart"));
+    fs::create_dir(&apart).expect("a new folder");
+    let of = |path: &Path| apart.join(path.file_name().expect("a name"));
+    for path in [&file, &list] {
+        fs::copy(path, of(path)).expect("copied");
+    }
+    // Without a server nobody writes the list.
+    shelf.site.done(&["people", "withdraw", "Anna"]);
+    let kept = format!("kept its own list in {}", text(&shelf.folder));
+    for (file, into, why) in [
+        (&file, "beside", "no older copy"),
+        (&of(&file), "copied", &kept),
+    ] {
+        let said = shelf.restored(file, into);
+        assert!(said.contains("restored: 1 people"), "{said}");
+        let until = said.split("known up to ").nth(1).expect("a time");
+        let until = until.lines().next().expect("a time");
+        let warned = said.lines().find(|line| line.starts_with("WARNING: "));
+        let warned = warned.unwrap_or_else(|| panic!("{said}"));
+        assert!(warned.contains(&format!("after {until} ")), "{said}");
+        assert!(warned.contains(why), "{said}");
+    }
 }

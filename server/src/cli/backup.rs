@@ -144,9 +144,7 @@ pub fn restore_site(data: &Path, args: &RestoreArgs) -> io::Result<()> {
         restored.again.devices,
         crate::site::rfc3339(restored.withdrawals_unix_s)
     );
-    if since == Since::Unknown {
-        println!("WARNING: whoever was withdrawn since is enrolled again: withdraw them by hand");
-    }
+    println!("{}", restored.warning());
     Ok(())
 }
 
