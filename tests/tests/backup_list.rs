@@ -1,4 +1,4 @@
-//! Where a backup may go, the list of withdrawals beside it, and what it knows.
+//! Where a backup may go, the list of withdrawals beside it, and what README says of both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -188,4 +188,65 @@ fn restore_says_up_to_when_it_knows_of_withdrawals() {
         assert!(warned.contains(&format!("after {until} ")), "{said}");
         assert!(warned.contains(why), "{said}");
     }
+}
+
+fn readme() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    fs::read_to_string(path).expect("the page")
+}
+
+/// README had a second table `[backup]` written below the one of `init`, which no TOML has. Fails
+/// if it says so again, or if a line of it is not taken.
+#[test]
+fn the_table_of_backups_is_that_of_init() {
+    let readme = readme();
+    let (before, table) = readme.split_once("\n    [backup]\n").expect("a table");
+    let said = before
+        .trim_end()
+        .rsplit("\n\n")
+        .next()
+        .expect("a paragraph");
+    assert!(said.contains("that `init` wrote"), "{said}");
+    let shelf = Shelf::new();
+    let table: String = table
+        .lines()
+        .map_while(|line| line.strip_prefix("    "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let table = table.replace("/var/backups/cardea", text(&shelf.folder));
+    let file = shelf.site.data().join("cardea.toml");
+    let written = fs::read_to_string(&file).expect("init wrote it");
+    let (head, _) = written.split_once("[backup]\n").expect("init wrote it");
+    assert!(
+        table.contains("days = 30") && table.contains("to = "),
+        "{table}"
+    );
+    fs::write(&file, format!("{head}[backup]\n{table}")).expect("written");
+    shelf.site.done(&["check-config"]);
+}
+
+/// `backup.lock` and the empty `gallery.fault` were unexplained. Fails if a file lies in the data
+/// directory of a site that serves, and was backed up, which README does not name.
+#[test]
+fn readme_names_the_files_of_the_data_directory() {
+    let shelf = Shelf::new();
+    let server = shelf.site.serve();
+    shelf.take();
+    let readme = readme();
+    let (_, table) = readme
+        .split_once("In the data directory:")
+        .expect("a table");
+    let (table, _) = table.split_once("\n#").expect("the next section");
+    let names = entries(&shelf.site.data());
+    server.stop();
+    let unnamed: Vec<_> = names
+        .iter()
+        .map(|name| name.trim_end_matches("-wal").trim_end_matches("-shm"))
+        .filter(|name| !name.starts_with("reserve."))
+        .filter(|name| {
+            let (file, folder) = (format!("`{name}`"), format!("`{name}/`"));
+            !table.contains(&file) && !table.contains(&folder)
+        })
+        .collect();
+    assert!(unnamed.is_empty(), "{unnamed:?} of {names:?}");
 }
