@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use cardea::admin::message::Request;
+use cardea::backup::Target;
 use cardea::cli::{self, Cli, Command, GalleryCommand};
 use cardea::config::Config;
 use cardea::host::Verdict;
@@ -49,6 +50,9 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::CheckConfig => {
             let config = Config::read(data)?;
             cardea::writer::check(&config)?;
+            if let Some(folder) = &config.backup.directory {
+                Target::configured(data, folder)?;
+            }
             print!("{}", config.to_text());
         }
         Command::People(command) => cli::people::run(data, command)?,

@@ -12,7 +12,7 @@
 //! - `staging`: copies, and how far a backup that was cut had come; `paced`: slowly
 //! - `take`: makes a backup; `restore`: makes the site again
 //! - `withdrawals`: who must not come back with an old backup
-//! - `shelf`: names, ages and ends of the backups in a folder
+//! - `target`: where a backup goes; `shelf`: names, ages and ends of the backups in a folder
 
 mod archive;
 mod envelope;
@@ -24,6 +24,7 @@ mod shelf;
 mod staging;
 mod stream;
 mod take;
+mod target;
 #[cfg(test)]
 mod tests;
 pub mod withdrawals;
@@ -31,3 +32,4 @@ pub mod withdrawals;
 pub use error::BackupError;
 pub use restore::{Restored, Since, restore};
 pub use take::{Order, Taken, export_withdrawals, is_begun, kept_s, sweep, sweep_all, take};
+pub use target::Target;

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use super::archive::{self, AUDIT, PKI, STORE};
 use super::keys::Opener;
 use super::stream::Opening;
-use super::take::{folder_of, site_id};
+use super::take::site_id;
+use super::target::folder_of;
 use super::withdrawals::{self, Withdrawals};
 use super::{BackupError, envelope};
 use crate::config::{self, Config};
 use crate::limits::REMEMBERED_FACTOR;
 use crate::pki::SitePki;
 use crate::secrets::{KEY_FILE, Sealer, write_new};
+use crate::site::rfc3339;
 use crate::store::{DataDirectory, Store, WithdrawalKey, WithdrawnAgain};
 
 /// Lies in a directory while it is being restored.
@@ -33,6 +35,42 @@ pub struct Restored {
     pub people: u64,
     /// Devices after that.
     pub devices: u64,
+    /// The list of withdrawals that was read.
+    pub list: Option<PathBuf>,
+    /// The folder in which the site's server kept its list, when the backup was taken.
+    pub kept: Option<PathBuf>,
+}
+
+impl Restored {
+    /// What is not known of withdrawals, and what to do about it. There is always something: that
+    /// nobody was withdrawn after a list was written does not follow from the list.
+    #[must_use]
+    pub fn warning(&self) -> String {
+        let until = rfc3339(self.withdrawals_unix_s);
+        let back = format!(
+            "whoever was withdrawn after {until} is enrolled again, and devices that were removed \
+             after it are known again: withdraw and remove them by hand"
+        );
+        let Some(list) = &self.list else {
+            return format!("WARNING: no list of withdrawals was read: {back}");
+        };
+        let from = list.display();
+        let why = match &self.kept {
+            Some(folder) if *folder == folder_of(list) => {
+                "nobody, if this is the server's own file and no older copy of it, and the server \
+                 ran and could write it after the last withdrawal"
+                    .to_owned()
+            }
+            Some(folder) => format!(
+                "the server kept its own list in {}, which may know more than this one",
+                folder.display()
+            ),
+            None => {
+                "the site had no backup.directory, so that only its backups wrote a list".to_owned()
+            }
+        };
+        format!("WARNING: {from} knows of withdrawals up to {until}; {back} ({why})")
+    }
 }
 
 /// Where the withdrawals since the backup are read from.
@@ -132,9 +170,15 @@ fn unpack(
         return Err(BackupError::NotABackup);
     }
     let taken_unix_s = unpacked.about.taken_unix_s;
-    let (again, withdrawals_unix_s) = match list(&store, &sealer, &site, file, since)? {
+    let list = match since {
+        Since::Unknown => None,
+        Since::Beside => Some(withdrawals::path_in(&folder_of(file), &site)),
+        Since::File(path) => Some(path.clone()),
+    };
+    let (again, withdrawals_unix_s) = match &list {
         None => (WithdrawnAgain::default(), taken_unix_s),
-        Some((key, list)) => {
+        Some(path) => {
+            let (key, list) = read(&store, &sealer, &site, path)?;
             covers(&list, taken_unix_s, config.backup.days)?;
             store.remember_with(key);
             store.remembered_merge(&list.entries)?;
@@ -151,22 +195,23 @@ fn unpack(
         again,
         people: counts.people,
         devices: counts.devices,
+        list: list.map(whole),
+        kept: config.backup.directory.map(whole),
     })
 }
 
-/// The list of withdrawals and its key; none where it is said to be lost.
-fn list(
+/// A path as another can be held against it; as it is where there is nothing.
+fn whole(path: PathBuf) -> PathBuf {
+    path.canonicalize().unwrap_or(path)
+}
+
+/// The list of withdrawals and its key.
+fn read(
     store: &Store,
     sealer: &Sealer,
     site: &str,
-    file: &Path,
-    since: &Since,
-) -> Result<Option<(WithdrawalKey, Withdrawals)>, BackupError> {
-    let path = match since {
-        Since::Unknown => return Ok(None),
-        Since::Beside => withdrawals::path_in(&folder_of(file), site),
-        Since::File(path) => path.clone(),
-    };
+    path: &Path,
+) -> Result<(WithdrawalKey, Withdrawals), BackupError> {
     let key = WithdrawalKey::of_site(store.read(), sealer)?;
     let (Some(key), true) = (key, path.exists()) else {
         let why = format!(
@@ -176,14 +221,19 @@ fn list(
         );
         return Err(BackupError::Refused(why));
     };
-    let list = Withdrawals::load(&path, &key, site)?;
-    Ok(Some((key, list)))
+    let list = Withdrawals::load(path, &key, site)?;
+    Ok((key, list))
 }
 
 /// Refuses a list that does not reach from the backup to its own end.
 fn covers(list: &Withdrawals, taken_unix_s: i64, days: u32) -> Result<(), BackupError> {
     if list.written_unix_s < taken_unix_s {
-        let why = "the list of withdrawals is older than the backup".to_owned();
+        let why = format!(
+            "the list of withdrawals is of {}, older than the backup: give the newest with \
+             --withdrawals, or --withdrawals-unknown if it is lost; then withdraw those people \
+             again",
+            rfc3339(list.written_unix_s)
+        );
         return Err(BackupError::Refused(why));
     }
     let remembered_days = REMEMBERED_FACTOR * i64::from(days);
@@ -209,6 +259,37 @@ fn told(error: BackupError) -> BackupError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Somebody came back with a list that was as old as the backup, and nothing said so. Fails if
+    /// `warning` leaves out from when on it knows nothing, or where a newer list may be.
+    #[test]
+    fn what_is_not_known_of_withdrawals_is_said() {
+        let of = |list: Option<&str>, kept: Option<&str>| {
+            let restored = Restored {
+                taken_unix_s: 0,
+                withdrawals_unix_s: 1_795_000_000,
+                again: WithdrawnAgain::default(),
+                people: 1,
+                devices: 1,
+                list: list.map(PathBuf::from),
+                kept: kept.map(PathBuf::from),
+            };
+            restored.warning()
+        };
+        let (own, copy) = (Some("/b/withdrawals-1"), Some("/c/withdrawals-1"));
+        for (list, kept, said) in [
+            (None, None, "no list of withdrawals was read"),
+            (None, Some("/b"), "no list of withdrawals was read"),
+            (own, Some("/b"), "no older copy of it"),
+            (copy, Some("/b"), "kept its own list in /b,"),
+            (own, None, "no backup.directory"),
+        ] {
+            let warning = of(list, kept);
+            assert!(warning.starts_with("WARNING: "), "{warning}");
+            assert!(warning.contains("after 2026-11-18T11:06:40Z"), "{warning}");
+            assert!(warning.contains(said), "{warning}");
+        }
+    }
 
     /// Fails if a backup is taken that the list does not reach back to.
     #[test]

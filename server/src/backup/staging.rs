@@ -26,7 +26,7 @@ use super::envelope::{self, PayloadKey};
 use super::keys::{KEY_BYTES, Lock};
 use super::paced::{reader, zero};
 use super::stream::SEALED_PIECE;
-use super::{BackupError, take::Order};
+use super::{BackupError, Target, take::Order};
 use crate::secrets::Sealer;
 
 /// The folder in the data directory.
@@ -77,9 +77,9 @@ impl Staging {
         let state: State = serde_json::from_slice(&fs::read(folder.join(STATE)).ok()?).ok()?;
         let about = &state.about;
         let age = order.now_unix_s - about.taken_unix_s;
-        let same_target = match order.target.is_dir() {
-            true => state.target.parent() == Some(order.target.as_path()),
-            false => state.target == order.target,
+        let same_target = match &order.target {
+            Target::Folder(folder) => state.target.parent() == Some(folder.as_path()),
+            Target::File(file) => state.target == *file,
         };
         let same = about.form == FORM
             && about.version == env!("CARGO_PKG_VERSION")

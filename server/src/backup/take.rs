@@ -12,6 +12,7 @@ use super::keys::Lock;
 use super::paced::{Pace, Paced};
 use super::staging::{self, Going, Staging};
 use super::stream::Sealing;
+use super::target::{Target, folder_of};
 use super::withdrawals::{self, Withdrawals, hex};
 use super::{BackupError, shelf};
 use crate::config;
@@ -27,8 +28,8 @@ const LOOKS: usize = 8;
 pub struct Order {
     /// The site's data directory.
     pub data: PathBuf,
-    /// A file that is not there, or a folder: then the name is made, and old backups go.
-    pub target: PathBuf,
+    /// Where to.
+    pub target: Target,
     /// Who can open it.
     pub lock: Lock,
     /// How long backups are kept.
@@ -67,8 +68,9 @@ pub fn kept_s(erasure_period_s: u64) -> i64 {
 ///
 /// # Errors
 /// [`BackupError::Refused`] where another is being taken or the file is there; those of files,
-/// the store and keys. After one of files what was begun stays, to be gone on with; after any
-/// other, without room, or if it does not fit what was written, it is removed.
+/// the store and keys; also if only the list of withdrawals beside it cannot be written. After one
+/// of files what was begun stays, to be gone on with; after any other, without room, or if it does
+/// not fit what was written, it is removed.
 pub fn take(order: &Order) -> Result<Taken, BackupError> {
     let data = &order.data;
     let Some(_only) = only_one(data)? else {
@@ -84,7 +86,13 @@ pub fn take(order: &Order) -> Result<Taken, BackupError> {
     };
     let path = staging.state.target.clone();
     let (part, folder) = (path.with_extension("part"), folder_of(&path));
-    let (bytes, resumed_bytes) = match pack(order, &mut staging, &part, &sealer) {
+    let packed = pack(order, &mut staging, &part, &sealer).and_then(|packed| {
+        // After the copy: whoever was withdrawn meanwhile is in the list. Before the backup has its
+        // name: without the list it would bring them back.
+        save_withdrawals(&reader, &sealer, &folder, order.now_unix_s).map_err(listless)?;
+        Ok(packed)
+    });
+    let (bytes, resumed_bytes) = match packed {
         Ok(packed) => packed,
         Err(error) => {
             if !may_go_on(&error) {
@@ -98,12 +106,9 @@ pub fn take(order: &Order) -> Result<Taken, BackupError> {
     fs::rename(&part, &path)?;
     File::open(&folder)?.sync_all()?;
     staging::sweep(data)?;
-    // After the copy: whoever was withdrawn meanwhile is in the list.
-    save_withdrawals(&reader, &sealer, &folder, order.now_unix_s)?;
-    let expired = if order.target.is_dir() {
-        shelf::tidy(&folder, &site, order.now_unix_s, order.days)?
-    } else {
-        Vec::new()
+    let expired = match &order.target {
+        Target::Folder(folder) => shelf::tidy(folder, &site, order.now_unix_s, order.days)?,
+        Target::File(_) => Vec::new(),
     };
     Ok(Taken {
         path,
@@ -130,10 +135,9 @@ pub(super) fn may_go_on(error: &BackupError) -> bool {
 fn begin(order: &Order, site: &str) -> Result<Staging, BackupError> {
     let data = &order.data;
     staging::sweep(data)?;
-    let path = if order.target.is_dir() {
-        order.target.join(shelf::name(site, order.now_unix_s))
-    } else {
-        order.target.clone()
+    let path = match &order.target {
+        Target::Folder(folder) => folder.join(shelf::name(site, order.now_unix_s)),
+        Target::File(file) => file.clone(),
     };
     if path.exists() {
         return Err(BackupError::Refused(format!("{} is there", path.display())));
@@ -179,6 +183,20 @@ fn save_withdrawals(
     list.save(&withdrawals::path_in(folder, &list.site), &key)
 }
 
+/// Why there is no backup, if its list of withdrawals could not be written.
+fn listless(error: BackupError) -> BackupError {
+    match error {
+        BackupError::Io(error) => BackupError::Io(io::Error::new(
+            error.kind(),
+            format!(
+                "no backup without its list of withdrawals, which cannot be written: {error}; \
+                 mend that and take it again"
+            ),
+        )),
+        other => other,
+    }
+}
+
 /// Whether copies of a backup lie in the data directory: it is being taken, or was cut.
 #[must_use]
 pub fn is_begun(data: &Path) -> bool {
@@ -218,13 +236,6 @@ pub(super) fn site_id(reader: &Reader) -> Result<String, BackupError> {
     Ok(hex(&reader
         .setting(SettingKey::SITE_ID)?
         .unwrap_or_default()))
-}
-
-pub(super) fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// The lock of whoever takes a backup; `None` while another has it.

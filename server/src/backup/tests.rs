@@ -9,7 +9,7 @@ use super::keys::{Lock, Opener, Passphrase, SecretKey};
 use super::staging::{FOLDER, Staging, hash_of};
 use super::stream::{Opening, SEALED_PIECE, Sealing};
 use super::take::may_go_on;
-use super::{BackupError, Order, envelope, kept_s, sweep};
+use super::{BackupError, Order, Target, envelope, kept_s, sweep};
 use crate::limits::{
     BACKUP_BYTES_PER_S, BACKUP_ENTRIES_MAX, BACKUP_HEAD_BYTES_MAX, BACKUP_KEYS_MAX,
     BACKUP_RESUME_S, BACKUP_SMALL_FILE_BYTES_MAX,
@@ -331,7 +331,7 @@ fn nobody_goes_on_past_half_the_erasure_period() {
     Staging::begin(data.path(), about, target.clone(), Vec::new()).expect("begun");
     let mut order = Order {
         data: data.path().to_owned(),
-        target,
+        target: Target::File(target),
         lock: pair().0,
         days: 1,
         now_unix_s: taken + 30,

@@ -13,7 +13,7 @@
 //! cannot be changed unnoticed. An older one of the same site can be put in its place.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{BackupError, shelf};
@@ -71,18 +71,25 @@ impl Withdrawals {
     /// Writes the list beside its place and renames it, so that a crash leaves the old or the new.
     ///
     /// # Errors
-    /// Those of files.
+    /// Those of files, with the list's path.
     pub fn save(&self, path: &Path, key: &WithdrawalKey) -> Result<(), BackupError> {
         // The server and a backup may write at the same time.
         let beside = path.with_extension(format!("{}.part", std::process::id()));
-        let mut file = File::create(&beside)?;
-        file.write_all(self.to_text(key).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        if let Some(folder) = path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&beside)?;
+            file.write_all(self.to_text(key).as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&beside, path)?;
+            if let Some(folder) = path.parent() {
+                File::open(folder)?.sync_all()?;
+            }
+            Ok(())
+        };
+        write().map_err(|error| {
+            let _ = fs::remove_file(&beside);
+            let why = format!("{}: {error}", path.display());
+            BackupError::Io(io::Error::new(error.kind(), why))
+        })
     }
 
     /// Reads a file.

@@ -9,7 +9,7 @@ use super::site;
 use crate::admin::client::Desk;
 use crate::admin::message::{Request, Response};
 use crate::backup::keys::{Lock, Opener, Passphrase, PublicKey, SecretKey, secret_keys};
-use crate::backup::{Order, Since, kept_s, restore, take};
+use crate::backup::{Order, Since, Target, kept_s, restore, take};
 use crate::config::Config;
 use crate::secrets::write_new;
 use crate::site::unix_ms;
@@ -20,8 +20,9 @@ const CREDENTIAL: &str = "cardea-backup-passphrase";
 /// `cardea backup`.
 #[derive(Debug, Args)]
 pub struct BackupArgs {
-    /// A new file, or a folder: there the name says when, and old backups go. By default the
-    /// configured folder.
+    /// A folder that is there: the backup is a file in it whose name says when, and old backups
+    /// go. Anything else is a new file, in a folder that is there; with `/` at its end it is
+    /// refused. By default the folder `backup.directory` of cardea.toml, which must be there.
     pub target: Option<PathBuf>,
     /// A public key (`age1..`) of somebody who can open it; may be given again. By default those
     /// of the configuration.
@@ -57,16 +58,22 @@ pub struct RestoreArgs {
 /// Why not.
 pub fn backup(data: &Path, args: &BackupArgs) -> io::Result<()> {
     let config = Config::read(data).map_err(io::Error::other)?;
-    let target = args.target.clone().or(config.backup.directory);
-    let target = target.ok_or_else(|| {
-        io::Error::other("say where to, or set backup.directory in the configuration")
-    })?;
+    let target = match (&args.target, &config.backup.directory) {
+        (Some(path), _) => Target::said(path.clone()),
+        (None, Some(folder)) => Target::configured(data, folder),
+        (None, None) => {
+            return Err(io::Error::other(
+                "say where to, or set backup.directory in the configuration",
+            ));
+        }
+    };
+    let target = target.map_err(io::Error::other)?;
     let lock = lock(args, &config.backup.to)?;
     // Whoever shares the machine goes first.
     let _ = rustix::process::nice(19);
     let mut desk = Desk::open(data)?;
     expect_done(desk.ask(&Request::BackupBegin {
-        target: target.display().to_string(),
+        target: target.path().display().to_string(),
     })?)?;
     let taken = take(&Order {
         data: data.to_owned(),
@@ -137,9 +144,7 @@ pub fn restore_site(data: &Path, args: &RestoreArgs) -> io::Result<()> {
         restored.again.devices,
         crate::site::rfc3339(restored.withdrawals_unix_s)
     );
-    if since == Since::Unknown {
-        println!("WARNING: whoever was withdrawn since is enrolled again: withdraw them by hand");
-    }
+    println!("{}", restored.warning());
     Ok(())
 }
 

@@ -5,11 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::fs::Access;
-
 use super::files;
 use super::owner::{as_owner, decrypted, other_owner};
 use super::setup::{Steps, keep_credential, succeed};
+use crate::backup::Target;
 use crate::backup::keys::{Passphrase, PublicKey};
 use crate::cli::install::SetupArgs;
 use crate::config::{Backup, Config, FILE};
@@ -135,8 +134,8 @@ fn write(data: &Path, backup: &Backup) -> io::Result<()> {
 /// stays as it was written.
 ///
 /// # Errors
-/// A configuration that cannot be read or written; a key that is none; a new folder that backups
-/// cannot go to.
+/// A configuration that cannot be read or written; a key that is none; a folder that backups cannot
+/// go to.
 pub fn configure(data: &Path, directory: Option<PathBuf>, to: Vec<String>) -> io::Result<()> {
     for key in &to {
         PublicKey::parse(key).map_err(io::Error::other)?;
@@ -144,11 +143,9 @@ pub fn configure(data: &Path, directory: Option<PathBuf>, to: Vec<String>) -> io
     let path = data.join(FILE);
     let text = fs::read_to_string(&path)?;
     let before = Config::parse(&text).map_err(io::Error::other)?.backup;
-    if let Some(new) = directory.as_deref()
-        && before.directory.as_deref() != Some(new)
-    {
-        check_directory(data, new)
-            .map_err(|why| io::Error::other(format!("backups to {}: {why}", new.display())))?;
+    if let Some(directory) = &directory {
+        // This runs as the owner of the data, who takes them.
+        Target::configured(data, directory).map_err(io::Error::other)?;
     }
     let changed = with_backup(
         &text,
@@ -160,24 +157,6 @@ pub fn configure(data: &Path, directory: Option<PathBuf>, to: Vec<String>) -> io
     );
     Config::parse(&changed).map_err(io::Error::other)?;
     files::write(&path, &changed, 0o640).map(drop)
-}
-
-/// Whether backups can go there. This runs as the owner of the data, who takes them.
-fn check_directory(data: &Path, directory: &Path) -> Result<(), &'static str> {
-    if !directory.is_absolute() {
-        return Err("it does not begin with /");
-    }
-    let folder = directory.canonicalize().ok().filter(|path| path.is_dir());
-    let folder = folder.ok_or("there is no such folder")?;
-    // Who loses the data would lose the backups with it.
-    if data
-        .canonicalize()
-        .is_ok_and(|data| folder.starts_with(data))
-    {
-        return Err("it is in the data directory");
-    }
-    let access = Access::WRITE_OK | Access::EXEC_OK;
-    rustix::fs::access(&folder, access).map_err(|_| "the owner of the data cannot write there")
 }
 
 /// The text with other values in the table `[backup]`. What is said of them in comments stays.
@@ -274,32 +253,6 @@ mod tests {
         let refused = set_up(folder.path(), &args, &mut Steps::default());
         let why = refused.expect_err("it would open nothing").to_string();
         assert!(why.contains("backup.to"), "{why}");
-    }
-
-    /// Any was written down, and the first night's backup failed. Each fails without its check;
-    /// who may write is tried on a machine with two users (tests/tests/package.rs).
-    #[test]
-    fn backups_go_to_a_folder_that_is_there_and_not_within_the_data() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (data, other) = (folder.path().join("data"), folder.path().join("other"));
-        for made in [&data, &other, &data.join("inside")] {
-            fs::create_dir(made).expect("made");
-        }
-        fs::write(folder.path().join("file"), "").expect("written");
-        std::os::unix::fs::symlink(&data, folder.path().join("link")).expect("made");
-        assert_eq!(check_directory(&data, &other), Ok(()));
-        for (bad, why) in [
-            (PathBuf::from("."), "it does not begin with /"),
-            (other.join("none"), "there is no such folder"),
-            (folder.path().join("file"), "there is no such folder"),
-            (data.clone(), "it is in the data directory"),
-            (
-                folder.path().join("link/inside"),
-                "it is in the data directory",
-            ),
-        ] {
-            assert_eq!(check_directory(&data, &bad), Err(why), "{bad:?}");
-        }
     }
 
     /// A header with a comment was not known, and comments were lost, also the one above the next

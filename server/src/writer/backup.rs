@@ -1,7 +1,7 @@
 //! The writer's share of backups: that one begins and ends is noted, withdrawals are remembered,
 //! and the list of them is written beside the backups soon after each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,8 @@ pub(super) struct Export {
     due: bool,
     // Its folder may be on another machine that does not answer: nobody waits for it.
     thread: Option<JoinHandle<Result<(), BackupError>>>,
-    // Said once, until it works again.
-    failed: bool,
+    /// Why the last try failed: said once, until it works again.
+    failed: Option<String>,
     forgot: Option<Instant>,
     /// Erases what a backup left that was cut.
     sweeper: Option<JoinHandle<()>>,
@@ -39,7 +39,7 @@ impl Default for Export {
             // A run before may have ended between a withdrawal and its writing.
             due: true,
             thread: None,
-            failed: false,
+            failed: None,
             forgot: None,
             sweeper: None,
             swept: None,
@@ -71,8 +71,17 @@ impl Writer {
         Ok(bytes.map_or(0, i64::from_le_bytes))
     }
 
-    /// A backup was asked for; the audit says so.
-    pub(super) fn backup_begin(&self) -> Result<Response, Refusal> {
+    /// A backup was asked for; the audit says so. Refused into the folder of backups while the list
+    /// of withdrawals cannot be kept there: it would bring back who withdraws later.
+    pub(super) fn backup_begin(&self, target: &str) -> Result<Response, Refusal> {
+        if let (Some(why), Some(folder)) = (&self.export.failed, &self.config.backup.directory)
+            && folder == Path::new(target)
+        {
+            return Err(Refusal::Words(format!(
+                "no backup without its list of withdrawals, which the server cannot write: {why}; \
+                 mend that (the server tries again each second) and take it again"
+            )));
+        }
         Ok(done("begun"))
     }
 
@@ -116,7 +125,7 @@ impl Writer {
         }
         if let Some(thread) = self.export.thread.take() {
             match thread.join() {
-                Ok(Ok(())) => self.export.failed = false,
+                Ok(Ok(())) => self.export.failed = None,
                 Ok(Err(error)) => self.export_failed(&error.to_string()),
                 Err(_) => self.export_failed("it panicked"),
             }
@@ -163,10 +172,10 @@ impl Writer {
     }
 
     fn export_failed(&mut self, why: &str) {
-        if !self.export.failed {
+        if self.export.failed.is_none() {
             tracing::warn!(why, "the list of withdrawals is not beside the backups");
         }
-        self.export.failed = true;
+        self.export.failed = Some(why.to_owned());
         self.export.due = true;
     }
 
@@ -187,6 +196,55 @@ fn is_due(last: Option<Instant>, now: Instant, every: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::message::Request;
+    use crate::cli::{InitArgs, init};
+    use crate::writer::Session;
+
+    /// A backup was taken although the server could not keep the list beside it, which only its
+    /// log said. Fails without the refusal in `backup_begin`, or if it holds for other folders.
+    #[test]
+    fn no_backup_begins_where_the_server_cannot_keep_the_list() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (data, shelf) = (folder.path().join("data"), folder.path().join("shelf"));
+        let args = InitArgs {
+            ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            listen: None,
+            site: "test".to_owned(),
+            model: "0".repeat(31) + "1",
+            threshold: 0.5,
+        };
+        init::run(&data, &args).expect("a new site");
+        let mut writer = Writer::offline(&data).expect("nobody else has it");
+        writer.config.backup.directory = Some(shelf.clone());
+        let begin = |writer: &mut Writer, target: &std::path::Path| {
+            let target = target.display().to_string();
+            writer.carry_out(Session::COMMAND_LINE, Request::BackupBegin { target })
+        };
+        tried(&mut writer);
+        let refused = begin(&mut writer, &shelf);
+        let listed = matches!(&refused, Response::Error { text } if text.contains("withdrawals-"));
+        assert!(listed, "{refused:?}");
+        let elsewhere = begin(&mut writer, folder.path());
+        assert!(matches!(elsewhere, Response::Done { .. }), "{elsewhere:?}");
+        std::fs::create_dir(&shelf).expect("made");
+        // The try that is under way may not have seen it.
+        (0..2).for_each(|_| tried(&mut writer));
+        let begun = begin(&mut writer, &shelf);
+        assert!(matches!(begun, Response::Done { .. }), "{begun:?}");
+    }
+
+    /// Has the list written, and what came of it noted.
+    fn tried(writer: &mut Writer) {
+        writer.backup_tick();
+        let going = |writer: &Writer| {
+            let thread = writer.export.thread.as_ref();
+            thread.is_some_and(|thread| !thread.is_finished())
+        };
+        while going(writer) {
+            std::thread::yield_now();
+        }
+        writer.backup_tick();
+    }
 
     /// Fails if the first look waits, or a later one for longer than its time. By the types the
     /// wall clock has no say.

@@ -120,7 +120,7 @@ impl Writer {
             } => self.threshold_set(threshold, people, fpir),
             Request::SpaceKeys => self.space_keys(),
             Request::SpaceInstallScript => self.space_install_script(),
-            Request::BackupBegin { .. } => self.backup_begin(),
+            Request::BackupBegin { target } => self.backup_begin(&target),
             Request::BackupEnd { taken_unix_s } => self.backup_end(taken_unix_s),
             Request::AddressChange { to } => self.address_change(to),
             Request::AddressStatus => self.address_status(),
