@@ -22,8 +22,10 @@ const HANGS_AFTER: Duration = Duration::from_secs(60);
 /// Between two looks at what nobody can wait for. It only spares the machine: nothing depends on
 /// how long it is.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// People who are imported with one request.
+const IMPORTED_AT_ONCE: usize = 50;
 /// Rows of the audit that are read at once.
-const AUDIT_ROWS: u32 = 1_000;
+const AUDIT_ROWS: usize = 1_000;
 
 /// Looks until `is_so`.
 ///
@@ -125,6 +127,21 @@ impl Space {
         by_door
     }
 
+    /// From now on it writes `to` wherever it would have written `from`.
+    pub fn rewrite(&self, from: &str, to: &str) {
+        self.command(&format!("rewrite {}", json!([from, to])));
+    }
+
+    /// Ends what was rewritten.
+    ///
+    /// # Panics
+    /// If something of it never stood in an answer: then a test has shown nothing.
+    pub fn write_plainly(&self) {
+        let ended = self.command("rewrite");
+        let made = ended["made"].as_array().expect("a list");
+        assert!(made.iter().all(|made| *made != 0), "rewritten: {ended}");
+    }
+
     /// Tells the site's server how to reach it, by HTTPS and fingerprint.
     ///
     /// # Panics
@@ -195,11 +212,11 @@ impl SpaceSite {
         let people: Vec<_> = (0..people)
             .map(|number| person(&format!("P{number}"), &face(number)))
             .collect();
-        for request in [
-            json!({"do": "import_begin"}),
-            json!({"do": "import_add", "people": people}),
-            json!({"do": "import_commit"}),
-        ] {
+        let mut requests = vec![json!({"do": "import_begin"})];
+        let parts = people.chunks(IMPORTED_AT_ONCE);
+        requests.extend(parts.map(|people| json!({"do": "import_add", "people": people})));
+        requests.push(json!({"do": "import_commit"}));
+        for request in requests {
             let reply = admin.ask(&request).expect("the server runs");
             assert_ne!(reply["is"], "error", "{reply}");
         }
@@ -305,8 +322,19 @@ impl SpaceSite {
 
     /// The audit: door, device, decision and person of each attempt, oldest first.
     pub fn audit(&mut self) -> Vec<Attempt> {
-        let tail = self.ask(&json!({"do": "audit_tail", "count": AUDIT_ROWS}));
-        let rows = rows_of(&tail).into_iter();
+        let mut pages = Vec::new();
+        let mut before: Option<u64> = None;
+        loop {
+            let request = json!({"do": "audit_tail", "count": AUDIT_ROWS, "before": before});
+            let page = rows_of(&self.ask(&request));
+            before = page.first().and_then(|row| row[0].parse().ok());
+            let is_last = page.len() < AUDIT_ROWS;
+            pages.push(page);
+            if is_last {
+                break;
+            }
+        }
+        let rows = pages.into_iter().rev().flatten();
         // Other rows tell of changes.
         rows.filter(|row| row[3].starts_with("at "))
             .map(|row| Attempt {

@@ -62,6 +62,11 @@ fn what_is_changed_without_a_server_is_in_the_audit() {
             .unwrap_or_else(|| panic!("{audit}"));
         assert!(noted.contains("command line, without a server"), "{noted}");
     }
+    // Paged back: fails if `--before` is left out on its way to the audit's reader.
+    let rows: Vec<_> = audit.lines().skip(1).collect();
+    let number = rows[4].split('\t').next().expect("a number");
+    let before = site.done(&["audit", "tail", "-n", "2", "--before", number]);
+    assert_eq!(before.lines().skip(1).collect::<Vec<_>>(), rows[2..4]);
 }
 
 /// Fails if `DataDirectory::of_site` makes what is not there, or takes any directory for a site.

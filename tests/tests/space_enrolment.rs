@@ -225,25 +225,40 @@ fn events_of_space_show_beside_our_own_attempts() {
         .expect("an address")
         .to_owned();
     let mut stream = TcpStream::connect(&address).expect("it listens");
-    let left_open = r#"[{"EventID":"1","OperationID":62,"DoorName":"Front"},"#;
-    let intrusion = r#"{"EventID":"2","OperationID":60,"DoorName":"Back","UserExtID":"P3"},"#;
-    let of_no_note = r#"{"EventID":"3","OperationID":17,"DoorName":"Front"}]"#;
-    for part in [left_open, intrusion, of_no_note] {
-        stream.write_all(part.as_bytes()).expect("it reads");
-    }
-    let said = |action: &str, subject: &str| ["Space", action, subject].map(str::to_owned);
-    let expected = [
-        said("door left open", "Front"),
-        said("intrusion", "Back, P3"),
+    let notable = [
+        (60, "intrusion"),
+        (61, "tamper"),
+        (62, "door left open"),
+        (63, "door left open, ended"),
+        (82, "denied at the door: key expired"),
+        (84, "denied at the door: not allowed here"),
+        (85, "denied at the door: outside time"),
+        (90, "denied at the door: anti-passback"),
+        (103, "denied at the door by the host"),
+        (115, "low battery"),
     ];
+    let of_no_note = [17, 28].map(|operation| json!({"OperationID": operation}));
+    let mut events = of_no_note.to_vec();
+    for (operation, _) in notable {
+        let door = format!("Door {operation}");
+        events.push(json!({"EventID": "1", "OperationID": operation, "DoorName": door}));
+    }
+    events.push(json!({"OperationID": 60, "DoorName": "Back", "UserExtID": "P3"}));
+    write!(stream, "{}", Value::from(events)).expect("it reads");
+    let said = |action: &str, subject: &str| ["Space", action, subject].map(str::to_owned);
+    let mut expected = notable
+        .map(|(operation, words)| said(words, &format!("Door {operation}")))
+        .to_vec();
+    expected.push(said("intrusion", "Back, P3"));
     until("the events show", || {
         let changes = changes(&mut site);
         expected.iter().all(|event| changes.contains(event))
     });
+    let of_no_note = ["key used", "online command"];
     assert!(
         !changes(&mut site)
             .iter()
-            .any(|[_, action, _]| action == "key used")
+            .any(|[_, action, _]| of_no_note.contains(&action.as_str()))
     );
     assert!(changes(&mut site).contains(&said("status: Connected", "")));
 }

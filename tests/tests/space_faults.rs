@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use cardea_tests::space::{GRANTED, SpaceSite, denied, until, verdict};
 use cardea_tests::{Device, face};
 use cardea_wire::{Decision, Reason};
+use rusqlite::Connection;
 
 /// From the request to the answer, for everyone: the promise of the product.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
@@ -15,6 +16,8 @@ const RECOVERY_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Of a heartbeat while Space is away.
 const HEARTBEAT_TIME_MAX: Duration = Duration::from_millis(100);
+/// So many of them at least, while Space is away.
+const HEARTBEATS_MIN: usize = 500;
 
 type Verdict = (Decision, Reason);
 
@@ -182,8 +185,9 @@ fn stale_connections_open_no_door_twice() {
 }
 
 /// Space is away in one way or another: everyone is denied in time, devices that only say that they
-/// are alive are answered meanwhile, and doors open again within 5 s of its return.
-fn space_is_away(how: &str, shown: &str) {
+/// are alive are answered meanwhile, and doors open again within 5 s of its return. `sent` is what
+/// becomes of an open that reached it.
+fn space_is_away(how: &str, shown: &str, sent: Option<Verdict>) {
     let mut site = SpaceSite::start(8, &[], &["--users", "8", "--doors", "8"]);
     let mut devices = site.devices(20_001..=20_008);
     for device in &mut devices {
@@ -196,30 +200,32 @@ fn space_is_away(how: &str, shown: &str) {
         .map(|mut device| thread::spawn(move || (ask(&mut device), device)))
         .collect();
     let mut heartbeats = Vec::new();
-    while heartbeats.is_empty() || asking.iter().any(|device| !device.is_finished()) {
+    while heartbeats.len() < HEARTBEATS_MIN || asking.iter().any(|device| !device.is_finished()) {
         let begun = Instant::now();
         assert_eq!(alive.heartbeat().0, 200);
         heartbeats.push(begun.elapsed());
     }
     heartbeats.sort_unstable();
-    // The median: this machine may be busy. The demo shows the worst of a whole run.
-    let median = heartbeats[heartbeats.len() / 2];
+    // All but one of a hundred: this machine may be busy. The demo shows the worst of a whole run.
+    let slow = heartbeats[heartbeats.len() * 99 / 100];
     assert!(
-        median < HEARTBEAT_TIME_MAX,
-        "{how}: heartbeats took {median:?}"
+        slow < HEARTBEAT_TIME_MAX,
+        "{how}: one of a hundred heartbeats took {slow:?}"
     );
     let mut devices = Vec::new();
     for device in asking {
         let (verdict, device) = device.join().expect("a device does not panic");
-        let mut either = vec![denied(Reason::SpaceUnavailable)];
-        either.push(denied(if how == "401" {
-            Reason::SpaceRefused
-        } else {
-            Reason::OutcomeUnknown
-        }));
-        assert!(either.contains(&verdict), "{how}: {verdict:?}");
+        let unavailable = denied(Reason::SpaceUnavailable);
+        assert!(
+            verdict == unavailable || sent == Some(verdict),
+            "{how}: {verdict:?}"
+        );
         devices.push(device);
     }
+    assert!(
+        sent.is_some() || site.space.ledger().is_empty(),
+        "{how}: sent"
+    );
     site.await_status(shown);
     // Now it is known: nothing is sent any more.
     let asked = site.space.ledger().len();
@@ -241,27 +247,32 @@ fn space_is_away(how: &str, shown: &str) {
 
 #[test]
 fn space_hangs() {
-    space_is_away("hang", "Disconnected");
+    space_is_away("hang", "Disconnected", Some(denied(Reason::OutcomeUnknown)));
 }
 
+/// Nothing can be sent to who is not there. Fails if that is told as an outcome that is unknown.
 #[test]
 fn space_is_gone() {
-    space_is_away("gone", "Disconnected");
+    space_is_away("gone", "Disconnected", None);
 }
 
 #[test]
 fn space_answers_500() {
-    space_is_away("500", "Disconnected");
+    space_is_away("500", "Disconnected", Some(denied(Reason::OutcomeUnknown)));
 }
 
 #[test]
 fn space_resets_every_connection() {
-    space_is_away("reset", "Disconnected");
+    space_is_away(
+        "reset",
+        "Disconnected",
+        Some(denied(Reason::OutcomeUnknown)),
+    );
 }
 
 #[test]
 fn space_answers_401() {
-    space_is_away("401", "Unauthorized");
+    space_is_away("401", "Unauthorized", Some(denied(Reason::SpaceRefused)));
 }
 
 /// Fails if a key that Space does not take shows as anything but Unauthorized, or if the right one
@@ -306,5 +317,62 @@ fn another_certificate_shows_disconnected() {
     site.space.connect(&site.site, shown.trim());
     site.await_syncs(1);
     assert_eq!(ask(&mut device), GRANTED);
+    site.compare();
+}
+
+/// The clock of the server's status, to the second.
+fn now() -> String {
+    let clock = Connection::open_in_memory().expect("a database");
+    let format = "SELECT strftime('%Y-%m-%dT%H:%M:%SZ', 'now')";
+    let now = clock.query_row(format, [], |row| row.get(0));
+    now.expect("a time")
+}
+
+/// Fails if "since" is not the moment of the change, or "last round trip" not how long Space took.
+#[test]
+fn the_status_says_since_when_and_the_last_round_trip() {
+    let before = now();
+    let mut site = SpaceSite::start(5, &[], &["--users", "5", "--doors", "5", "--latency", "70"]);
+    let connected = site.status("since");
+    assert!((before..=now()).contains(&connected), "{connected}");
+    let round_trip = site.status("last round trip");
+    let took = round_trip.strip_suffix("ms").and_then(|ms| ms.parse().ok());
+    let took: f64 = took.unwrap_or_else(|| panic!("{round_trip}"));
+    assert!((70.0..2_000.0).contains(&took), "{round_trip}");
+    let now_s = now();
+    until("a second passes", || now() != now_s);
+    assert_eq!(site.status("since"), connected, "nothing has changed");
+
+    let changing = now();
+    site.space.command("fault gone");
+    site.await_status("Disconnected");
+    let since = site.status("since");
+    assert!((changing..=now()).contains(&since), "{since}");
+    assert!(!site.status("why").is_empty());
+}
+
+/// Fails if a CA that is given by `--ca` is not what Space's certificate is checked by.
+#[test]
+fn a_ca_file_is_trusted_and_another_ca_is_not() {
+    let mut site = SpaceSite::unconnected(5, &[], &["--users", "5", "--doors", "5"]);
+    let ca = site.site.file("space-ca.pem");
+    let pem = site.space.command("ca");
+    std::fs::write(&ca, pem.as_str().expect("a text")).expect("written");
+    let (host, port) = site.space.host_and_port("https");
+    let key = site.space.key_file(&site.site);
+    let set = ["space", "set", "--host", &host, "--port", &port];
+    let how = ["--ca", ca.to_str().expect("ASCII"), "--ship-key-file", &key];
+    site.site.done(&[&set[..], &how].concat());
+    site.await_syncs(1);
+    let mut device = site.device(20_001);
+    assert_eq!(ask(&mut device), GRANTED);
+    // A certificate of another CA, with the same names.
+    site.space.command("certificate");
+    until("nobody passes", || {
+        ask(&mut device) == denied(Reason::SpaceUnavailable)
+    });
+    site.await_status("Disconnected");
+    let why = site.status("why");
+    assert!(why.contains("certificate"), "{why}");
     site.compare();
 }

@@ -1,7 +1,9 @@
 //! What Space opens is what the audit grants: once, recorded before, and only for who may pass at
 //! that moment. Each door is asked for by one device, so the ledger tells the attempts apart.
 
+use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use cardea_loadtest::tls;
 use cardea_tests::device::{access, new_id};
@@ -10,17 +12,25 @@ use cardea_tests::space::{GRANTED, SpaceSite, denied, until, verdict};
 use cardea_tests::{Device, face};
 use cardea_wire::{Reason, Reply, path};
 
+/// From the request to the answer, for everyone: the promise of the product.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 /// Connections that the server has to Space for opening doors.
 const CONNECTIONS: usize = 32;
 
-/// Each device asks for one person, all at once; the replies in the order of the devices.
-fn at_once(devices: Vec<Device>, person: impl Fn(usize) -> u64) -> Vec<Reply> {
+/// Each device asks for one person, all at one instant; the replies in the order of the devices,
+/// and how long each took.
+fn timed_at_once(devices: Vec<Device>, person: impl Fn(usize) -> u64) -> Vec<(Reply, Duration)> {
+    let instant = Arc::new(Barrier::new(devices.len()));
     let asking: Vec<_> = devices
         .into_iter()
         .enumerate()
         .map(|(number, mut device)| {
-            let face = face(person(number));
-            thread::spawn(move || device.access(&face))
+            let (face, instant) = (face(person(number)), Arc::clone(&instant));
+            thread::spawn(move || {
+                instant.wait();
+                let begun = Instant::now();
+                (device.access(&face), begun.elapsed())
+            })
         })
         .collect();
     asking
@@ -29,26 +39,39 @@ fn at_once(devices: Vec<Device>, person: impl Fn(usize) -> u64) -> Vec<Reply> {
         .collect()
 }
 
+fn at_once(devices: Vec<Device>, person: impl Fn(usize) -> u64) -> Vec<Reply> {
+    let timed = timed_at_once(devices, person);
+    timed.into_iter().map(|(reply, _)| reply).collect()
+}
+
 /// Fails if, for example, a ticket does not name its loop, so that Space's answer goes to another
-/// attempt or to none.
+/// attempt or to none; or if a grant leaves no record, which `compare` tells door by door.
 #[test]
-fn forty_doors_on_two_loops_open_once_each() {
-    let simulator = [
-        "--users",
-        "50",
-        "--doors",
-        "40",
-        "--latency",
-        "100,50,5,400",
-    ];
-    let mut site = SpaceSite::start(40, &[("loops", "2")], &simulator);
-    let devices = site.devices(20_001..=20_040);
-    let replies = at_once(devices, |number| number as u64);
-    for reply in &replies {
+fn seventy_doors_at_one_instant_on_two_loops_open_once_each_in_time() {
+    let site = ["--users", "70", "--doors", "70"];
+    // With this seed the 21st open meets the tail.
+    let latency = ["--latency", "150,50,1,900", "--seed", "27"];
+    let simulator = [site, latency].concat();
+    let mut site = SpaceSite::start(70, &[("loops", "2")], &simulator);
+    let mut devices = site.devices(20_001..=20_070);
+    for device in &mut devices {
+        assert_eq!(device.heartbeat().0, 200);
+    }
+    let timed = timed_at_once(devices, |number| number as u64);
+    for (reply, _) in &timed {
         assert_eq!(verdict(reply), GRANTED);
     }
+    let slowest = timed.iter().map(|(_, took)| *took).max();
+    assert!(slowest < Some(ANSWER_TIME_MAX), "{slowest:?}");
+    let held: Vec<_> = site
+        .space
+        .ledger()
+        .iter()
+        .map(|entry| entry["held_ms"].as_u64())
+        .collect();
+    assert!(held.contains(&Some(900)), "no open met the tail: {held:?}");
     let by_door = site.space.by_door();
-    assert_eq!(by_door.len(), 40);
+    assert_eq!(by_door.len(), 70);
     assert!(
         by_door
             .values()

@@ -14,36 +14,36 @@ fn site() -> (SpaceSite, Device) {
     (site, device)
 }
 
-/// From now on the simulator writes `to` wherever it would have written `from`.
-fn rewrite(site: &SpaceSite, from: &str, to: &str) {
-    site.space
-        .command(&format!("rewrite {}", json!([from, to])));
+fn rewrite(site: &SpaceSite, rewrites: &[(&str, &str)]) {
+    for (from, to) in rewrites {
+        site.space.rewrite(from, to);
+    }
 }
 
-/// What is written so is read: Space is connected, synced, and opens.
+/// What is written so from the first answer on is read: Space is connected, synced, and opens.
 fn is_read(rewrites: &[(&str, &str)]) {
-    let (mut site, mut device) = site();
-    for (from, to) in rewrites {
-        rewrite(&site, from, to);
-    }
-    site.sync();
+    let mut site = SpaceSite::unconnected(5, &[], &["--users", "50", "--doors", "5"]);
+    rewrite(&site, rewrites);
+    let fingerprint = site.space.fingerprint();
+    site.space.connect(&site.site, &fingerprint);
+    site.await_syncs(1);
+    let mut device = site.device(20_001);
     assert_eq!(verdict(&device.access(&face(1))), GRANTED, "{rewrites:?}");
     assert_eq!(site.status("status"), "Connected");
+    site.space.write_plainly();
     site.compare();
 }
 
 /// What is written so is refused: the sync fails, and what was read before stays in force.
 fn is_refused(rewrites: &[(&str, &str)], why: &str) {
     let (mut site, mut device) = site();
-    for (from, to) in rewrites {
-        rewrite(&site, from, to);
-    }
+    rewrite(&site, rewrites);
     site.ask(&json!({"do": "space_sync"}));
     until("the sync has failed", || {
-        site.status("failed since").contains(why)
+        site.status("why it failed").contains(why)
     });
     assert_eq!(verdict(&device.access(&face(1))), GRANTED);
-    site.space.command("rewrite");
+    site.space.write_plainly();
     site.sync();
     assert_eq!(verdict(&device.access(&face(1))), GRANTED);
 }
@@ -51,10 +51,9 @@ fn is_refused(rewrites: &[(&str, &str)], why: &str) {
 /// Person 1 is denied for this reason once Space writes so, and nothing is sent.
 fn denies(rewrites: &[(&str, &str)], reason: Reason) {
     let (mut site, mut device) = site();
-    for (from, to) in rewrites {
-        rewrite(&site, from, to);
-    }
+    rewrite(&site, rewrites);
     site.sync();
+    site.space.write_plainly();
     assert_eq!(verdict(&device.access(&face(1))), denied(reason));
     assert_eq!(site.space.ledger().len(), 1, "only the one before");
 }
@@ -72,8 +71,8 @@ fn a_declaration_in_single_quotes() {
 #[test]
 fn iso_8859_1_by_declaration() {
     let (mut site, mut device) = site();
-    rewrite(&site, "\"UTF-8\"", "\"ISO-8859-1\"");
-    rewrite(&site, "Door 1 ", "T\u{fc}r \u{e9} ");
+    site.space.rewrite("\"UTF-8\"", "\"ISO-8859-1\"");
+    site.space.rewrite("Door 1 ", "T\u{fc}r \u{e9} ");
     site.sync();
     assert_eq!(verdict(&device.access(&face(1))), GRANTED);
     let doors = site.rows("space_doors");
@@ -81,19 +80,21 @@ fn iso_8859_1_by_declaration() {
         .iter()
         .any(|row| row[0].starts_with("T\u{fc}r \u{e9} "));
     assert!(is_there, "{doors:?}");
+    site.space.write_plainly();
 }
 
 /// The same letters in UTF-8. Fails if UTF-8 is read byte by byte.
 #[test]
 fn utf_8_by_declaration() {
     let (mut site, _device) = site();
-    rewrite(&site, "Door 1 ", "T\u{fc}r \u{e9} ");
+    site.space.rewrite("Door 1 ", "T\u{fc}r \u{e9} ");
     site.sync();
     let doors = site.rows("space_doors");
     let is_there = doors
         .iter()
         .any(|row| row[0].starts_with("T\u{fc}r \u{e9} "));
     assert!(is_there, "{doors:?}");
+    site.space.write_plainly();
 }
 
 /// Fails if the text of an element is not trimmed: ids, numbers and flags alike.
@@ -118,9 +119,11 @@ fn hex_in_upper_case_is_the_person_enrolled_in_lower_case() {
     site.ask(&json!({"do": "import_begin"}));
     site.ask(&json!({"do": "import_add", "people": [person(id, &face(1))]}));
     site.ask(&json!({"do": "import_commit"}));
-    rewrite(&site, ">P1<", &format!(">{}<", id.to_ascii_uppercase()));
+    let upper = format!(">{}<", id.to_ascii_uppercase());
+    site.space.rewrite(">P1<", &upper);
     site.sync();
     assert_eq!(verdict(&device.access(&face(1))), GRANTED);
+    site.space.write_plainly();
 }
 
 /// Fails if an element without content ends the reading, or is missing from it.
@@ -220,11 +223,13 @@ fn other_entities_are_refused() {
 #[test]
 fn built_in_entities_are_read() {
     let (mut site, _device) = site();
-    rewrite(&site, "Door 1 ", "&lt;&#65;&amp;&quot;&apos;&gt;");
+    site.space
+        .rewrite("Door 1 ", "&lt;&#65;&amp;&quot;&apos;&gt;");
     site.sync();
     let doors = site.rows("space_doors");
     let is_there = doors.iter().any(|row| row[0].starts_with("<A&\"'>"));
     assert!(is_there, "{doors:?}");
+    site.space.write_plainly();
 }
 
 /// Fails if `XML_DEPTH_MAX` is not held.
@@ -242,4 +247,36 @@ fn a_text_beyond_the_limit_is_refused() {
         &[("<FirstName>", &begin), ("#", &long)],
         "bytes in one element",
     );
+}
+
+/// Space answers a list at more length than the limit, in a shape that is no error otherwise. Fails
+/// if `PAGE_BYTES_MAX` is not held.
+#[test]
+fn a_page_beyond_the_limit_is_refused() {
+    let list = "<SaltoDBUserList>";
+    // 70 MB of blanks, by a command of 64 KiB at most.
+    let (begin, more, long) = (
+        format!("{list}{}", "#".repeat(700)),
+        "~".repeat(100),
+        " ".repeat(1_000),
+    );
+    let rewrites = [(list, begin.as_str()), ("#", &more), ("~", &long)];
+    is_refused(&rewrites, "longer than 67108864 bytes");
+}
+
+/// The same of an answer that is no list. Fails if `REPLY_BYTES_MAX` is not held: Space is taken
+/// for connected.
+#[test]
+fn an_answer_beyond_the_limit_is_refused() {
+    let mut site = SpaceSite::unconnected(0, &[], &["--users", "5", "--doors", "5"]);
+    let (info, long) = ("<ProtocolID>", " ".repeat(1_000));
+    let begin = format!("{}{info}", "#".repeat(1_100));
+    rewrite(&site, &[(info, begin.as_str()), ("#", &long)]);
+    let fingerprint = site.space.fingerprint();
+    site.space.connect(&site.site, &fingerprint);
+    site.await_status("Disconnected");
+    let why = site.status("why");
+    assert!(why.contains("longer than 1048576 bytes"), "{why}");
+    site.space.write_plainly();
+    site.await_status("Connected");
 }

@@ -309,6 +309,55 @@ mod tests {
         assert_eq!(read(&[b"{} {}"]).unwrap().len(), 2);
     }
 
+    /// Fails if an operation worth naming is taken for another, or left out.
+    #[test]
+    fn every_operation_worth_naming_is_known_by_its_number() {
+        let known = [
+            (17, None, "key used"),
+            (28, None, "online command"),
+            (60, Some(Notable::Intrusion), "intrusion"),
+            (61, Some(Notable::Tamper), "tamper"),
+            (62, Some(Notable::LeftOpen), "door left open"),
+            (63, Some(Notable::LeftOpenEnded), "door left open, ended"),
+            (
+                82,
+                Some(Notable::DeniedAtDoor),
+                "denied at the door: key expired",
+            ),
+            (
+                84,
+                Some(Notable::DeniedAtDoor),
+                "denied at the door: not allowed here",
+            ),
+            (
+                85,
+                Some(Notable::DeniedAtDoor),
+                "denied at the door: outside time",
+            ),
+            (
+                90,
+                Some(Notable::DeniedAtDoor),
+                "denied at the door: anti-passback",
+            ),
+            (
+                103,
+                Some(Notable::DeniedAtDoor),
+                "denied at the door by the host",
+            ),
+            (115, Some(Notable::LowBattery), "low battery"),
+        ];
+        for operation in 0..200 {
+            let event = SpaceEvent {
+                operation: Some(operation),
+                description: "Otra cosa".to_owned(),
+                ..SpaceEvent::default()
+            };
+            let found = known.iter().find(|(number, ..)| *number == operation);
+            let expected = found.map_or((None, "Otra cosa"), |(_, what, words)| (*what, *words));
+            assert_eq!((event.notable(), event.words()), expected, "{operation}");
+        }
+    }
+
     #[test]
     fn other_streams_are_left_at_once() {
         let csv = read(&[b"EventID;DoorName\r\n1;Front"]);

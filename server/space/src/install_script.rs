@@ -236,14 +236,63 @@ mod tests {
         ] {
             assert!(script.contains(needed), "{needed}");
         }
-        // Whatever changes the machine stands behind ShouldProcess, or in a function that is
-        // called from behind it.
-        let changing = ["$store.Add(", "$store.Remove(", "Remove-Item"];
-        for change in changing {
-            let place = script.find(change).unwrap();
-            let before = &script[..place];
-            let asked = before.rfind("ShouldProcess(").unwrap();
-            assert!(!before[asked..].contains("\r\nfunction "), "{change}");
+    }
+
+    /// What changes the machine, and the functions that do nothing else.
+    const CHANGING: [&str; 5] = [
+        "$store.Add(",
+        "$store.Remove(",
+        "Remove-Item ",
+        "Set-PowerValue -",
+        "Write-State $",
+    ];
+
+    /// Every change that does not stand in the block of a condition that asks ShouldProcess.
+    fn unasked(script: &str) -> Vec<&str> {
+        let mut parser = Parser::new();
+        parser
+            .set_language(&tree_sitter_powershell::LANGUAGE.into())
+            .unwrap();
+        let tree = parser.parse(script, None).unwrap();
+        let is_asked = |place: usize| {
+            let innermost = tree.root_node().descendant_for_byte_range(place, place + 1);
+            let mut outwards = std::iter::successors(innermost, |node| node.parent());
+            outwards.any(|block| {
+                let condition = block.parent().filter(|parent| {
+                    block.kind() == "statement_block"
+                        && ["if_statement", "elseif_clause"].contains(&parent.kind())
+                });
+                condition.is_some_and(|condition| {
+                    let before = &script[condition.start_byte()..block.start_byte()];
+                    before.contains("$PSCmdlet.ShouldProcess(")
+                })
+            })
+        };
+        let places = |change| script.match_indices(change);
+        let unasked = CHANGING.iter().flat_map(places);
+        unasked
+            .filter(|(place, _)| !is_asked(*place))
+            .map(|(_, change)| change)
+            .collect()
+    }
+
+    /// Fails if a change does without the question: each is taken out in turn, and must be missed.
+    #[test]
+    fn whatever_changes_the_machine_asks_before() {
+        let script = site("x").render().unwrap();
+        let script = script.trim_start_matches(BYTE_ORDER_MARK);
+        for change in CHANGING {
+            assert!(script.contains(change), "{change}");
+        }
+        assert_eq!(unasked(script), Vec::<&str>::new());
+        let questions: Vec<_> = script.match_indices("$PSCmdlet.ShouldProcess(").collect();
+        assert_eq!(questions.len(), 5);
+        for (place, question) in questions {
+            let (before, after) = (&script[..place], &script[place + question.len()..]);
+            assert_ne!(
+                unasked(&format!("{before}$Sure.Yes({after}")),
+                Vec::<&str>::new()
+            );
         }
     }
 

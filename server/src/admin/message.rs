@@ -183,10 +183,13 @@ pub enum Request {
     Diagnostics,
     /// Firmware, and how far devices are with it.
     UpdateStatus,
-    /// The newest access attempts.
+    /// The newest records of the audit, oldest first.
     AuditTail {
-        /// At most this many.
+        /// At most this many; 1,000 at most.
         count: u32,
+        /// Those before this number; the newest of all without it.
+        #[serde(default)]
+        before: Option<u64>,
     },
     /// The console's team.
     TeamList,

@@ -71,12 +71,13 @@ impl AuditReader {
         Ok((days >= 1.0).then(|| count as f64 / days))
     }
 
-    /// The last `count` records (1,000 at most), oldest first.
+    /// The last `count` records (1,000 at most), or the last before the number `before`, oldest
+    /// first.
     ///
     /// # Errors
     /// Those of a read.
-    pub fn tail(&self, count: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        let mut entries = self.page(AuditFilter::default(), None, count)?.entries;
+    pub fn tail(&self, count: usize, before: Option<u64>) -> Result<Vec<AuditEntry>, StoreError> {
+        let mut entries = self.page(AuditFilter::default(), before, count)?.entries;
         entries.reverse();
         Ok(entries)
     }

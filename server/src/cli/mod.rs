@@ -397,11 +397,14 @@ pub struct VerifyArgs {
 /// `cardea audit ..`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// The newest attempts.
+    /// The newest attempts and changes, oldest first.
     Tail {
-        /// At most this many.
+        /// At most this many; 1,000 at most.
         #[arg(short = 'n', long, default_value_t = 20)]
         count: u32,
+        /// Only those before this number, to page back.
+        #[arg(long, value_name = "NUMBER")]
+        before: Option<u64>,
     },
 }
 

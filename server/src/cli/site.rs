@@ -95,7 +95,10 @@ pub fn pki(command: PkiCommand) -> Request {
 #[must_use]
 pub fn audit(command: &AuditCommand) -> Request {
     match command {
-        AuditCommand::Tail { count } => Request::AuditTail { count: *count },
+        AuditCommand::Tail { count, before } => Request::AuditTail {
+            count: *count,
+            before: *before,
+        },
     }
 }
 

@@ -137,7 +137,7 @@ impl Writer {
             Request::ConnectPending { limit } => self.connect_pending(limit),
             Request::Diagnostics => self.diagnostics(),
             Request::UpdateStatus => self.update_status(),
-            Request::AuditTail { count } => self.audit_tail(count),
+            Request::AuditTail { count, before } => self.audit_tail(count, before),
             request @ (Request::TeamList
             | Request::TeamAdd { .. }
             | Request::TeamPassword { .. }
@@ -271,12 +271,12 @@ impl Writer {
         Ok(table(&["what", "value"], rows))
     }
 
-    fn audit_tail(&self, count: u32) -> Result<Response, Refusal> {
+    fn audit_tail(&self, count: u32, before: Option<u64>) -> Result<Response, Refusal> {
         let doors = self.store.read().doors()?;
         let devices = self.store.read().devices()?;
         let rows = self
             .audit
-            .tail(count as usize)?
+            .tail(count as usize, before)?
             .into_iter()
             .map(|entry| match entry.entry {
                 Entry::Attempt(attempt, progress) => {

@@ -217,7 +217,7 @@ impl Writer {
                 rows.push(fact("syncs since the start", syncs.done.to_string()));
                 rows.push(fact("last sync", last.unwrap_or_default()));
                 rows.push(fact("it found", syncs.found));
-                rows.push(fact("failed since", syncs.failed.unwrap_or_default()));
+                rows.push(fact("why it failed", syncs.failed.unwrap_or_default()));
                 rows.push(fact("events", self.space_events()));
             }
         }

@@ -11,6 +11,9 @@ use crate::world::World;
 /// A pause that only a change of faults, or the end, cuts short.
 const FOR_EVER: Duration = Duration::from_secs(86_400);
 
+/// The request that opens doors.
+const OPEN: &str = "OnlineDoor.Open";
+
 /// How an answer reaches the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
@@ -74,16 +77,22 @@ pub(crate) fn answer(world: &World, connection: u64, key: Option<&str>, body: &[
         };
     };
     let fault = world.faults.take(&call.name);
-    let pause = world.sampler().sample();
+    let pause = world.sampler().sample(call.name == OPEN);
     if !pause.is_zero() {
         std::thread::sleep(pause);
     }
+    let asked = Asked {
+        world,
+        connection,
+        held_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+        fault,
+    };
     if fault == Some(Fault::Hang) {
-        enter_all(world, connection, &call, fault);
+        asked.enter_all(&call);
         world.faults.pause(FOR_EVER);
         return Answer::only(Delivery::Close);
     }
-    let (text, entries) = act(world, connection, &call, fault);
+    let (text, entries) = asked.act(&call);
     let mut body = ship::encode(world.rewritten(ship::document(style, &text)));
     let delivery = match fault {
         None => Delivery::Whole,
@@ -120,71 +129,77 @@ pub(crate) fn answer(world: &World, connection: u64, key: Option<&str>, body: &[
     }
 }
 
-/// The text of the answer, and the ledger's entries that it answers truly.
-fn act(world: &World, connection: u64, call: &Call, fault: Option<Fault>) -> (String, Vec<u64>) {
-    if call.name != "OnlineDoor.Open" {
-        let text = match fault {
-            Some(Fault::Exception(code)) => ship::exception(&call.name, code, "simulated"),
-            _ => ship::answer(&world.site(), call, &local_time()),
-        };
-        return (text, Vec::new());
-    }
-    let entries = enter_all(world, connection, call, fault);
-    let text = match fault {
-        Some(Fault::Exception(code)) => ship::exception(&call.name, code, "simulated"),
-        Some(Fault::DoorError(code)) => {
-            ship::opened(entries.iter().map(|(door, ..)| (*door, code)))
-        }
-        _ => {
-            let code = |is_known: bool| if is_known { 0 } else { 100 };
-            ship::opened(
-                entries
-                    .iter()
-                    .map(|&(door, is_known, _)| (door, code(is_known))),
-            )
-        }
-    };
-    (
-        text,
-        entries.into_iter().map(|(.., number)| number).collect(),
-    )
+/// What a request meets here.
+struct Asked<'w> {
+    world: &'w World,
+    connection: u64,
+    held_ms: u64,
+    fault: Option<Fault>,
 }
 
-/// Enters each door of an `OnlineDoor.Open`: the door, whether there is such a one, its entry.
-fn enter_all<'a>(
-    world: &World,
-    connection: u64,
-    call: &'a Call,
-    fault: Option<Fault>,
-) -> Vec<(&'a str, bool, u64)> {
-    if call.name != "OnlineDoor.Open" {
-        return Vec::new();
+impl Asked<'_> {
+    /// The text of the answer, and the ledger's entries that it answers truly.
+    fn act(&self, call: &Call) -> (String, Vec<u64>) {
+        if call.name != OPEN {
+            let text = match self.fault {
+                Some(Fault::Exception(code)) => ship::exception(&call.name, code, "simulated"),
+                _ => ship::answer(&self.world.site(), call, &local_time()),
+            };
+            return (text, Vec::new());
+        }
+        let entries = self.enter_all(call);
+        let text = match self.fault {
+            Some(Fault::Exception(code)) => ship::exception(&call.name, code, "simulated"),
+            Some(Fault::DoorError(code)) => {
+                ship::opened(entries.iter().map(|(door, ..)| (*door, code)))
+            }
+            _ => {
+                let code = |is_known: bool| if is_known { 0 } else { 100 };
+                ship::opened(
+                    entries
+                        .iter()
+                        .map(|&(door, is_known, _)| (door, code(is_known))),
+                )
+            }
+        };
+        (
+            text,
+            entries.into_iter().map(|(.., number)| number).collect(),
+        )
     }
-    let site = world.site();
-    let by_id = call
-        .all("ExtDoorID")
-        .map(|door| (door, site.doors.contains_key(door)));
-    let by_name = call.all("DoorID").map(|door| {
-        let is_known = site.doors.values().any(|known| known.name == door);
-        (door, is_known)
-    });
-    let doors: Vec<_> = by_id.chain(by_name).collect();
-    drop(site);
-    let mut ledger = world.ledger();
-    let at_ms = u64::try_from(world.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let enter = |(door, is_known): (&'a str, bool)| {
-        let number = ledger.add(Entry {
-            number: 0,
-            at_ms,
-            door: door.to_owned(),
-            connection,
-            opened: is_known && fault.is_none_or(Fault::acts),
-            answered: false,
-            fault: fault.map(|fault| format!("{fault:?}")),
+
+    /// Enters each door of an `OnlineDoor.Open`: the door, whether there is such a one, its entry.
+    fn enter_all<'a>(&self, call: &'a Call) -> Vec<(&'a str, bool, u64)> {
+        if call.name != OPEN {
+            return Vec::new();
+        }
+        let site = self.world.site();
+        let by_id = call
+            .all("ExtDoorID")
+            .map(|door| (door, site.doors.contains_key(door)));
+        let by_name = call.all("DoorID").map(|door| {
+            let is_known = site.doors.values().any(|known| known.name == door);
+            (door, is_known)
         });
-        (door, is_known, number)
-    };
-    doors.into_iter().map(enter).collect()
+        let doors: Vec<_> = by_id.chain(by_name).collect();
+        drop(site);
+        let mut ledger = self.world.ledger();
+        let at_ms = u64::try_from(self.world.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let enter = |(door, is_known): (&'a str, bool)| {
+            let number = ledger.add(Entry {
+                number: 0,
+                at_ms,
+                door: door.to_owned(),
+                connection: self.connection,
+                opened: is_known && self.fault.is_none_or(Fault::acts),
+                held_ms: self.held_ms,
+                answered: false,
+                fault: self.fault.map(|fault| format!("{fault:?}")),
+            });
+            (door, is_known, number)
+        };
+        doors.into_iter().map(enter).collect()
+    }
 }
 
 /// UTC, which is the simulated site's time zone, unpadded as older Spaces write it.

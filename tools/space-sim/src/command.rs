@@ -33,7 +33,8 @@ Commands (on standard input, as the body of a POST to the control port, or sched
   clear              no fault any more
   certificate        a new CA and certificate; connections close
   rewrite [\"FROM\", \"TO\"]
-                     write TO wherever FROM would stand in an answer; `rewrite` alone ends it
+                     write TO wherever FROM would stand in an answer; `rewrite` alone ends it and
+                     says how often each was made
   key KEY            another SHIP key is taken from now on
   latency MEAN,SD,TAIL_PERCENT,TAIL_MS
   ban ID | unban ID | remove ID | remove-first N | restore
@@ -99,7 +100,7 @@ pub(crate) fn execute(world: &World, command: &str) -> Result<Value, String> {
             world.site().restore();
             done()
         }
-        "rewrite" => rewrite(world, command).and_then(|()| done()),
+        "rewrite" => rewrite(world, command),
         "ledger-clear" => {
             world.ledger().clear();
             done()
@@ -158,11 +159,10 @@ fn look(world: &World, verb: &str, rest: &[&str]) -> Result<Value, String> {
     }
 }
 
-fn rewrite(world: &World, command: &str) -> Result<(), String> {
+fn rewrite(world: &World, command: &str) -> Result<Value, String> {
     let pair = command.trim().trim_start_matches("rewrite");
     if pair.is_empty() {
-        world.write_plainly();
-        return Ok(());
+        return Ok(json!({ "made": world.write_plainly() }));
     }
     let pair: Result<(String, String), _> = serde_json::from_str(pair);
     let (from, to) = pair.map_err(|_| "rewrite takes two texts in JSON".to_owned())?;
@@ -170,7 +170,7 @@ fn rewrite(world: &World, command: &str) -> Result<(), String> {
         return Err("nothing cannot be rewritten".into());
     }
     world.rewrite(from, to);
-    Ok(())
+    Ok(json!({ "done": command }))
 }
 
 fn fault(world: &World, words: &[&str]) -> Result<(), String> {

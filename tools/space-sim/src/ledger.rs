@@ -15,6 +15,8 @@ pub struct Entry {
     pub connection: u64,
     /// Whether the door opened.
     pub opened: bool,
+    /// How long the answer was held back, as the latency said, in milliseconds.
+    pub held_ms: u64,
     /// Whether a whole, true answer was handed to the network.
     pub answered: bool,
     /// The fault that this request met.

@@ -74,7 +74,7 @@ struct Options {
     /// example hang@10, clear@20; may be repeated
     #[arg(long = "fault", value_name = "NAME@SECOND")]
     faults: Vec<String>,
-    /// Seed of everything made up
+    /// Seed of everything made up, and of how long answers take
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Run until killed, without reading standard input

@@ -21,8 +21,8 @@ pub(crate) struct World {
     sampler: Mutex<Sampler>,
     identity: Mutex<Arc<Identity>>,
     key: Mutex<String>,
-    /// What stands in answers, and what is written instead.
-    rewrites: Mutex<Vec<(String, String)>>,
+    /// What stands in answers, what is written instead, and how often it was.
+    rewrites: Mutex<Vec<(String, String, usize)>>,
     names: Vec<String>,
     tls12_only: bool,
     stopping: AtomicBool,
@@ -94,18 +94,23 @@ impl World {
 
     /// From now on every answer has `to` where it would have `from`.
     pub(crate) fn rewrite(&self, from: String, to: String) {
-        lock(&self.rewrites).push((from, to));
+        lock(&self.rewrites).push((from, to, 0));
     }
 
-    pub(crate) fn write_plainly(&self) {
-        lock(&self.rewrites).clear();
+    /// No answer is rewritten any more. How often each rewrite was made, in their order.
+    pub(crate) fn write_plainly(&self) -> Vec<usize> {
+        let ended = std::mem::take(&mut *lock(&self.rewrites));
+        ended.into_iter().map(|(.., made)| made).collect()
     }
 
     /// A document with everything replaced that is to be.
     pub(crate) fn rewritten(&self, document: String) -> String {
-        let rewrites = lock(&self.rewrites);
-        let replace = |text: String, (from, to): &(String, String)| text.replace(from, to);
-        rewrites.iter().fold(document, replace)
+        let mut rewrites = lock(&self.rewrites);
+        let replace = |text: String, (from, to, made): &mut (String, String, usize)| {
+            *made += text.matches(from.as_str()).count();
+            text.replace(from.as_str(), to)
+        };
+        rewrites.iter_mut().fold(document, replace)
     }
 
     pub(crate) fn elapsed(&self) -> Duration {

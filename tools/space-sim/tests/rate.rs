@@ -13,9 +13,13 @@ use cardea_space_sim::site::SiteConfig;
 use cardea_space_sim::{SimConfig, Simulator};
 use common::{Site, config, https, ready, request};
 
+/// With this seed the 21st open meets a tail of 1 %.
+const SEED: u64 = 27;
+
 fn site(doors: usize, connections: usize, latency: Latency) -> Site {
     let site = SiteConfig {
         doors,
+        seed: SEED,
         ..SiteConfig::default()
     };
     let simulator = Simulator::start(SimConfig {
@@ -53,12 +57,10 @@ fn seventy_doors_at_one_instant_open_within_two_seconds() {
         ends.values().all(|outcome| *outcome == Outcome::Opened),
         "{ends:?}"
     );
-    let mut doors: Vec<_> = site
-        .simulator
-        .ledger()
-        .into_iter()
-        .map(|entry| entry.door)
-        .collect();
+    let ledger = site.simulator.ledger();
+    let slow = ledger.iter().filter(|entry| entry.held_ms == 900);
+    assert!(slow.count() > 0, "no open met the tail: {ledger:?}");
+    let mut doors: Vec<_> = ledger.into_iter().map(|entry| entry.door).collect();
     doors.sort_unstable();
     doors.dedup();
     assert_eq!((doors.len(), site.asked_and_opened()), (70, (70, 70)));

@@ -132,3 +132,43 @@ fn body_max(request: &Request) -> usize {
         | Request::ReadGroups { .. } => PAGE_BYTES_MAX,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// How long the body is that is read when Space answers this request with so many bytes.
+    fn answered(request: &Request, bytes: usize) -> Result<usize, CallError> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let mut socket = listener.accept().unwrap().0;
+            assert_ne!(socket.read(&mut [0; 4_096]).unwrap(), 0);
+            let answer = [format!("STP/00/{bytes}/").into_bytes(), vec![b' '; bytes]].concat();
+            // The client may have seen enough and closed.
+            let _ = socket.write_all(&answer);
+        });
+        let endpoint = Endpoint::tcp("127.0.0.1", address.port()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let body = Caller::default().call(&endpoint, request, deadline, &|| true);
+        server.join().unwrap();
+        body.map(|body| body.len())
+    }
+
+    /// Fails if the limit of a page is put on other answers, or either is passed by a byte.
+    #[test]
+    fn each_answer_may_be_as_long_as_its_limit_and_no_longer() {
+        let (count, after) = (1, None);
+        let page = Request::ReadUsers { count, after };
+        for (request, max) in [(Request::GetInfo, REPLY_BYTES_MAX), (page, PAGE_BYTES_MAX)] {
+            assert_eq!(answered(&request, max), Ok(max));
+            let too_large = CallError::Lost(Fault::TooLarge(max));
+            assert_eq!(answered(&request, max + 1), Err(too_large));
+        }
+    }
+}

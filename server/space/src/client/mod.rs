@@ -354,3 +354,15 @@ fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle
         .spawn(run)
         .map_err(StartError::Thread)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Space is read every 60 s unless somebody says otherwise, and nobody does: README says so.
+    #[test]
+    fn a_sync_is_due_every_60_s() {
+        let endpoint = Endpoint::tcp("127.0.0.1", 8_100).unwrap();
+        assert_eq!(ClientConfig::new(endpoint, 1).sync_period.as_secs(), 60);
+    }
+}

@@ -80,7 +80,7 @@ fn what_is_read_is_what_was_recorded() {
         (7, Recorded::New { sequence: 3 })
     );
 
-    let entries = reader.tail(10).expect("tail");
+    let entries = reader.tail(10, None).expect("tail");
     assert_eq!(entries.len(), 3);
     assert_eq!(
         entries[0].entry,

@@ -166,7 +166,10 @@ fn a_page_looks_at_so_many_records_and_goes_on() {
     assert_eq!((page.entries.len(), page.next.is_some()), (0, true));
     let page = reader.page(of_device, page.next, 10).expect("page");
     assert_eq!((page.entries.len(), page.next), (1, None));
-    assert_eq!(reader.tail(usize::MAX).expect("tail").len(), PAGE_ROWS_MAX);
+    assert_eq!(
+        reader.tail(usize::MAX, None).expect("tail").len(),
+        PAGE_ROWS_MAX
+    );
     assert_eq!(
         reader.since(0, usize::MAX).expect("read").len(),
         PAGE_ROWS_MAX

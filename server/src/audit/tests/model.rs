@@ -154,7 +154,7 @@ proptest! {
                 }
             }
         }
-        let found = fixture.reader().tail(1_000).expect("tail");
+        let found = fixture.reader().tail(1_000, None).expect("tail");
         let entry = |(sequence, entry)| AuditEntry { sequence, entry };
         let expected: Vec<_> = model.entries.into_iter().map(entry).collect();
         prop_assert_eq!(found, expected);
