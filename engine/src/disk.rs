@@ -3,6 +3,12 @@
 //!
 //! What is written is on the disk after [`DiskFile::sync`]; names (a new one, another one, none)
 //! after [`sync_folder`].
+//!
+//! Others wait for this disk too: each access attempt for the sync of its record. A sync waits for
+//! all that was written before it, so what is written here is brought to the disk every
+//! [`SYNC_BYTES`], and a long file goes by [`CUT_BYTES`]. Another file's sync beside 80 MB written
+//! (ext4, virtual disk): p99 29 ms with one sync at the end, 1.0 ms with one each MiB, in the same
+//! time; beside the removal of 80 MB 14.6 ms at once, 1.2 ms by 4 MiB.
 
 #[cfg(test)]
 mod recorded;
@@ -11,7 +17,9 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+use crate::limits::{CUT_BYTES, SYNC_BYTES};
 use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
+use std::cell::Cell;
 use std::fs::{File, OpenOptions, remove_file};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -25,6 +33,8 @@ use recorded::{Step, note};
 pub(crate) struct DiskFile {
     path: PathBuf,
     file: File,
+    /// Bytes written since the last sync.
+    unsynced: Cell<u64>,
 }
 
 impl DiskFile {
@@ -38,6 +48,7 @@ impl DiskFile {
         Ok(Self {
             path: path.to_owned(),
             file,
+            unsynced: Cell::new(0),
         })
     }
 
@@ -47,6 +58,7 @@ impl DiskFile {
         Ok(Self {
             path: path.to_owned(),
             file,
+            unsynced: Cell::new(0),
         })
     }
 
@@ -71,7 +83,13 @@ impl DiskFile {
     pub(crate) fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         #[cfg(test)]
         note(Step::Write(self.path.clone(), at, bytes.to_owned()))?;
-        self.file.write_all_at(bytes, at)
+        self.file.write_all_at(bytes, at)?;
+        let unsynced = self.unsynced.get() + bytes.len() as u64;
+        self.unsynced.set(unsynced);
+        if unsynced >= SYNC_BYTES {
+            self.sync()?;
+        }
+        Ok(())
     }
 
     /// Fills `bytes` from byte `at` on.
@@ -90,7 +108,21 @@ impl DiskFile {
     pub(crate) fn sync(&self) -> io::Result<()> {
         #[cfg(test)]
         note(Step::Sync(self.path.clone()))?;
+        self.unsynced.set(0);
         self.file.sync_all()
+    }
+
+    /// Gives its space back to the disk, from the end on, and takes its name away.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        let mut length = self.length()?;
+        while length > CUT_BYTES {
+            length -= CUT_BYTES;
+            self.set_length(length)?;
+            self.sync()?;
+        }
+        #[cfg(test)]
+        note(Step::Remove(self.path.clone()))?;
+        remove_file(&self.path)
     }
 }
 
@@ -99,13 +131,6 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(test)]
     note(Step::Rename(from.to_owned(), to.to_owned()))?;
     Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
-}
-
-/// Takes a file's name away.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    #[cfg(test)]
-    note(Step::Remove(path.to_owned()))?;
-    remove_file(path)
 }
 
 /// Brings the names in a file's folder to the disk.

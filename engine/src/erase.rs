@@ -5,13 +5,14 @@
 
 use crate::Gallery;
 use crate::disk::{self, DiskFile};
+use crate::limits::SYNC_BYTES;
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Zeros are written in pieces of this size.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = SYNC_BYTES as usize;
 
 /// Why a retired gallery is not erased.
 #[derive(Debug)]
@@ -42,8 +43,13 @@ pub fn file(path: &Path) -> io::Result<()> {
         at += piece;
     }
     file.sync()?;
-    disk::remove(path)?;
+    file.remove()?;
     disk::sync_folder(path)
+}
+
+/// Removes a file whose bytes are no secret, so that nobody waits for the disk meanwhile.
+pub fn remove(path: &Path) -> io::Result<()> {
+    DiskFile::open(path)?.remove()
 }
 
 impl fmt::Display for EraseError {

@@ -39,6 +39,12 @@ pub const PLANE_ROWS_MIN: u64 = 1024;
 /// Blocks of 64 KiB that one [`crate::Gallery::recheck`] reads: 8 MiB, about 1 ms.
 pub const RECHECK_BLOCKS: u64 = 128;
 
+/// Bytes written to a file between two syncs: what somebody else's sync waits for.
+pub const SYNC_BYTES: u64 = 1 << 20;
+
+/// Bytes by which a long file is cut before its name goes.
+pub const CUT_BYTES: u64 = 4 << 20;
+
 const _: () = assert!(CANDIDATES_MAX < SHORTLIST_MAX);
 const _: () = assert!(GALLERY_ROWS_MAX < u32::MAX as u64);
 const _: () = assert!(PROBES_MAX <= u16::MAX as usize);

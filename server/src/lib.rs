@@ -8,6 +8,7 @@ pub mod admin;
 pub mod api;
 pub mod audit;
 pub mod authorise;
+pub mod background;
 pub mod backup;
 pub mod calibrate;
 pub mod cli;

@@ -270,8 +270,6 @@ pub const SIGNS_HELD_MAX: usize = 10_000;
 
 /// Bytes a second that a backup reads or writes, so that the audit's syncs do not wait for it.
 pub const BACKUP_BYTES_PER_S: u64 = 64 << 20;
-/// Bytes of a backup that wait for the disk at most.
-pub const BACKUP_SYNC_BYTES: u64 = 8 << 20;
 /// A backup that was cut is gone on with within so many seconds of its beginning; its copies hold
 /// people who may be withdrawn meanwhile.
 pub const BACKUP_RESUME_S: i64 = 1_800;
@@ -388,8 +386,6 @@ pub const CONSOLE_QUEUED_MAX: usize = 64;
 pub const CONSOLE_BYTES_MAX: usize = 32 << 20;
 /// From a whole request to its answer: within [`ANSWER_TIMEOUT`].
 pub const CONSOLE_ANSWER: Duration = Duration::from_secs(9);
-/// How much less of the CPU these threads get than others, as nice counts it.
-pub const CONSOLE_NICENESS: i32 = 10;
 /// Fields of a form or a query.
 pub const FORM_FIELDS_MAX: usize = 1_024;
 /// The longest value of such a field: a few certificates in PEM.

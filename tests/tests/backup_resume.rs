@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use cardea_engine::limits::SYNC_BYTES;
 use cardea_tests::files::write_csv;
 use cardea_tests::programs::program;
 use cardea_tests::space::until;
@@ -13,8 +14,6 @@ use rusqlite::{Connection, OpenFlags};
 
 /// So many people make a store that is longer than what a backup writes between two syncs.
 const PEOPLE: usize = 6_000;
-/// `BACKUP_SYNC_BYTES` of the server.
-const SYNC_BYTES: u64 = 8 << 20;
 /// The length of a sealed piece.
 const PIECE: u64 = 65_536 + 16;
 

@@ -146,6 +146,15 @@ fn the_service_is_confined(machine: &Machine) {
     assert_eq!(line("CapBnd:"), "0000000000000000");
     assert_eq!(line("NoNewPrivs:"), "1");
     assert_eq!(line("Seccomp:"), "2");
+    // The sandbox once took the threads of the console their low priority, without a word. Fails
+    // without `SystemCallFilter=sched_setscheduler setpriority`.
+    let stats = machine.done(&["sh", "-c", &format!("cat /proc/{pid}/task/*/stat")]);
+    let policies: Vec<_> = stats
+        .lines()
+        .filter(|line| line.contains("(console-"))
+        .filter_map(|line| line.rsplit_once(')')?.1.split_whitespace().nth(38))
+        .collect();
+    assert_eq!(policies, ["5"; 3], "SCHED_IDLE: {stats}");
     // The key that opens the secrets is not beside them.
     assert!(!machine.file("/var/lib/cardea/sealing.key").exists());
     assert!(

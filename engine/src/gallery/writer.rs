@@ -13,6 +13,7 @@ use crate::{DIM, Kernel, ModelId, ReferenceId, Row, Threshold, erase};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 /// Rows that are turned together.
 const TURN_ROWS: usize = 64;
@@ -147,6 +148,9 @@ impl Writer {
         }
         self.last = Some(row.reference);
         self.pushed += 1;
+        if self.pushed.is_multiple_of(TURN_ROWS as u64) {
+            thread::yield_now();
+        }
         Ok(())
     }
 
@@ -218,6 +222,7 @@ impl Writer {
             for plane in &mut planes {
                 plane.push(file, generation, &turned)?;
             }
+            thread::yield_now();
         }
         for plane in planes {
             self.sections.extend(plane.finish(file, generation)?);

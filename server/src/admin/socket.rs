@@ -14,6 +14,7 @@ use std::time::Instant;
 use crossbeam_channel::bounded;
 
 use super::message::{Request, Response};
+use crate::background;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_LINE_BYTES_MAX};
 use crate::pace::Pace;
 use crate::writer::{Command, Session, WriterHandle};
@@ -92,6 +93,9 @@ fn serve(
         }
         let response = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => {
+                if matches!(request, Request::ImportBegin) {
+                    background::enter();
+                }
                 // Here, where nobody but the import itself waits.
                 if matches!(request, Request::ImportAdd { .. })
                     && let Some(rest) = pace.rest(Instant::now())

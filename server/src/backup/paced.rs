@@ -1,12 +1,13 @@
 //! Reading and writing slowly: a backup keeps the disk for those who wait for it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::limits::{BACKUP_BYTES_PER_S, BACKUP_SYNC_BYTES};
+use cardea_engine::limits::SYNC_BYTES;
+
+use crate::limits::BACKUP_BYTES_PER_S;
 
 /// So many bytes a second on average.
 pub(super) struct Pace {
@@ -63,7 +64,7 @@ impl Write for Paced {
         let before = self.length;
         self.length += written as u64;
         self.pace.spend(written as u64);
-        if before / BACKUP_SYNC_BYTES != self.length / BACKUP_SYNC_BYTES {
+        if before / SYNC_BYTES != self.length / SYNC_BYTES {
             self.file.sync_data()?;
             if let Some(note) = &self.note {
                 note.write_all_at(&self.length.to_le_bytes(), 0)?;
@@ -96,23 +97,10 @@ impl Read for PacedReader {
     }
 }
 
-/// Overwrites a file and removes it.
-pub(super) fn zero(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    let mut left = file.metadata()?.len();
-    let mut out = Paced::new(file, 0, None);
-    let zeros = vec![0; 1 << 16];
-    while left > 0 {
-        let piece = left.min(zeros.len() as u64);
-        out.write_all(&zeros[..piece as usize])?;
-        left -= piece;
-    }
-    out.file.sync_all()?;
-    fs::remove_file(path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Fails if the pace is in other units.
@@ -131,8 +119,8 @@ mod tests {
         let noted = || fs::read(folder.path().join("note")).expect("there");
         paced.write_all(&[1]).expect("written");
         assert!(noted().is_empty());
-        let most = BACKUP_SYNC_BYTES as usize;
+        let most = SYNC_BYTES as usize;
         paced.write_all(&vec![1; most]).expect("written");
-        assert_eq!(noted(), (BACKUP_SYNC_BYTES + 1).to_le_bytes());
+        assert_eq!(noted(), (SYNC_BYTES + 1).to_le_bytes());
     }
 }

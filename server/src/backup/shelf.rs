@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cardea_engine::erase;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
@@ -81,10 +82,10 @@ pub(super) fn tidy(
         .map(|name| folder.join(name))
         .collect();
     for path in &gone {
-        fs::remove_file(path)?;
+        erase::remove(path)?;
     }
     for name in names.iter().filter(|name| is_unfinished(site, name)) {
-        fs::remove_file(folder.join(name))?;
+        erase::remove(&folder.join(name))?;
     }
     Ok(gone)
 }

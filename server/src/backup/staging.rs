@@ -18,13 +18,14 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use cardea_engine::erase;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::archive::{About, FORM};
 use super::envelope::{self, PayloadKey};
 use super::keys::{KEY_BYTES, Lock};
-use super::paced::{reader, zero};
+use super::paced::reader;
 use super::stream::SEALED_PIECE;
 use super::{BackupError, Target, take::Order};
 use crate::secrets::Sealer;
@@ -129,7 +130,7 @@ impl Staging {
         }
         let path = self.path(name);
         if path.exists() {
-            zero(&path)?;
+            erase::file(&path)?;
         }
         let generation = copy(&path)?;
         File::open(&path)?.sync_all()?;
@@ -242,7 +243,7 @@ pub(super) fn sweep(data: &Path) -> Result<(), BackupError> {
         other => other?,
     };
     for entry in entries {
-        zero(&entry?.path())?;
+        erase::file(&entry?.path())?;
     }
     Ok(fs::remove_dir(&folder)?)
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use super::site;
 use crate::admin::client::Desk;
 use crate::admin::message::{Request, Response};
+use crate::background;
 use crate::backup::keys::{Lock, Opener, Passphrase, PublicKey, SecretKey, secret_keys};
 use crate::backup::{Order, Since, Target, kept_s, restore, take};
 use crate::config::Config;
@@ -69,8 +70,7 @@ pub fn backup(data: &Path, args: &BackupArgs) -> io::Result<()> {
     };
     let target = target.map_err(io::Error::other)?;
     let lock = lock(args, &config.backup.to)?;
-    // Whoever shares the machine goes first.
-    let _ = rustix::process::nice(19);
+    background::enter();
     let mut desk = Desk::open(data)?;
     expect_done(desk.ask(&Request::BackupBegin {
         target: target.path().display().to_string(),

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{PeopleCommand, people_file, site};
 use crate::admin::client::Desk;
 use crate::admin::message::{NewPerson, Request, Response};
+use crate::background;
 use crate::limits::ADMIN_PEOPLE_MAX;
 
 /// Bad lines that are printed one by one; the rest is counted.
@@ -47,6 +48,7 @@ pub fn run(data: &Path, command: PeopleCommand) -> io::Result<()> {
 
 fn import(data: &Path, file: &Path, embeddings: Option<&Path>, skip_bad: bool) -> io::Result<()> {
     let entries = people_file::open(file, embeddings)?;
+    background::enter();
     let mut import = Import {
         desk: Desk::open(data)?,
         staged: Vec::with_capacity(ADMIN_PEOPLE_MAX),

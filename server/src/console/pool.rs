@@ -16,10 +16,9 @@ use super::dispatch::serve;
 use super::reply;
 use super::shared::Shared;
 use crate::api::Completion;
+use crate::background;
 use crate::completions::CompletionSender;
-use crate::limits::{
-    CONSOLE_ANSWER, CONSOLE_BYTES_MAX, CONSOLE_NICENESS, CONSOLE_QUEUED_MAX, CONSOLE_THREADS,
-};
+use crate::limits::{CONSOLE_ANSWER, CONSOLE_BYTES_MAX, CONSOLE_QUEUED_MAX, CONSOLE_THREADS};
 use crate::metrics::events::CONSOLE_LATE;
 use crate::net::{ExchangeId, Request};
 
@@ -89,8 +88,7 @@ pub fn start<E: From<io::Error>>(
 }
 
 fn run(desk: &mut Desk, waiting: &Receiver<Job>, bytes: &AtomicUsize) {
-    // Of this thread only; without it the console still works.
-    let _ = rustix::process::setpriority_process(None, CONSOLE_NICENESS);
+    background::enter();
     for job in waiting {
         let held = job.request.body.capacity();
         let deadline = job.request.times.complete + CONSOLE_ANSWER;

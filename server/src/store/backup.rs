@@ -69,6 +69,8 @@ fn copy_slowly(
     mut pause: impl FnMut(u64),
 ) -> Result<u64, StoreError> {
     create_private(path)?;
+    // Closed after the connection: to close a file is to drop all locks that its process has on it.
+    let file = File::open(path).map_err(|error| StoreError::io("opening the copy", &error))?;
     let mut copy = Connection::open(path)?;
     copy.pragma_update(None, "synchronous", "OFF")?;
     // A read that lasts from before the first step to after the last: within it the source does
@@ -81,6 +83,9 @@ fn copy_slowly(
         let backup = Backup::new(db, &mut copy)?;
         loop {
             let step = backup.step(BACKUP_STEP_PAGES)?;
+            // Little by little: the record of an attempt waits for what is not on the disk yet.
+            file.sync_data()
+                .map_err(|error| StoreError::io("syncing the copy", &error))?;
             pause(page_bytes * BACKUP_STEP_PAGES as u64);
             match step {
                 StepResult::Done => break,

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use cardea_engine::{PersonId as EnginePerson, Threshold};
 use crossbeam_channel::Sender;
-use rustix::process::setpriority_process;
 
 use super::carry_out::{Refusal, words};
 use super::{Session, Writer, WriterError, queue};
 use crate::admin::message::Response;
 use crate::audit::AuditReader;
+use crate::background;
 use crate::calibrate::{CalibrationAsk, CalibrationReport, NearPair, measure};
 use crate::limits::{CALIBRATION_AUDIT_DAYS, CALIBRATION_TIME_MAX};
 use crate::site::{Site, unix_ms};
@@ -21,8 +21,6 @@ use crate::store::{PersonId, Reader, SettingKey};
 
 /// A threshold is outgrown when half as many people again are in force: FPIR grows as they do.
 const OUTGROWN: f64 = 1.5;
-/// The lowest priority there is.
-const NICE: i32 = 19;
 const DAY_MS: u64 = 86_400_000;
 
 /// What the writer remembers of calibration.
@@ -58,8 +56,7 @@ impl Writer {
         let started = job.and_then(|job| {
             let builder = thread::Builder::new().name("calibrate".to_owned());
             let spawned = builder.spawn(move || {
-                // On Linux, of this thread alone. Without it, it is only less polite.
-                let _ = setpriority_process(None, NICE);
+                background::enter();
                 // Who does not wait any more has lost only the answer.
                 drop(answer.send(job.run()));
                 ended.store(false, Ordering::Release);

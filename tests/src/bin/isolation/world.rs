@@ -96,7 +96,7 @@ impl World {
         let taken = ["backup", &folder, "--to", &self.backup_key];
         let said = self.space.site.done(&taken);
         let file = said.split(": ").next().expect("a path first");
-        fs::remove_file(file).expect("it was written");
+        cardea_engine::erase::remove(file.as_ref()).expect("it was written");
     }
 
     /// Imports so many people that a snapshot is written, and waits until they are in force.
