@@ -386,6 +386,8 @@ pub const CONSOLE_QUEUED_MAX: usize = 64;
 pub const CONSOLE_BYTES_MAX: usize = 32 << 20;
 /// From a whole request to its answer: within [`ANSWER_TIMEOUT`].
 pub const CONSOLE_ANSWER: Duration = Duration::from_secs(9);
+/// How much less of the CPU work at the side gets than others, as nice counts it.
+pub const BACKGROUND_NICENESS: i32 = 10;
 /// Fields of a form or a query.
 pub const FORM_FIELDS_MAX: usize = 1_024;
 /// The longest value of such a field: a few certificates in PEM.

@@ -67,7 +67,7 @@ const OF_FRAMING: [(&str, &[Proof]); 11] = [
     (
         "`POST`, path as in section 2",
         &[
-            by(PATHS, ROUTE, "_ => return Err(Response::empty(404)),"),
+            by(PATHS, ROUTE, "return Err(Response::empty(404));"),
             by(PATHS, ROUTE, "with_field(\"Allow\", allow)"),
             by(FRAMING, HEAD, "method.ok_or(Refusal::UnknownMethod)?"),
         ],
