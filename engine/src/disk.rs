@@ -26,7 +26,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
-use recorded::{Step, note};
+use recorded::note;
+#[cfg(test)]
+pub(crate) use recorded::{Step, steps_of};
 
 /// A file that is being written, or erased.
 #[derive(Debug)]

@@ -66,6 +66,8 @@ impl std::error::Error for EraseError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::{Step, steps_of};
+    use crate::limits::CUT_BYTES;
     use std::fs::File;
     use std::io::Read;
 
@@ -81,5 +83,29 @@ mod tests {
         let mut left = Vec::new();
         held.read_to_end(&mut left).expect("read");
         assert!(left.len() == PIECE + 1234 && left.iter().all(|&byte| byte == 0));
+    }
+
+    /// Fails without the sync in `DiskFile::write`, or the cuts in `DiskFile::remove`: others wait
+    /// for this disk meanwhile.
+    #[test]
+    fn a_long_file_goes_little_by_little() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("old");
+        let length = 2 * CUT_BYTES + 1;
+        std::fs::write(&path, vec![7u8; length as usize]).expect("written");
+        let (erased, steps) = steps_of(None, || file(&path));
+        erased.expect("erased");
+        let mut unsynced = 0;
+        let mut cuts = Vec::new();
+        for step in steps {
+            match step {
+                Step::Write(_, _, bytes) => unsynced += bytes.len() as u64,
+                Step::Sync(_) => unsynced = 0,
+                Step::SetLength(_, length) => cuts.push(length),
+                _ => {}
+            }
+            assert!(unsynced <= SYNC_BYTES);
+        }
+        assert_eq!(cuts, [CUT_BYTES + 1, 1]);
     }
 }

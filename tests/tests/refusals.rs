@@ -17,9 +17,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 /// A machine on which four attempts always take longer than their deadline is of no use.
 const ROUNDS_MAX: usize = 30;
 
-/// Fails without `self.attempts.has_room(device.id)?` in `Api::take_on`, or `by_device` in
-/// `Attempts::take`: four connections are all that a device has, but the attempt of one that was
-/// closed for a fifth goes on while Space opens.
+/// Fails without `self.attempts.admit(device.id)?` in `Api::take_on`: four connections are all that
+/// a device has, but the attempt of one that was closed for a fifth goes on while Space opens.
 #[test]
 fn a_device_with_four_attempts_in_flight_is_told_so_and_no_other() {
     let mut site = SpaceSite::start(5, &[], &["--users", "5", "--doors", "5"]);
