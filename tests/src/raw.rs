@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use cardea_loadtest::tls::server_name;
+use cardea_loadtest::identity::Identity;
+use cardea_loadtest::tls::{self, server_name};
+use cardea_wire::path;
 
-use crate::device::TIMEOUT;
+use crate::device::{TIMEOUT, access, new_id};
+use crate::face;
 
 /// A connection, after nothing but TCP: the handshake comes with the first bytes.
 pub struct Raw {
@@ -39,6 +42,25 @@ impl Raw {
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
+    }
+
+    /// Connects as a device and sends one access request, whose answer is not waited for.
+    ///
+    /// # Panics
+    /// If the server does not take it.
+    #[must_use]
+    pub fn ask(identity: &Identity, server: SocketAddr, person: u64) -> Self {
+        let config = tls::commissioned(identity, false).expect("key and certificate");
+        let mut raw = Self::connect(config, server);
+        let body = access(new_id(), &face(person));
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: cardea\r\nContent-Length: {}\r\n\r\n",
+            path::ACCESS,
+            body.len()
+        );
+        let request = [head.as_bytes(), &body].concat();
+        raw.send(&request).expect("sent");
+        raw
     }
 
     /// Reads until the server closes; what came before that, if it closed without a word.

@@ -25,24 +25,13 @@ fn a_device_with_four_attempts_in_flight_is_told_so_and_no_other() {
     let mut devices = site.devices(20_001..=20_002).into_iter();
     let (mut device, mut other) = (devices.next().expect("one"), devices.next().expect("two"));
     assert_eq!(other.heartbeat().0, 200);
-    let config = tls::commissioned(&device.identity, false).expect("key and certificate");
-    let ask = |person: u64| {
-        let mut raw = Raw::connect(config.clone(), site.server.address);
-        let body = access(new_id(), &face(person));
-        let head = format!(
-            "POST {} HTTP/1.1\r\nHost: cardea\r\nContent-Length: {}\r\n\r\n",
-            path::ACCESS,
-            body.len()
-        );
-        raw.send(&[head.as_bytes(), &body].concat()).expect("sent");
-        raw
-    };
     site.space.command("fault hang on=open");
     let mut rounds = 0;
     let refused = loop {
         rounds += 1;
         assert!(rounds <= ROUNDS_MAX, "a fifth attempt is taken");
         let (begun, asked) = (Instant::now(), site.space.ledger().len());
+        let ask = |person| Raw::ask(&device.identity, site.server.address, person);
         let held: Vec<Raw> = (0..4).map(ask).collect();
         until("Space is asked", || {
             site.space.ledger().len() == asked + ATTEMPTS_PER_DEVICE_MAX

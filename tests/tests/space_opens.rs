@@ -5,7 +5,6 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cardea_loadtest::tls;
 use cardea_tests::device::{access, new_id};
 use cardea_tests::raw::Raw;
 use cardea_tests::space::{GRANTED, SpaceSite, denied, until, verdict};
@@ -162,20 +161,6 @@ fn what_never_left_is_unavailable_and_never_leaves() {
     assert_eq!(others.map(|(_, opens)| opens.asked).sum::<usize>(), asked);
 }
 
-/// Sends an access request over a connection of its own and does not wait for the answer.
-fn ask_and_hold(site: &SpaceSite, device: &Device, person: u64) -> Raw {
-    let config = tls::commissioned(&device.identity, false).expect("key and certificate");
-    let mut raw = Raw::connect(config, site.server.address);
-    let body = access(new_id(), &face(person));
-    let head = format!(
-        "POST {} HTTP/1.1\r\nHost: cardea\r\nContent-Length: {}\r\n\r\n",
-        path::ACCESS,
-        body.len()
-    );
-    raw.send(&[head.as_bytes(), &body].concat()).expect("sent");
-    raw
-}
-
 /// Fails if a door is opened for a device that went while its open still waited for a connection.
 #[test]
 fn a_device_that_goes_while_its_open_waits_leaves_the_door_shut() {
@@ -191,7 +176,7 @@ fn a_device_that_goes_while_its_open_waits_leaves_the_door_shut() {
     until("all connections are busy", || {
         site.space.ledger().len() == CONNECTIONS
     });
-    let raw = ask_and_hold(&site, &goes, 39);
+    let raw = Raw::ask(&goes.identity, site.server.address, 39);
     until("the last one is recorded", || {
         site.audit().len() == CONNECTIONS + 1
     });
@@ -219,7 +204,7 @@ fn a_device_that_goes_while_space_opens_leaves_its_outcome() {
     let mut device = site.device(20_001);
     assert_eq!(device.heartbeat().0, 200);
     site.space.command("fault late:1000 on=open count=1");
-    let raw = ask_and_hold(&site, &device, 1);
+    let raw = Raw::ask(&device.identity, site.server.address, 1);
     until("Space is asked", || site.space.ledger().len() == 1);
     drop(raw);
     site.settle();
